@@ -1,0 +1,111 @@
+//! The trait that a destination's connector implements.
+
+use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Batch, Context, Descriptor, Error, ErrorKind, Estimate, FieldType, Limits, Outcomes, Result, Session, Workload,
+};
+
+/// Writes segments to one kind of destination.
+///
+/// An instance is one connection. It may be called from several tasks at once; dropping a future of it at any await point
+/// must leave it usable. Row results are [`Outcomes`], not errors: an `Err` from [`Connector::write`] says that the batch as a
+/// whole has no outcomes.
+#[async_trait]
+pub trait Connector: Send + Sync + Sized + 'static {
+    /// What stands under `[settings]` of a connection.
+    type Settings: DeserializeOwned + JsonSchema + Send;
+
+    /// Fields, limits and capabilities.
+    fn descriptor() -> Descriptor;
+
+    /// Makes an instance; does not call the destination.
+    ///
+    /// # Errors
+    /// `config_invalid` for settings that cannot work.
+    fn open(settings: Self::Settings, cx: &Context) -> Result<Self>;
+
+    /// The limits in force under this instance's settings.
+    fn limits(&self) -> Limits {
+        Self::descriptor().limits
+    }
+
+    /// Tests the connection the way an export would use it.
+    async fn check(&self, cx: &Context) -> Result<Account>;
+
+    /// What `workload` would cost; called without network.
+    fn estimate(&self, workload: &Workload) -> Estimate {
+        let calls = workload.batches + workload.leavers;
+        Estimate { at_least: calls, at_most: calls, notes: Vec::new() }
+    }
+
+    /// Prepares a run, such as finding or creating the list of each segment.
+    async fn begin(&self, cx: &Context, export: &ExportSpec) -> Result<Session>;
+
+    /// Delivers one batch and says what became of each row.
+    async fn write(&self, cx: &Context, batch: &Batch) -> Result<Outcomes>;
+
+    /// Ends a run.
+    async fn finish(&self, cx: &Context, session: &Session) -> Result<()>;
+
+    /// Checks an export's mapping beyond what the descriptor can say; called by `segport check` without network.
+    ///
+    /// # Errors
+    /// `config_invalid` for a mapping that cannot work.
+    fn accepts(&self, export: &ExportSpec) -> Result<()> {
+        if export.segments.len() > 1 && !Self::descriptor().capabilities.several_segments {
+            return Err(Error::new(ErrorKind::ConfigInvalid, "this connector takes one segment per export"));
+        }
+        Ok(())
+    }
+}
+
+/// Whose account a connection reached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// The destination's id of the account.
+    pub id: String,
+    /// A name people recognise, where the destination gives one.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// Further facts worth showing, such as the number of lists.
+    #[serde(default)]
+    pub facts: Vec<(String, String)>,
+}
+
+/// What a connector needs to know of an export.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExportSpec {
+    /// Id of the export.
+    pub id: String,
+    /// The export's segments, in the order of the manifest; a position in here is a segment's index everywhere else.
+    pub segments: Vec<ExportSegment>,
+    /// The mapped fields, in the order of a batch's columns.
+    pub fields: Vec<MappedField>,
+}
+
+/// One segment of an export.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExportSegment {
+    /// Id of the segment.
+    pub id: String,
+    /// Its `display_name`, or its id.
+    pub display_name: String,
+}
+
+/// One mapped field.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MappedField {
+    /// Name of the standard field, or the display name of the custom field.
+    pub name: String,
+    /// Type of its values.
+    #[serde(rename = "type")]
+    pub field_type: FieldType,
+    /// Whether it is a custom field.
+    pub custom: bool,
+    /// Whether a null is sent, to clear the field, instead of being left out.
+    pub clear_null: bool,
+}

@@ -1,0 +1,96 @@
+//! Rows as Arrow IPC streams: the one form in which they cross the plugin boundary or wait on disk.
+
+use std::io::Cursor;
+
+use arrow_array::RecordBatch;
+use arrow_buffer::Buffer;
+use arrow_ipc::reader::StreamDecoder;
+use arrow_ipc::writer::StreamWriter;
+use arrow_schema::{ArrowError, SchemaRef};
+use bytes::Bytes;
+
+use crate::{Error, ErrorKind, Result};
+
+/// Appends a stream of one batch to `out`.
+///
+/// # Errors
+/// `contract` for a batch that IPC cannot carry.
+pub fn encode(rows: &RecordBatch, out: &mut Vec<u8>) -> Result<()> {
+    let mut writer = StreamWriter::try_new(out, rows.schema_ref()).map_err(unwritable)?;
+    writer.write(rows).map_err(unwritable)?;
+    writer.finish().map_err(unwritable)
+}
+
+/// Appends a stream that carries `schema` and no rows to `out`.
+///
+/// # Errors
+/// `contract` for a schema that IPC cannot carry.
+pub fn encode_schema(schema: &SchemaRef, out: &mut Vec<u8>) -> Result<()> {
+    let mut writer = StreamWriter::try_new(out, schema).map_err(unwritable)?;
+    writer.finish().map_err(unwritable)
+}
+
+/// Reads a stream of one batch; columns share memory with `bytes` where alignment allows.
+///
+/// # Errors
+/// `contract` if the bytes are not such a stream.
+pub fn decode(bytes: Bytes) -> Result<RecordBatch> {
+    let mut buffer = Buffer::from(bytes);
+    let mut decoder = StreamDecoder::new();
+    while !buffer.is_empty() {
+        if let Some(rows) = decoder.decode(&mut buffer).map_err(unreadable)? {
+            return Ok(rows);
+        }
+    }
+    Err(Error::new(ErrorKind::Contract, "rows were announced but the Arrow stream holds none"))
+}
+
+/// Reads the schema of a stream.
+///
+/// # Errors
+/// `contract` if the bytes are not a stream.
+pub fn decode_schema(bytes: &Bytes) -> Result<SchemaRef> {
+    let reader = arrow_ipc::reader::StreamReader::try_new(Cursor::new(bytes), None).map_err(unreadable)?;
+    Ok(reader.schema())
+}
+
+fn unwritable(error: ArrowError) -> Error {
+    Error::new(ErrorKind::Contract, "rows could not be written as Arrow IPC").because(&error)
+}
+
+fn unreadable(error: ArrowError) -> Error {
+    Error::new(ErrorKind::Contract, "bytes are not rows in Arrow IPC").because(&error)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow_array::{ArrayRef, Int64Array, StringArray};
+
+    use super::*;
+
+    fn rows() -> RecordBatch {
+        let names: ArrayRef = Arc::new(StringArray::from(vec![Some("Zoë"), None, Some("")]));
+        let counts: ArrayRef = Arc::new(Int64Array::from(vec![Some(1), Some(-1), None]));
+        RecordBatch::try_from_iter_with_nullable([("f0", names, true), ("f1", counts, true)]).unwrap()
+    }
+
+    #[test]
+    fn rows_and_schema_survive() {
+        let mut bytes = Vec::new();
+        encode(&rows(), &mut bytes).unwrap();
+        let bytes = Bytes::from(bytes);
+        assert_eq!(decode_schema(&bytes).unwrap(), rows().schema());
+        assert_eq!(decode(bytes).unwrap(), rows());
+    }
+
+    #[test]
+    fn a_truncated_stream_is_an_error_at_every_length() {
+        let mut bytes = Vec::new();
+        encode(&rows(), &mut bytes).unwrap();
+        let bytes = Bytes::from(bytes);
+        let complete = (0..=bytes.len()).filter(|&end| decode(bytes.slice(..end)).is_ok()).count();
+        assert!(complete < 64, "only streams that lack nothing but their end may be read");
+    }
+}

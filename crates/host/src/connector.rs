@@ -1,0 +1,155 @@
+//! An open connection.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow_array::RecordBatch;
+use bytes::Bytes;
+use segport_core::http::HttpClient;
+use segport_core::op::{self, Call, WriteHead};
+use segport_core::{
+    Account, BatchKind, Error, ErrorKind, Estimate, ExportSpec, Frame, Limits, Outcomes, PluginKind, Result, Session,
+    Workload, rows,
+};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::plugin::{Instance, Plugin};
+
+/// An open connection: the methods of [`segport_core::Connector`], whose code is in a plugin.
+///
+/// `run` is the id of the run that a call belongs to, empty outside a run; a call that has no answer after `timeout` ends as
+/// the error `timeout`. Dropping a future cancels the call in the plugin.
+#[derive(Debug)]
+pub struct ConnectorInstance {
+    plugin: String,
+    instance: Box<dyn Instance>,
+    limits: Limits,
+}
+
+impl ConnectorInstance {
+    /// Opens a connection with these settings, secrets resolved; calls no destination.
+    ///
+    /// # Errors
+    /// `config_invalid` if the plugin is no connector or the settings cannot work.
+    pub fn open(plugin: &dyn Plugin, settings: Value, http: Arc<dyn HttpClient>) -> Result<Self> {
+        let descriptor = plugin.descriptor();
+        let id = descriptor.id.clone();
+        if descriptor.kind != PluginKind::Connector {
+            return Err(Error::new(ErrorKind::ConfigInvalid, format!("plugin `{id}` is a source, not a connector")));
+        }
+        let instance = plugin.open(settings, http)?;
+        let limits = instance.opened().limits.unwrap_or(descriptor.limits);
+        Ok(Self { plugin: id, instance, limits })
+    }
+
+    /// The limits in force under the connection's settings.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// Tests the connection the way an export would use it.
+    ///
+    /// # Errors
+    /// What the connector answers, here and below.
+    pub async fn check(&self, run: &str, timeout: Duration) -> Result<Account> {
+        self.ask(op::CHECK, run, (), timeout).await
+    }
+
+    /// Prepares a run.
+    ///
+    /// # Errors
+    /// As [`ConnectorInstance::check`].
+    pub async fn begin(&self, run: &str, export: &ExportSpec, timeout: Duration) -> Result<Session> {
+        self.ask(op::BEGIN, run, export, timeout).await
+    }
+
+    /// Delivers one batch.
+    ///
+    /// # Errors
+    /// As [`ConnectorInstance::check`]; `contract` unless there is one outcome per row.
+    pub async fn write(
+        &self,
+        run: &str,
+        session: &Session,
+        kind: &BatchKind,
+        batch: &RecordBatch,
+        timeout: Duration,
+    ) -> Result<Outcomes> {
+        let request = Frame::encode(&write_call(run, session, kind), |out| rows::encode(batch, out))?;
+        self.deliver(request, batch.num_rows(), timeout).await
+    }
+
+    /// Delivers one batch of `rows` rows that [`segport_core::rows::encode`] has encoded before.
+    ///
+    /// # Errors
+    /// As [`ConnectorInstance::write`].
+    pub async fn write_encoded(
+        &self,
+        run: &str,
+        session: &Session,
+        kind: &BatchKind,
+        payload: &Bytes,
+        rows: usize,
+        timeout: Duration,
+    ) -> Result<Outcomes> {
+        let request = Frame::encode(&write_call(run, session, kind), |out| {
+            out.extend_from_slice(payload);
+            Ok(())
+        })?;
+        self.deliver(request, rows, timeout).await
+    }
+
+    async fn deliver(&self, request: Bytes, rows: usize, timeout: Duration) -> Result<Outcomes> {
+        let answer = self.instance.call(op::WRITE, timeout, request).await?;
+        let outcomes: Outcomes = Frame::decode(answer)?.header()?;
+        if outcomes.rows.len() != rows {
+            let message = format!("plugin `{}` must give exactly one outcome for each row of a batch", self.plugin);
+            return Err(Error::new(ErrorKind::Contract, message)
+                .with("rows", rows.to_string())
+                .with("outcomes", outcomes.rows.len().to_string()));
+        }
+        Ok(outcomes)
+    }
+
+    /// Ends a run.
+    ///
+    /// # Errors
+    /// As [`ConnectorInstance::check`].
+    pub async fn finish(&self, run: &str, session: &Session, timeout: Duration) -> Result<()> {
+        self.ask(op::FINISH, run, session, timeout).await
+    }
+
+    /// What `workload` would cost; no destination is called.
+    ///
+    /// # Errors
+    /// As [`ConnectorInstance::check`].
+    pub async fn estimate(&self, run: &str, workload: &Workload, timeout: Duration) -> Result<Estimate> {
+        self.ask(op::ESTIMATE, run, workload, timeout).await
+    }
+
+    /// Checks an export's mapping; no destination is called.
+    ///
+    /// # Errors
+    /// `config_invalid` for a mapping that cannot work.
+    pub async fn accepts(&self, run: &str, export: &ExportSpec, timeout: Duration) -> Result<()> {
+        self.ask(op::ACCEPTS, run, export, timeout).await
+    }
+
+    async fn ask<T: Serialize, R: DeserializeOwned>(
+        &self,
+        op: u32,
+        run: &str,
+        args: T,
+        timeout: Duration,
+    ) -> Result<R> {
+        let request = Frame::header_only(&Call { run: run.to_owned(), args })?;
+        let answer = self.instance.call(op, timeout, request).await?;
+        Frame::decode(answer)?.header()
+    }
+}
+
+fn write_call(run: &str, session: &Session, kind: &BatchKind) -> Call<WriteHead> {
+    Call { run: run.to_owned(), args: WriteHead { session: session.clone(), kind: kind.clone() } }
+}

@@ -1,0 +1,98 @@
+//! A private copy of a library, made of a file that not everybody may write.
+
+use std::fs::{File, Metadata, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use ring::digest::{Context, SHA256};
+use tempfile::TempDir;
+
+/// The bit of a file's mode that lets everybody write.
+const WORLD_WRITABLE: u32 = 0o002;
+/// Bytes copied and hashed at a time.
+const PIECE: usize = 1 << 20;
+
+/// A library's bytes where nobody else can change them between hashing and loading; removed when dropped.
+#[derive(Debug)]
+pub(crate) struct PrivateCopy {
+    _directory: TempDir,
+    file: PathBuf,
+    sha256: String,
+}
+
+impl PrivateCopy {
+    /// Copies the library at `path`, or says why it cannot be used.
+    pub(crate) fn make(path: &Path) -> Result<Self, String> {
+        let mut original = open_trusted(path)?;
+        let failed = |error: io::Error| format!("cannot be copied to a private directory: {error}");
+        let directory = tempfile::Builder::new()
+            .prefix("segport-")
+            .permissions(Permissions::from_mode(0o700))
+            .tempdir()
+            .map_err(failed)?;
+        let file = directory.path().join("plugin.so");
+        let sha256 = copy(&mut original, &mut File::create_new(&file).map_err(failed)?).map_err(failed)?;
+        Ok(Self { _directory: directory, file, sha256 })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.file
+    }
+
+    /// SHA-256 of the copied bytes in hexadecimal.
+    pub(crate) fn sha256(&self) -> &str {
+        &self.sha256
+    }
+}
+
+/// SHA-256 in hexadecimal of the library at `path`, or why it cannot be used.
+pub(crate) fn sha256(path: &Path) -> Result<String, String> {
+    copy(&mut open_trusted(path)?, &mut io::sink()).map_err(|error| format!("cannot be read: {error}"))
+}
+
+/// Opens a file that, like its directory, not everybody may write.
+fn open_trusted(path: &Path) -> Result<File, String> {
+    // Links are followed first: what counts is the directory that the bytes are in.
+    let real = path.canonicalize().map_err(|error| missing(path, &error))?;
+    let unreadable = |error: io::Error| format!("cannot be read: {error}");
+    if let Some(directory) = real.parent()
+        && world_writable(&directory.metadata().map_err(unreadable)?)
+    {
+        return Err("is refused: its directory is writable by everybody (`chmod o-w` it)".to_owned());
+    }
+    let file = File::open(&real).map_err(unreadable)?;
+    let metadata = file.metadata().map_err(unreadable)?;
+    if !metadata.is_file() {
+        return Err("is no file".to_owned());
+    }
+    if world_writable(&metadata) {
+        return Err("is refused: it is writable by everybody (`chmod o-w` it)".to_owned());
+    }
+    Ok(file)
+}
+
+fn missing(path: &Path, error: &io::Error) -> String {
+    let no_directory = path.parent().is_some_and(|directory| !directory.is_dir());
+    match error.kind() {
+        io::ErrorKind::NotFound if no_directory => "no such directory".to_owned(),
+        io::ErrorKind::NotFound => "no such file".to_owned(),
+        _ => format!("cannot be read: {error}"),
+    }
+}
+
+fn world_writable(metadata: &Metadata) -> bool {
+    metadata.permissions().mode() & WORLD_WRITABLE != 0
+}
+
+fn copy(from: &mut impl Read, to: &mut impl Write) -> io::Result<String> {
+    let mut hash = Context::new(&SHA256);
+    let mut piece = vec![0; PIECE];
+    loop {
+        let length = from.read(&mut piece)?;
+        let Some(read) = piece.get(..length).filter(|read| !read.is_empty()) else { break };
+        hash.update(read);
+        to.write_all(read)?;
+    }
+    Ok(hex::encode(hash.finish()))
+}

@@ -1,0 +1,199 @@
+//! The plugins of a project.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::runtime::Handle;
+
+use crate::copy::{self, PrivateCopy};
+use crate::error::{Attempt, LoadError};
+use crate::library::{LibraryPlugin, Loaded};
+use crate::lock::{self, Pin};
+use crate::plugin::Plugin;
+use crate::search::{Search, Unpinned, is_id};
+
+const ACCEPT: &str = "run `segport connectors lock` to accept it, if you changed it on purpose";
+
+/// Finds and loads the plugins of a project.
+#[derive(Debug)]
+pub struct Plugins {
+    search: Search,
+    runtime: Handle,
+    /// Held while the lock file is read and written.
+    pinning: Mutex<()>,
+}
+
+/// A plugin's file as it lies there, without having been loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Installed {
+    /// The plugin's id.
+    pub id: String,
+    /// Its file.
+    pub file: PathBuf,
+    /// How the file and the lock file agree.
+    pub state: PinState,
+}
+
+/// How a plugin's file and the lock file agree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PinState {
+    /// It is the file that was accepted.
+    Pinned(Pin),
+    /// Nothing was accepted yet; this is its SHA-256 in hexadecimal.
+    Unpinned(String),
+    /// It is not the file that was accepted.
+    Changed {
+        /// What was accepted.
+        pin: Pin,
+        /// SHA-256 of the file in hexadecimal.
+        sha256: String,
+    },
+    /// It would not be loaded, whatever the lock file says, for this reason.
+    Refused(String),
+    /// It was accepted, but there is no file any more.
+    Missing(Pin),
+}
+
+impl Plugins {
+    /// The plugins that `search` leads to; their HTTP requests run on `runtime`.
+    pub fn new(search: Search, runtime: Handle) -> Self {
+        Self { search, runtime, pinning: Mutex::new(()) }
+    }
+
+    /// Finds, verifies and loads plugin `id`. The same file is loaded once per process, however often this is called.
+    ///
+    /// Reads, hashes and copies the library: tens of milliseconds, on the calling thread.
+    ///
+    /// # Errors
+    /// [`LoadError`] with every place that was looked at.
+    pub fn load(&self, id: &str) -> Result<Arc<dyn Plugin>, LoadError> {
+        if !is_id(id) {
+            let help = "an id is lower-case letters, digits and underscores, a letter first";
+            return Err(LoadError::plugin(id, false, Vec::new(), help));
+        }
+        let pin = lock::read(&self.search.lock_file)?.remove(id);
+        let mut attempts = Vec::new();
+        for file in self.search.candidates(id) {
+            match self.load_file(id, &file, pin.as_ref()) {
+                Ok(loaded) => {
+                    if pin.is_none() {
+                        self.pin(pin_of(loaded, &file))?;
+                    }
+                    return Ok(Arc::new(LibraryPlugin::new(loaded, self.runtime.clone())));
+                }
+                // Recorded here, once, because this is where it is decided to go on.
+                Err(problem) => attempts.push(Attempt { place: file, problem }),
+            }
+        }
+        let found = attempts.iter().any(|attempt| attempt.place.exists());
+        let help = match pin {
+            _ if !found => "add its directory to `[plugins] path` in segport.toml, or install it there",
+            Some(_) => ACCEPT,
+            None if self.search.unpinned == Unpinned::Refuse => "run `segport connectors lock` to accept it",
+            None => "",
+        };
+        Err(LoadError::plugin(id, found, attempts, help))
+    }
+
+    fn load_file(&self, id: &str, file: &Path, pin: Option<&Pin>) -> Result<&'static Loaded, String> {
+        let copy = PrivateCopy::make(file)?;
+        match pin {
+            Some(pin) if pin.sha256 != copy.sha256() => Err(format!(
+                "has changed: its SHA-256 is {}, segport.lock has {} (version {})",
+                copy.sha256(),
+                pin.sha256,
+                pin.version
+            )),
+            None if self.search.unpinned == Unpinned::Refuse => {
+                Err(format!("was not accepted yet: segport.lock does not name it (SHA-256 {})", copy.sha256()))
+            }
+            _ => loaded(id, &copy),
+        }
+    }
+
+    /// Every plugin there is and every plugin that was accepted, in the order of their ids. Loads none.
+    ///
+    /// # Errors
+    /// [`LoadError`] if the lock file cannot be read.
+    pub fn installed(&self) -> Result<Vec<Installed>, LoadError> {
+        let mut pins = lock::read(&self.search.lock_file)?;
+        let files = self.search.all();
+        let mut installed: Vec<Installed> = files
+            .into_iter()
+            .map(|(id, file)| {
+                let state = match (copy::sha256(&file), pins.remove(&id)) {
+                    (Err(problem), _) => PinState::Refused(problem),
+                    (Ok(sha256), None) => PinState::Unpinned(sha256),
+                    (Ok(sha256), Some(pin)) if sha256 == pin.sha256 => PinState::Pinned(pin),
+                    (Ok(sha256), Some(pin)) => PinState::Changed { pin, sha256 },
+                };
+                Installed { id, file, state }
+            })
+            .collect();
+        let missing = pins.into_values().map(|pin| Installed {
+            id: pin.id.clone(),
+            file: PathBuf::from(&pin.file),
+            state: PinState::Missing(pin),
+        });
+        installed.extend(missing);
+        installed.sort_by(|left, right| left.id.cmp(&right.id));
+        Ok(installed)
+    }
+
+    /// Accepts the files that are there now: loads each one to learn its version, and writes the lock file anew.
+    ///
+    /// # Errors
+    /// [`LoadError`] for the first plugin that cannot be loaded, or a lock file that cannot be written; nothing is
+    /// accepted then.
+    pub fn lock(&self) -> Result<Vec<Pin>, LoadError> {
+        let _pinning = self.pinning();
+        let mut pins = BTreeMap::new();
+        for (id, file) in self.search.all() {
+            let loaded = PrivateCopy::make(&file)
+                .and_then(|copy| loaded(&id, &copy))
+                .map_err(|problem| LoadError::plugin(&id, true, vec![Attempt { place: file.clone(), problem }], ""))?;
+            pins.insert(id, pin_of(loaded, &file));
+        }
+        lock::write(&self.search.lock_file, &pins)?;
+        Ok(pins.into_values().collect())
+    }
+
+    /// Adds a pin to the lock file.
+    fn pin(&self, pin: Pin) -> Result<(), LoadError> {
+        let _pinning = self.pinning();
+        // Read again: others may have pinned since.
+        let mut pins = lock::read(&self.search.lock_file)?;
+        pins.entry(pin.id.clone()).or_insert(pin);
+        lock::write(&self.search.lock_file, &pins)
+    }
+
+    fn pinning(&self) -> MutexGuard<'_, ()> {
+        self.pinning.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The library of that copy, loaded now or earlier.
+fn loaded(id: &str, copy: &PrivateCopy) -> Result<&'static Loaded, String> {
+    /// What this process has loaded, by id and hash.
+    static LOADED: Mutex<Option<HashMap<(String, String), &'static Loaded>>> = Mutex::new(None);
+
+    let mut guard = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+    let all = guard.get_or_insert_default();
+    let key = (id.to_owned(), copy.sha256().to_owned());
+    if let Some(loaded) = all.get(&key) {
+        return Ok(loaded);
+    }
+    let loaded = Loaded::load(id, copy.path(), copy.sha256())?;
+    all.insert(key, loaded);
+    Ok(loaded)
+}
+
+fn pin_of(loaded: &Loaded, file: &Path) -> Pin {
+    Pin {
+        id: loaded.id().to_owned(),
+        file: file.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
+        sha256: loaded.sha256().to_owned(),
+        version: loaded.descriptor().version.clone(),
+    }
+}

@@ -1,0 +1,91 @@
+//! Where a plugin's library is looked for.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Where plugins and their lock file are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Search {
+    /// Directories, in the order in which they are looked at.
+    pub directories: Vec<PathBuf>,
+    /// `segport.lock`, which need not exist.
+    pub lock_file: PathBuf,
+    /// What happens to a plugin that the lock file does not name.
+    pub unpinned: Unpinned,
+}
+
+/// What happens to a plugin that the lock file does not name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unpinned {
+    /// The file found at its first use is written to the lock file.
+    Pin,
+    /// It is refused until the user accepts it.
+    Refuse,
+}
+
+impl Search {
+    /// Looks in `directories` and pins what it meets first.
+    pub fn new(directories: Vec<PathBuf>, lock_file: impl Into<PathBuf>) -> Self {
+        Self { directories, lock_file: lock_file.into(), unpinned: Unpinned::Pin }
+    }
+
+    /// Looks beside the running executable too, and in `../lib/segport/plugins` from there: where a build of this workspace
+    /// and an installation have them.
+    #[must_use]
+    pub fn beside_executable(mut self) -> Self {
+        let directory = std::env::current_exe().ok().and_then(|file| Some(file.parent()?.to_owned()));
+        if let Some(directory) = directory {
+            let installed = directory.join("../lib/segport/plugins");
+            self.directories.extend([directory, installed]);
+        }
+        self
+    }
+
+    /// Refuses plugins that the lock file does not name.
+    #[must_use]
+    pub fn strict(mut self) -> Self {
+        self.unpinned = Unpinned::Refuse;
+        self
+    }
+
+    /// The files that plugin `id` may be in, in the order in which they are tried.
+    pub(crate) fn candidates(&self, id: &str) -> Vec<PathBuf> {
+        self.directories.iter().flat_map(|directory| names(id).map(|name| directory.join(name))).collect()
+    }
+
+    /// The first file of every plugin there is, by id.
+    pub(crate) fn all(&self) -> BTreeMap<String, PathBuf> {
+        let mut found = BTreeMap::new();
+        for directory in &self.directories {
+            // A directory that cannot be read has no plugins; `load` says so when one is missed.
+            let Ok(entries) = fs::read_dir(directory) else { continue };
+            for id in entries.flatten().filter_map(|entry| id_of(&entry.path())) {
+                let file = names(&id).map(|name| directory.join(name)).into_iter().find(|file| file.exists());
+                if let Some(file) = file {
+                    found.entry(id).or_insert(file);
+                }
+            }
+        }
+        found
+    }
+}
+
+/// The names that the library of plugin `id` may have, the preferred one first.
+fn names(id: &str) -> [String; 2] {
+    [format!("libsegport_{id}.so"), format!("{id}.so")]
+}
+
+/// The plugin that a file of this name is.
+fn id_of(file: &Path) -> Option<String> {
+    let stem = file.file_name()?.to_str()?.strip_suffix(".so")?;
+    // Any other name with `lib` is some other library.
+    let id = stem.strip_prefix("libsegport_").or_else(|| (!stem.starts_with("lib")).then_some(stem))?;
+    is_id(id).then(|| id.to_owned())
+}
+
+/// Whether `id` is lower-case letters, digits and underscores, a letter first.
+pub(crate) fn is_id(id: &str) -> bool {
+    id.starts_with(|first: char| first.is_ascii_lowercase())
+        && id.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+}

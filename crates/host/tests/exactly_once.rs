@@ -1,0 +1,148 @@
+//! Rule 1 of the boundary: every submit is answered exactly once.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "test support")]
+
+mod support;
+
+use std::ffi::c_void;
+use std::ptr;
+use std::sync::Condvar;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
+use segport_abi::{Buffer, Completion, EntryFn, HOST_MAGIC, HostTable, MAJOR, MINOR, NO_TIMEOUT, STATUS_OK, Slice};
+use segport_core::op::{self, Call, OpenHead, WriteHead};
+use segport_core::{BatchKind, Frame, rows};
+use serde_json::{Value, json};
+
+use support::{batch, library, session, with_key};
+
+const CALLS: usize = 20_000;
+
+/// How often each call was answered, and how many answers there were.
+struct Answers {
+    each: Vec<AtomicU8>,
+    total: Mutex<usize>,
+    all: Condvar,
+}
+
+/// One call's place in the answers.
+struct Expected {
+    answers: &'static Answers,
+    call: usize,
+}
+
+unsafe extern "C" fn answered(ctx: *mut c_void, _: i32, _: Buffer) {
+    // SAFETY: `ctx` is an `Expected` of the vector below, which is never freed.
+    let expected = unsafe { &*ctx.cast::<Expected>() };
+    expected.answers.each[expected.call].fetch_add(1, Ordering::SeqCst);
+    let mut total = expected.answers.total.lock().unwrap();
+    *total += 1;
+    if *total == CALLS {
+        expected.answers.all.notify_all();
+    }
+}
+
+unsafe extern "C" fn log(_: *mut c_void, _: u32, _: Slice) {}
+unsafe extern "C" fn http_submit(_: *mut c_void, _: u64, _: u64, _: Buffer, _: Buffer, completion: Completion) {
+    completion.complete(STATUS_OK, Buffer::EMPTY);
+}
+unsafe extern "C" fn http_cancel(_: *mut c_void, _: u64, _: u64) {}
+
+static HOST: HostTable = HostTable {
+    magic: HOST_MAGIC,
+    struct_size: size_of::<HostTable>() as u32,
+    major: MAJOR,
+    minor: MINOR,
+    ctx: ptr::null_mut(),
+    log: Some(log),
+    http_submit: Some(http_submit),
+    http_cancel: Some(http_cancel),
+};
+
+/// A raw instance, which the boundary lets every thread use.
+#[derive(Clone, Copy)]
+struct Raw(*mut c_void);
+// SAFETY: ABI.md, "Threads".
+unsafe impl Send for Raw {}
+// SAFETY: ABI.md, "Threads".
+unsafe impl Sync for Raw {}
+
+fn request(state: Value) -> Vec<u8> {
+    let args = WriteHead { session: session(state), kind: BatchKind::Upsert { join: Vec::new() } };
+    let call = Call { run: String::new(), args };
+    Frame::encode(&call, |out| rows::encode(&batch(&["a"]), out)).unwrap().to_vec()
+}
+
+/// A small generator, so that a failure can be repeated.
+fn next(random: &mut u64) -> u64 {
+    *random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    *random >> 33
+}
+
+#[test]
+fn twenty_thousand_calls_cancelled_at_random_have_twenty_thousand_answers() {
+    // SAFETY: the library is the one with the test plugins, and is never unloaded.
+    let library = unsafe { Library::open(Some(library()), RTLD_NOW | RTLD_LOCAL) }.unwrap();
+    // SAFETY: ABI.md, "Entry".
+    let table = unsafe { *(library.get::<EntryFn>(b"segport_plugin_v1_probe").unwrap())() };
+    std::mem::forget(library);
+    let mut error = Buffer::EMPTY;
+    // SAFETY: ABI.md, `init`.
+    assert_eq!(unsafe { table.init.unwrap()(&raw const HOST, &raw mut error) }, STATUS_OK);
+    let open = OpenHead { settings: with_key(json!({})), http_scope: 1 };
+    let (mut instance, mut answer) = (ptr::null_mut(), Buffer::EMPTY);
+    let head = Buffer::from_vec(serde_json::to_vec(&open).unwrap());
+    // SAFETY: ABI.md, `open`.
+    assert_eq!(unsafe { table.open.unwrap()(head, &raw mut instance, &raw mut answer) }, STATUS_OK);
+    let instance = Raw(instance);
+
+    let answers: &'static Answers = Box::leak(Box::new(Answers {
+        each: (0..CALLS).map(|_| AtomicU8::new(0)).collect(),
+        total: Mutex::new(0),
+        all: Condvar::new(),
+    }));
+    let expected: &'static [Expected] = Vec::leak((0..CALLS).map(|call| Expected { answers, call }).collect());
+    // Some answer at once, some later, some never unless they are cancelled.
+    let requests = [request(Value::Null), request(json!(1)), request(json!(20)), request(json!("wait"))];
+
+    std::thread::scope(|scope| {
+        for half in 0..2 {
+            let requests = &requests;
+            scope.spawn(move || {
+                let instance = instance;
+                let mut random = 42 + half as u64;
+                for call in (half..CALLS).step_by(2) {
+                    let kind = next(&mut random) as usize % requests.len();
+                    let timeout_ms =
+                        if next(&mut random).is_multiple_of(8) { next(&mut random) % 3 } else { NO_TIMEOUT };
+                    let ctx = (&raw const expected[call]).cast_mut().cast();
+                    let completion = Completion { ctx, call: Some(answered) };
+                    let request = Buffer::from_vec(requests[kind].clone());
+                    // SAFETY: ABI.md, `submit` and `cancel`: the instance is open.
+                    unsafe {
+                        table.submit.unwrap()(instance.0, call as u64, op::WRITE, timeout_ms, request, completion);
+                        if next(&mut random).is_multiple_of(2) {
+                            let back = (next(&mut random) % 64) as usize * 2;
+                            table.cancel.unwrap()(instance.0, call.saturating_sub(back) as u64);
+                        }
+                    }
+                }
+            });
+        }
+    });
+    // Those that would wait for ever are given up here.
+    // SAFETY: ABI.md, `close`: the last use of the instance.
+    unsafe { table.close.unwrap()(instance.0) };
+
+    let total = answers.total.lock().unwrap();
+    let (total, _) =
+        answers.all.wait_timeout_while(total, std::time::Duration::from_secs(60), |total| *total < CALLS).unwrap();
+    assert_eq!(*total, CALLS);
+    drop(total);
+    // The plugin's threads have ended their calls; nothing is answered a second time.
+    // SAFETY: ABI.md, `shutdown`.
+    unsafe { table.shutdown.unwrap()() };
+    assert!(answers.each.iter().all(|times| times.load(Ordering::SeqCst) == 1));
+}

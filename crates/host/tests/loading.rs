@@ -1,0 +1,222 @@
+//! What is loaded, what is refused, and what the user is told.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "test support")]
+
+mod support;
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+
+use segport_core::{Error, ErrorKind};
+use segport_host::{PinState, Plugins, Search, SourceInstance};
+use segport_sdk::test::Script;
+use serde_json::Value;
+use tokio::runtime::Handle;
+
+use support::{LONG, Project};
+
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+}
+
+/// What `load` says, with the project's directory left out.
+fn refusal(project: &Project, plugins: &Plugins, id: &str) -> String {
+    let text = plugins.load(id).unwrap_err().to_string();
+    text.replace(&project.directory.path().display().to_string(), "P")
+}
+
+#[tokio::test]
+async fn a_library_that_is_no_good_is_refused_with_the_reason() {
+    for (id, reason) in [
+        ("wrong_magic", "is no Segport plugin: its table begins with the wrong magic number"),
+        ("wrong_size", "has a table of 8 bytes where version 1.0 has 80"),
+        ("newer_major", "was built for version 2.0 of the plugin boundary, this host has 1.0"),
+        ("newer_minor", "was built for version 1.1 of the plugin boundary, this host has 1.0"),
+        ("no_functions", "lacks functions in its table"),
+        ("no_table", "gives no table of functions"),
+        ("fails_to_start", "cannot be started: it rains"),
+        ("mumbles", "cannot describe itself: its description cannot be read"),
+        ("mute", "cannot describe itself: plugin `mute` panicked; this is a defect in the plugin (at: "),
+        ("other_name", "cannot describe itself: it says that it is plugin `someone_else`"),
+        ("unheard_of", "is no Segport plugin of that name: it has no symbol `segport_plugin_v1_unheard_of`"),
+    ] {
+        let project = Project::with(&[id]);
+        let refusal = refusal(&project, &project.load(), id);
+        assert!(refusal.contains(reason), "{id}: {refusal}");
+        assert!(!project.lock_file().exists(), "{id} must not be pinned");
+    }
+}
+
+#[tokio::test]
+async fn a_truncated_library_is_refused_at_any_length() {
+    let project = Project::with(&["probe"]);
+    let whole = fs::read(project.file("probe")).unwrap();
+    for (length, reason) in [
+        (0, "is no library for this machine"),
+        (3, "is no library for this machine"),
+        (64, "is truncated: it ends after 64 bytes"),
+        (4096, "is truncated"),
+        (whole.len() / 2, "is truncated"),
+        (whole.len() - 1, "is truncated"),
+    ] {
+        fs::write(project.file("probe"), &whole[..length]).unwrap();
+        let refusal = refusal(&project, &project.load(), "probe");
+        assert!(refusal.contains(&format!("P/plugins/libsegport_probe.so  {reason}")), "{length}: {refusal}");
+    }
+}
+
+#[tokio::test]
+async fn what_the_systems_loader_says_is_passed_on() {
+    let project = Project::with(&["probe"]);
+    let mut bytes = fs::read(project.file("probe")).unwrap();
+    // The entry of the table of segments that says where the dynamic linking information is.
+    let dynamic: Vec<usize> = (0..20).map(|index| 64 + 56 * index).filter(|at| bytes[*at] == 2).collect();
+    bytes[dynamic[0]] = 0;
+    fs::write(project.file("probe"), bytes).unwrap();
+    let refusal = refusal(&project, &project.load(), "probe");
+    assert!(refusal.contains("libsegport_probe.so  cannot be loaded: object file has no dynamic section"), "{refusal}");
+    assert!(!refusal.contains("plugin.so"), "the private copy is nobody's business: {refusal}");
+}
+
+#[tokio::test]
+async fn every_place_that_was_looked_at_is_named() {
+    let project = Project::with(&[]);
+    let search = Search::new(vec![project.directory.path().join("nowhere"), project.plugins()], project.lock_file());
+    let plugins = Plugins::new(search, Handle::current());
+    assert_eq!(
+        refusal(&project, &plugins, "probe"),
+        "plugin `probe` is not installed\
+         \n  looked at  P/nowhere/libsegport_probe.so  no such directory\
+         \n  looked at  P/nowhere/probe.so             no such directory\
+         \n  looked at  P/plugins/libsegport_probe.so  no such file\
+         \n  looked at  P/plugins/probe.so             no such file\
+         \nhelp: add its directory to `[plugins] path` in segport.toml, or install it there"
+    );
+    let error: Error = plugins.load("probe").unwrap_err().into();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert_eq!(error.context().len(), 5);
+    for id in ["", "../probe", "Probe", "a-b", "1a"] {
+        assert!(refusal(&project, &plugins, id).contains("an id is lower-case letters"), "{id}");
+    }
+}
+
+#[tokio::test]
+async fn a_later_directory_is_used_when_an_earlier_one_cannot_be() {
+    let (first, second) = (Project::with(&["probe"]), Project::with(&[]));
+    fs::rename(first.file("probe"), second.plugins().join("probe.so")).unwrap();
+    fs::write(first.file("probe"), "text").unwrap();
+    let search = Search::new(vec![first.plugins(), second.plugins()], first.lock_file());
+    assert_eq!(Plugins::new(search, Handle::current()).load("probe").unwrap().descriptor().id, "probe");
+}
+
+#[tokio::test]
+async fn what_everybody_may_write_is_refused() {
+    let project = Project::with(&["probe"]);
+    set_mode(&project.plugins(), 0o777);
+    assert!(refusal(&project, &project.load(), "probe").contains("its directory is writable by everybody"));
+    // A link from elsewhere does not hide it.
+    let elsewhere = Project::with(&[]);
+    std::os::unix::fs::symlink(project.file("probe"), elsewhere.file("probe")).unwrap();
+    assert!(refusal(&elsewhere, &elsewhere.load(), "probe").contains("its directory is writable by everybody"));
+
+    set_mode(&project.plugins(), 0o755);
+    set_mode(&project.file("probe"), 0o666);
+    assert!(refusal(&project, &project.load(), "probe").contains("is refused: it is writable by everybody"));
+    assert!(matches!(&project.load().installed().unwrap()[0].state, PinState::Refused(_)));
+
+    set_mode(&project.file("probe"), 0o664);
+    project.load().load("probe").unwrap();
+}
+
+#[tokio::test]
+async fn the_first_use_pins_and_a_changed_file_is_refused_until_it_is_accepted() {
+    let project = Project::with(&["probe"]);
+    let plugins = project.load();
+    let first = plugins.load("probe").unwrap().sha256().to_owned();
+    assert_eq!(fs::metadata(project.lock_file()).unwrap().permissions().mode() & 0o777, 0o644);
+    let text = fs::read_to_string(project.lock_file()).unwrap();
+    for part in ["id = \"probe\"", "file = \"libsegport_probe.so\"", &first, "version = \""] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+
+    // Another build: bytes behind the end of the library that the loader does not look at.
+    let mut bytes = fs::read(project.file("probe")).unwrap();
+    bytes.extend(b"another build");
+    fs::write(project.file("probe"), bytes).unwrap();
+    let installed = plugins.installed().unwrap();
+    let PinState::Changed { pin, sha256 } = &installed[0].state else { panic!("{installed:?}") };
+    assert_eq!(pin.sha256, first);
+    let refusal = refusal(&project, &plugins, "probe");
+    for part in [&*first, sha256, "has changed", "help: run `segport connectors lock` to accept it"] {
+        assert!(refusal.contains(part), "{part} in {refusal}");
+    }
+
+    let accepted = plugins.lock().unwrap();
+    assert_eq!(accepted.iter().map(|pin| &*pin.sha256).collect::<Vec<_>>(), [sha256]);
+    assert_eq!(plugins.load("probe").unwrap().sha256(), sha256);
+    assert!(matches!(&plugins.installed().unwrap()[0].state, PinState::Pinned(pin) if pin.sha256 == *sha256));
+}
+
+#[tokio::test]
+async fn a_strict_project_loads_what_was_accepted_only() {
+    let project = Project::with(&["probe"]);
+    let plugins = Plugins::new(project.search().strict(), Handle::current());
+    let refusal = refusal(&project, &plugins, "probe");
+    assert!(refusal.contains("was not accepted yet"), "{refusal}");
+    assert!(refusal.ends_with("help: run `segport connectors lock` to accept it"), "{refusal}");
+    plugins.lock().unwrap();
+    plugins.load("probe").unwrap();
+}
+
+#[tokio::test]
+async fn a_lock_file_that_cannot_be_read_stops_loading() {
+    let project = Project::with(&["probe"]);
+    fs::write(project.lock_file(), "[[plugin]]\nid = 7\n").unwrap();
+    let refusal = refusal(&project, &project.load(), "probe");
+    assert!(refusal.starts_with("the plugins' lock file cannot be used\n  looked at  P/segport.lock"), "{refusal}");
+}
+
+#[tokio::test]
+async fn installed_lists_what_is_there_and_what_is_missed() {
+    let project = Project::with(&["probe", "counter"]);
+    fs::write(project.plugins().join("libother.so"), "").unwrap();
+    fs::write(project.plugins().join("readme.txt"), "").unwrap();
+    let plugins = project.load();
+    plugins.load("probe").unwrap();
+    fs::remove_file(project.file("probe")).unwrap();
+    let installed = plugins.installed().unwrap();
+    let found: Vec<_> = installed.iter().map(|found| &*found.id).collect();
+    assert_eq!(found, ["counter", "probe"]);
+    assert!(matches!(installed[0].state, PinState::Unpinned(_)));
+    assert!(matches!(installed[1].state, PinState::Missing(_)));
+}
+
+#[tokio::test]
+async fn the_same_file_is_loaded_once() {
+    let project = Project::with(&["probe"]);
+    let (first, second) = (project.load().load("probe").unwrap(), project.load().load("probe").unwrap());
+    assert!(std::ptr::eq(first.descriptor(), second.descriptor()));
+    assert!(!Arc::ptr_eq(&first, &second));
+}
+
+#[tokio::test]
+async fn a_plugin_may_be_written_in_c() {
+    let project = Project::with(&[]);
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let compiled = Command::new("cc")
+        .args(["-std=c11", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-I"])
+        .arg(here.join("../abi/include"))
+        .arg(here.join("tests/plugins/minimal.c"))
+        .arg("-o")
+        .arg(project.file("minimal"))
+        .status();
+    assert!(compiled.unwrap().success());
+    let plugin = project.load().load("minimal").unwrap();
+    assert_eq!(plugin.descriptor().display_name, "C");
+    let source = SourceInstance::open(&*plugin, Value::Null, Script::new().client()).unwrap();
+    let error = source.read("", &Value::Null, None, LONG).await.unwrap_err();
+    assert_eq!(error, Error::new(ErrorKind::Unsupported, "there is nothing to read"));
+}
