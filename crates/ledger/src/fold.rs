@@ -1,0 +1,259 @@
+//! Folding: pages that say what happened become pages that say what is.
+
+use std::collections::HashMap;
+
+use futures::TryStreamExt;
+use sqlx::SqliteConnection;
+
+use crate::codec::{Acknowledged, Chunk, DestinationId, Intents, Stored};
+use crate::database::{Database, ExportLine};
+use crate::page::{Page, PageKind};
+use crate::standing::Standing;
+use crate::{Identity, Intent, Result};
+
+/// When and how pages are folded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Folding {
+    /// Records that say nothing new any more and are not worth a fold, beyond as many as there are rows. 50,000 by default.
+    pub idle_records: u64,
+    /// Rows that are folded at a time; more take more memory, fewer take longer, since each time all pages are read. 500,000 by
+    /// default, for about 100 MB.
+    pub rows_at_a_time: u64,
+}
+
+impl Default for Folding {
+    fn default() -> Self {
+        Self { idle_records: 50_000, rows_at_a_time: 500_000 }
+    }
+}
+
+/// What the pages of a state weigh.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Weight {
+    /// Records in the pages of the state.
+    pub(crate) records: u64,
+    /// Rows they amount to.
+    pub(crate) live: u64,
+    /// Pages they are in.
+    pub(crate) pages: u64,
+}
+
+impl Weight {
+    /// Most pages of a state beyond those that its live rows fill.
+    const MOST_PAGES: u64 = 4096;
+
+    pub(crate) fn is_heavy(self, folding: Folding) -> bool {
+        let dead = self.records.saturating_sub(self.live);
+        dead > self.live.saturating_add(folding.idle_records)
+            || self.pages > Self::MOST_PAGES + self.live / ROWS_A_PAGE as u64
+    }
+}
+
+/// The pages of one export, about to be folded by the run that owns them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Fold<'a> {
+    pub(crate) database: &'a Database,
+    pub(crate) export: &'a str,
+    pub(crate) epoch: i64,
+    pub(crate) run: i64,
+}
+
+/// Rows in one folded page.
+const ROWS_A_PAGE: usize = 4096;
+
+/// What the records of one row amount to.
+#[derive(Debug)]
+struct Folded {
+    standing: Standing,
+    value: Option<Acknowledged>,
+    id: Option<String>,
+}
+
+impl Fold<'_> {
+    /// Rewrites the pages from `line.first_page` on, in one transaction, and returns where the pages are then.
+    pub(crate) async fn fold(
+        self,
+        connection: &mut SqliteConnection,
+        line: &ExportLine,
+        live: u64,
+    ) -> Result<ExportLine> {
+        let Self { database, export, epoch, .. } = self;
+        database.fault("fold_state")?;
+        let mut transaction = database.write(connection).await?;
+        let mut folded = ExportLine { first_page: line.next_page, next_page: line.next_page, ..line.clone() };
+        // The epoch is compared before anything is changed.
+        database.advance(&mut transaction, export, epoch, &folded).await?;
+
+        let buckets = live.div_ceil(database.folding.rows_at_a_time.max(1)).max(1);
+        for bucket in 0..buckets {
+            let rows = self.bucket(&mut transaction, line, Bucket { number: bucket, of: buckets }).await?;
+            for rows in rows.chunks(ROWS_A_PAGE) {
+                self.write(&mut transaction, rows, folded.next_page).await?;
+                folded.next_page += 1;
+            }
+        }
+        self.thin_out(&mut transaction, line).await?;
+        database.advance(&mut transaction, export, epoch, &folded).await?;
+        database.commit(transaction).await?;
+        Ok(folded)
+    }
+
+    /// The rows of one bucket that matter, sorted by identity.
+    async fn bucket(
+        self,
+        connection: &mut SqliteConnection,
+        line: &ExportLine,
+        bucket: Bucket,
+    ) -> Result<Vec<(Identity, Folded)>> {
+        let mut rows = HashMap::new();
+        let mut pages = self.database.pages(connection, self.export, line.first_page, line.next_page);
+        while let Some(page) = pages.try_next().await? {
+            gather(&mut rows, &page, bucket).ok_or_else(|| self.database.unreadable(self.export, page.number))?;
+        }
+        let mut rows: Vec<_> = rows.into_iter().filter(|(_, row): &(_, Folded)| row.standing.matters()).collect();
+        rows.sort_unstable_by_key(|(identity, _)| *identity);
+        Ok(rows)
+    }
+
+    async fn write(self, connection: &mut SqliteConnection, rows: &[(Identity, Folded)], number: i64) -> Result<()> {
+        let mut chunk = Chunk::with_capacity(rows.len() * 64);
+        for (identity, row) in rows {
+            // A row that was only ever intended has no value yet; zeros are what nobody compares with, since it is not held.
+            let value = row.value.unwrap_or(Acknowledged {
+                key: crate::KeyHash::from_bits(0),
+                fingerprint: crate::Fingerprint::from_bits(0),
+            });
+            chunk.held(*identity, value, &row.standing, DestinationId::new(row.id.as_deref()));
+        }
+        let page = Page {
+            number,
+            run: self.run,
+            kind: PageKind::Base.number(),
+            rows: i64::from(chunk.rows()),
+            body: chunk.into_bytes(),
+        };
+        self.database.add_page(connection, self.export, self.epoch, &page).await
+    }
+
+    /// Keeps of the old pages what `segport rows` tells of recent runs.
+    async fn thin_out(self, connection: &mut SqliteConnection, line: &ExportLine) -> Result<()> {
+        let recent: HashMap<i64, bool> =
+            self.database.runs_with_rows(connection, self.export).await?.into_iter().collect();
+        for number in line.first_page..line.next_page {
+            let page = {
+                let mut pages = self.database.pages(connection, self.export, number, number + 1);
+                pages.try_next().await?.ok_or_else(|| self.database.missing(self.export, number))?
+            };
+            // The run under way has an outcome for every intent when it folds at its end, and no page when it does at its start.
+            let past = match recent.get(&page.run).filter(|_| page.kind() == Some(PageKind::Log)) {
+                Some(ended) => past(&page, if *ended { Intents::Dropped } else { Intents::Kept })
+                    .ok_or_else(|| self.database.unreadable(self.export, number))?,
+                None => Chunk::with_capacity(0),
+            };
+            if past.rows() == 0 {
+                self.database.delete_page(connection, self.export, number).await?;
+            } else {
+                let history = Page {
+                    kind: PageKind::History.number(),
+                    rows: i64::from(past.rows()),
+                    body: past.into_bytes(),
+                    ..page
+                };
+                self.database.add_page(connection, self.export, self.epoch, &history).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A range of identities.
+#[derive(Debug, Clone, Copy)]
+struct Bucket {
+    number: u64,
+    of: u64,
+}
+
+impl Bucket {
+    fn has(self, identity: Identity) -> bool {
+        let upper = identity.bits() >> 64;
+        (upper * u128::from(self.of)) >> 64 == u128::from(self.number)
+    }
+}
+
+fn past(page: &Page<Vec<u8>>, intents: Intents) -> Option<Chunk> {
+    let mut chunk = Chunk::with_capacity(page.body.len() / 2);
+    for record in page.records() {
+        chunk.past(&record.ok()?, intents);
+    }
+    Some(chunk)
+}
+
+fn gather(rows: &mut HashMap<Identity, Folded>, page: &Page<Vec<u8>>, bucket: Bucket) -> Option<()> {
+    let mut change = |identity: Identity, change: &mut dyn FnMut(&mut Folded)| {
+        if bucket.has(identity) {
+            let row =
+                rows.entry(identity).or_insert_with(|| Folded { standing: Standing::default(), value: None, id: None });
+            change(row);
+        }
+    };
+    for record in page.records() {
+        match record.ok()? {
+            Stored::Intent(Intent::Deliver { identity, memberships }) => {
+                change(identity, &mut |row| row.standing.intend_delivery(memberships));
+            }
+            Stored::Intent(Intent::Remove { identity, memberships }) => {
+                change(identity, &mut |row| row.standing.intend_removal(memberships));
+            }
+            Stored::Done { identity, value, memberships, id, .. } => change(identity, &mut |row| {
+                row.standing.done(memberships, id.is_some());
+                row.value = Some(value);
+                row.id = id.to_text().or(row.id.take());
+            }),
+            Stored::Left { identity, memberships } => change(identity, &mut |row| {
+                row.standing.left(memberships);
+                if !row.standing.has_destination_id {
+                    row.id = None;
+                }
+            }),
+            Stored::Row(row) => {
+                if let Some(identity) = row.identity {
+                    change(identity, &mut |folded| folded.standing.undelivered(row.outcome));
+                }
+            }
+            Stored::Held { identity, value, standing, id } => change(identity, &mut |row| {
+                *row = Folded { standing, value: Some(value), id: id.to_text() };
+            }),
+            Stored::Stayed(_) | Stored::Past { .. } => {}
+        }
+    }
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folding_starts_when_dead_weight_outgrows_live() {
+        #[track_caller]
+        fn check(records: u64, live: u64, pages: u64, heavy: bool) {
+            assert_eq!(Weight { records, live, pages }.is_heavy(Folding::default()), heavy);
+        }
+        check(0, 0, 0, false);
+        check(2_000_000, 1_000_000, 800, false);
+        check(2_100_000, 1_000_000, 800, true);
+        check(40_000, 100, 10, false);
+        check(60_000, 100, 10, true);
+        check(10_000, 5_000, 5_000, true);
+    }
+
+    #[test]
+    fn every_identity_is_in_one_bucket() {
+        for upper in [0, 1, u64::MAX / 3, u64::MAX / 3 + 1, u64::MAX - 1, u64::MAX] {
+            let identity = Identity::from_bits(u128::from(upper) << 64 | 7);
+            for of in [1, 2, 3, 7, 100] {
+                assert_eq!((0..of).filter(|number| Bucket { number: *number, of }.has(identity)).count(), 1);
+            }
+        }
+    }
+}

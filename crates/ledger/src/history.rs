@@ -1,0 +1,239 @@
+//! What earlier runs did.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use jiff::Timestamp;
+
+use crate::codec::{Stored, StoredRow};
+use crate::database::{Database, SegmentLine};
+use crate::page::Page;
+use crate::{Error, Identity, Intent, Memberships, OutcomeKind, Result, SegmentNumber, Undelivered};
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunEnd {
+    /// Every row was delivered, unchanged, or skipped for a reason the config names.
+    Succeeded,
+    /// Some rows were refused, deferred or are unknown.
+    Partial,
+    /// It could not go on.
+    Failed,
+    /// A guard stopped it.
+    Stopped,
+    /// Somebody stopped it.
+    Cancelled,
+}
+
+impl RunEnd {
+    const ALL: [Self; 5] = [Self::Succeeded, Self::Partial, Self::Failed, Self::Stopped, Self::Cancelled];
+
+    /// The end as it stands in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::Partial => "partial",
+            Self::Failed => "failed",
+            Self::Stopped => "stopped",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// Where a run stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunStatus {
+    /// It has begun and not ended: it is under way, or died and nothing ran since.
+    Running,
+    /// It died, and a later run took over.
+    Interrupted,
+    /// It ended.
+    Ended(RunEnd),
+}
+
+impl RunStatus {
+    /// The status as it stands in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Interrupted => "interrupted",
+            Self::Ended(end) => end.as_str(),
+        }
+    }
+
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let ended = RunEnd::ALL.into_iter().map(Self::Ended);
+        [Self::Running, Self::Interrupted].into_iter().chain(ended).find(|status| status.as_str() == text)
+    }
+}
+
+/// One run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunRecord {
+    /// Its id.
+    pub run_id: String,
+    /// Id of its export.
+    pub export: String,
+    /// Where it stands.
+    pub status: RunStatus,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it ended; `None` unless it did.
+    pub finished_at: Option<Timestamp>,
+    /// Its report as JSON; `None` unless it ended.
+    pub report: Option<String>,
+}
+
+/// What became of one row in one run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowRecord {
+    /// What became of it.
+    pub outcome: OutcomeKind,
+    /// Whether it is about a removal from its segments, not about a delivery.
+    pub leaver: bool,
+    /// Short stable code; empty for what was acknowledged.
+    pub code: String,
+    /// A sentence; empty for what was acknowledged.
+    pub reason: String,
+    /// Whose row; `None` if it had no readable identity.
+    pub identity: Option<Identity>,
+    /// Ids of the segments concerned: joined, left, or the ones the row is in.
+    pub segments: Vec<String>,
+}
+
+/// Reads the rows of one run in chunks, from [`crate::Store::rows`].
+#[derive(Debug)]
+pub struct RowReader {
+    database: Database,
+    run: RunRecord,
+    number: i64,
+    only: Option<OutcomeKind>,
+    segments: Vec<SegmentLine>,
+    last_page: i64,
+    /// What was intended and has no outcome so far, in a run that did not end.
+    open: BTreeMap<(Identity, bool), (Memberships, i64)>,
+    found: VecDeque<RowRecord>,
+    done: bool,
+}
+
+impl RowReader {
+    /// Most rows in one chunk.
+    pub const CHUNK: usize = 4096;
+
+    pub(crate) async fn open(database: Database, run_id: &str, only: Option<OutcomeKind>) -> Result<Self> {
+        let found = database.runs_like(run_id).await?.into_iter().find(|(_, run)| run.run_id == run_id);
+        let (number, run) = found.ok_or_else(|| Error::NoRun { run: run_id.to_owned() })?;
+        let mut connection = database.acquire().await?;
+        let segments = database.segments(&mut connection, &run.export).await?;
+        drop(connection);
+        Ok(Self {
+            database,
+            run,
+            number,
+            only,
+            segments,
+            last_page: 0,
+            open: BTreeMap::new(),
+            found: VecDeque::new(),
+            done: false,
+        })
+    }
+
+    /// The next chunk, at most [`RowReader::CHUNK`] rows in the order they were written; `None` after the last. What a run that
+    /// died had sent without learning the outcome comes last, as *unknown*.
+    ///
+    /// # Errors
+    /// If a page is damaged or cannot be read.
+    pub async fn next(&mut self) -> Result<Option<Vec<RowRecord>>> {
+        while self.found.is_empty() && !self.done {
+            match self.database.page_of_run(&self.run.export, self.number, self.last_page).await? {
+                Some(page) => {
+                    self.last_page = page.number;
+                    self.read(&page).ok_or_else(|| self.database.unreadable(&self.run.export, page.number))?;
+                }
+                None => {
+                    self.done = true;
+                    self.add_open();
+                }
+            }
+        }
+        if self.found.is_empty() {
+            return Ok(None);
+        }
+        let chunk = self.found.len().min(Self::CHUNK);
+        Ok(Some(self.found.drain(..chunk).collect()))
+    }
+
+    fn read(&mut self, page: &Page<Vec<u8>>) -> Option<()> {
+        let number = page.number;
+        let ended = matches!(self.run.status, RunStatus::Ended(_));
+        for record in page.records() {
+            match record.ok()? {
+                Stored::Intent(_) if ended => {}
+                Stored::Intent(Intent::Deliver { identity, memberships }) => {
+                    self.open.insert((identity, false), (memberships, number));
+                }
+                Stored::Intent(Intent::Remove { identity, memberships }) => {
+                    self.open.insert((identity, true), (memberships, number));
+                }
+                Stored::Done { identity, memberships, change, .. } | Stored::Past { identity, memberships, change } => {
+                    self.open.remove(&(identity, false));
+                    self.add(number, false, change.into(), Some(identity), memberships, ("", ""));
+                }
+                Stored::Left { identity, memberships } => {
+                    self.open.remove(&(identity, true));
+                    self.add(number, true, OutcomeKind::Removed, Some(identity), memberships, ("", ""));
+                }
+                Stored::Row(row) => self.add_row(number, false, &row),
+                Stored::Stayed(row) => self.add_row(number, true, &row),
+                Stored::Held { .. } => {}
+            }
+        }
+        Some(())
+    }
+
+    fn add_row(&mut self, page: i64, leaver: bool, row: &StoredRow<'_>) {
+        if let Some(identity) = row.identity
+            && matches!(row.outcome, Undelivered::Refused | Undelivered::Deferred | Undelivered::Unknown)
+        {
+            self.open.remove(&(identity, leaver));
+        }
+        self.add(page, leaver, row.outcome.into(), row.identity, row.memberships, (row.code, row.reason));
+    }
+
+    fn add_open(&mut self) {
+        for ((identity, leaver), (memberships, page)) in std::mem::take(&mut self.open) {
+            let why = ("no_outcome", "it was about to be sent, and no outcome is known");
+            self.add(page, leaver, OutcomeKind::Unknown, Some(identity), memberships, why);
+        }
+    }
+
+    fn add(
+        &mut self,
+        page: i64,
+        leaver: bool,
+        outcome: OutcomeKind,
+        identity: Option<Identity>,
+        memberships: Memberships,
+        (code, reason): (&str, &str),
+    ) {
+        if self.only.is_some_and(|only| only != outcome) {
+            return;
+        }
+        let row = RowRecord {
+            outcome,
+            leaver,
+            code: code.to_owned(),
+            reason: reason.to_owned(),
+            identity,
+            segments: memberships.iter().map(|segment| self.segment(segment, page)).collect(),
+        };
+        self.found.push_back(row);
+    }
+
+    /// What a segment number meant when a page was written.
+    fn segment(&self, segment: SegmentNumber, page: i64) -> String {
+        let number = i64::from(segment.get());
+        let mut meanings = self.segments.iter().rev().filter(|line| line.number == number && line.from_page <= page);
+        meanings.next().map_or_else(|| format!("#{number}"), |line| line.id.clone())
+    }
+}

@@ -1,0 +1,230 @@
+//! Makes intents and outcomes durable.
+
+use std::fs::File;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use sqlx::SqliteConnection;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::codec::Chunk;
+use crate::database::{Database, ExportLine};
+use crate::fold::{Fold, Weight};
+use crate::page::{Page, PageKind};
+use crate::{Change, Error, Intent, Record, Result, RunEnd};
+
+/// Handle to the one task that writes for a run; clones share it.
+///
+/// Whatever is queued when a commit begins shares that commit: one transaction, fully synced. The first error poisons the
+/// journal: every later call fails with it, and the run must end. Dropping a call's future is sound; its records may or may
+/// not be written.
+#[derive(Debug, Clone)]
+pub struct Journal {
+    requests: mpsc::Sender<Request>,
+    /// Whoever can still write, or has something under way of which it will write, keeps the export leased.
+    _lock: Arc<File>,
+}
+
+impl Journal {
+    /// Most calls that wait for a commit; more wait for a place.
+    const QUEUE: usize = 256;
+
+    /// Most records of a call in one piece.
+    const PIECE: usize = 4096;
+
+    pub(crate) fn start(writer: Writer, lock: Arc<File>) -> Self {
+        let (requests, queue) = mpsc::channel(Self::QUEUE);
+        tokio::spawn(writer.serve(queue));
+        Self { requests, _lock: lock }
+    }
+
+    /// Writes what is about to be sent; resolves once that is durable, and nothing may be sent before.
+    ///
+    /// # Errors
+    /// If it could not be committed, or the lease was lost.
+    pub async fn intend(&self, intents: &[Intent]) -> Result<()> {
+        for intents in intents.chunks(Self::PIECE) {
+            let mut chunk = Chunk::with_capacity(intents.len() * 20);
+            intents.iter().for_each(|intent| chunk.intent(intent));
+            self.write(chunk, 0).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes outcomes; resolves once they are durable, and nothing may be reported before.
+    ///
+    /// # Errors
+    /// If they could not be committed, or the lease was lost.
+    pub async fn settle(&self, records: &[Record]) -> Result<()> {
+        for records in records.chunks(Self::PIECE) {
+            let mut chunk = Chunk::with_capacity(records.len() * 64);
+            records.iter().for_each(|record| chunk.record(record));
+            let added =
+                records.iter().filter(|record| matches!(record, Record::Done(done) if done.change == Change::Added));
+            self.write(chunk, added.count() as u64).await?;
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn end(&self, end: RunEnd, finished_at: Timestamp, report: String) -> Result<()> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Request::End { end, finished_at, report, reply }).await?;
+        answer.await.unwrap_or(Err(Error::Closed))
+    }
+
+    async fn write(&self, chunk: Chunk, added: u64) -> Result<()> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Request::Write { chunk, added, reply }).await?;
+        answer.await.unwrap_or(Err(Error::Closed))
+    }
+
+    async fn send(&self, request: Request) -> Result<()> {
+        self.requests.send(request).await.map_err(|_| Error::Closed)
+    }
+}
+
+type Reply = oneshot::Sender<Result<()>>;
+
+#[derive(Debug)]
+enum Request {
+    Write { chunk: Chunk, added: u64, reply: Reply },
+    End { end: RunEnd, finished_at: Timestamp, report: String, reply: Reply },
+}
+
+/// The one task that writes for a run.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    pub(crate) database: Database,
+    pub(crate) connection: SqliteConnection,
+    pub(crate) export: String,
+    pub(crate) epoch: i64,
+    pub(crate) run: i64,
+    pub(crate) line: ExportLine,
+    pub(crate) records: u64,
+    pub(crate) live: u64,
+}
+
+impl Writer {
+    /// A commit takes no more than about this many bytes, so that its memory is bounded.
+    const COMMIT: usize = 4 << 20;
+
+    /// A page is closed when it has this many records.
+    const PAGE: u32 = 8192;
+
+    async fn serve(mut self, mut queue: mpsc::Receiver<Request>) {
+        let mut state = Ok(());
+        let mut next = queue.recv().await;
+        while let Some(request) = next.take() {
+            match request {
+                Request::End { end, finished_at, report, reply } => {
+                    if state.is_ok() {
+                        state = self.end(end, finished_at, &report).await;
+                    }
+                    answer(reply, state.clone());
+                    // Nothing may follow the end of a run.
+                    state = state.and(Err(Error::Closed));
+                }
+                Request::Write { chunk, added, reply } => {
+                    let mut batch = Batch::default();
+                    batch.add(chunk, added, reply);
+                    while batch.bytes < Self::COMMIT && next.is_none() {
+                        match queue.try_recv() {
+                            Ok(Request::Write { chunk, added, reply }) => batch.add(chunk, added, reply),
+                            Ok(end) => next = Some(end),
+                            Err(_) => break,
+                        }
+                    }
+                    if state.is_ok() {
+                        state = self.commit(batch.pages, batch.added).await;
+                    }
+                    for reply in batch.replies {
+                        answer(reply, state.clone());
+                    }
+                }
+            }
+            if next.is_none() {
+                next = queue.recv().await;
+            }
+        }
+    }
+
+    async fn commit(&mut self, pages: Vec<(u32, Vec<u8>)>, added: u64) -> Result<()> {
+        let Self { database, connection, export, epoch, run, line, .. } = self;
+        let mut moved = line.clone();
+        moved.generation += 1;
+        moved.next_page += i64::try_from(pages.len()).unwrap_or(i64::MAX);
+        let mut records = 0;
+
+        let mut transaction = database.write(connection).await?;
+        database.advance(&mut transaction, export, *epoch, &moved).await?;
+        for ((rows, body), number) in pages.into_iter().zip(line.next_page..) {
+            records += u64::from(rows);
+            let page = Page { number, run: *run, kind: PageKind::Log.number(), rows: i64::from(rows), body };
+            database.add_page(&mut transaction, export, *epoch, &page).await?;
+        }
+        database.commit(transaction).await?;
+
+        self.line = moved;
+        self.records += records;
+        self.live += added;
+        Ok(())
+    }
+
+    async fn end(&mut self, end: RunEnd, finished_at: Timestamp, report: &str) -> Result<()> {
+        let Self { database, connection, export, epoch, run, line, .. } = self;
+        database.fault("end_run")?;
+        let mut transaction = database.write(connection).await?;
+        database.advance(&mut transaction, export, *epoch, line).await?;
+        database.end_run(&mut transaction, *run, end, finished_at, report).await?;
+        database.prune(&mut transaction, export, line.first_page).await?;
+        database.commit(transaction).await?;
+
+        // The run has ended, whatever becomes of this; a fold that fails leaves the pages as they are.
+        if let Err(error) = self.fold_if_heavy().await {
+            tracing::warn!(export = %self.export, %error, "the ledger's pages could not be folded; the next run tries again");
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn fold_if_heavy(&mut self) -> Result<()> {
+        let Self { database, connection, export, epoch, run, line, records, live } = self;
+        let pages = line.next_page.abs_diff(line.first_page);
+        if (Weight { records: *records, live: *live, pages }).is_heavy(database.folding) {
+            let fold = Fold { database, export, epoch: *epoch, run: *run };
+            *line = fold.fold(connection, line, *live).await?;
+            *records = *live;
+        }
+        Ok(())
+    }
+}
+
+fn answer(reply: Reply, result: Result<()>) {
+    // Nobody waits any more if the caller's future was dropped.
+    drop(reply.send(result));
+}
+
+/// What shares a commit.
+#[derive(Debug, Default)]
+struct Batch {
+    pages: Vec<(u32, Vec<u8>)>,
+    bytes: usize,
+    added: u64,
+    replies: Vec<Reply>,
+}
+
+impl Batch {
+    fn add(&mut self, chunk: Chunk, added: u64, reply: Reply) {
+        let rows = chunk.rows();
+        let body = chunk.into_bytes();
+        self.bytes += body.len();
+        self.added += added;
+        self.replies.push(reply);
+        match self.pages.last_mut() {
+            Some((rows_before, before)) if *rows_before < Writer::PAGE => {
+                *rows_before += rows;
+                before.extend_from_slice(&body);
+            }
+            _ => self.pages.push((rows, body)),
+        }
+    }
+}

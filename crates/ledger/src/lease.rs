@@ -1,0 +1,135 @@
+//! One owner per export.
+
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::database::Database;
+use crate::journal::{Journal, Writer};
+use crate::{Error, NewRun, Result, RunLedger, Snapshot, files};
+
+/// The right to run an export, from [`crate::Store::lease`]. Free again the moment it is dropped, or its process dies.
+///
+/// It is an operating-system lock on a file beside the database, with an epoch in the database that every write compares: were
+/// the lock to fail, as on some network file systems, a former owner could still not write.
+#[derive(Debug)]
+pub struct Lease {
+    database: Database,
+    export: String,
+    epoch: i64,
+    lock: File,
+}
+
+impl Lease {
+    pub(crate) async fn take(database: Database, export: &str) -> Result<Self> {
+        let path = lock_file(database.path(), export)?;
+        let failed = |error| Error::io("lock", &path, error);
+        let lock = files::open_private(&path).map_err(failed)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut connection = database.acquire().await?;
+                let line = database.export(&mut connection, export).await?;
+                let holder = line.map_or_else(|| "it has just begun".to_owned(), |line| line.holder);
+                return Err(Error::Held { export: export.to_owned(), holder });
+            }
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
+        let epoch = database.take_lease(export, &format!("process {}", std::process::id())).await?;
+        Ok(Self { database, export: export.to_owned(), epoch, lock })
+    }
+
+    /// Id of the export.
+    pub fn export(&self) -> &str {
+        &self.export
+    }
+
+    /// How often this export was leased, this time included.
+    pub fn epoch(&self) -> i64 {
+        self.epoch
+    }
+
+    /// Writes down that a run begins, and loads what it starts from. A run that never ended is marked *interrupted*.
+    ///
+    /// # Errors
+    /// If the lease was lost, a page is damaged, the export has too many segments, or the database fails.
+    pub async fn begin(self, run: NewRun<'_>) -> Result<RunLedger> {
+        let Self { database, export, epoch, lock } = self;
+        // The epoch is durable, so nobody else can write to the export's pages while they are loaded.
+        let mut snapshot = Snapshot::load(database.clone(), &export, run.segments).await?;
+
+        database.fault("begin_run")?;
+        let mut connection = database.own_connection().await?;
+        let mut transaction = database.write(&mut connection).await?;
+        database.advance(&mut transaction, &export, epoch, &snapshot.line).await?;
+        let number = database.add_run(&mut transaction, &export, epoch, run.run_id, run.started_at).await?;
+        for segment in snapshot.new_segments() {
+            database.add_segment(&mut transaction, &export, segment).await?;
+        }
+        database.commit(transaction).await?;
+
+        let mut writer = Writer {
+            database,
+            connection,
+            export,
+            epoch,
+            run: number,
+            line: snapshot.line.clone(),
+            records: snapshot.records,
+            live: snapshot.index.held_rows(),
+        };
+        // Usually the run before has folded, unless it died.
+        writer.fold_if_heavy().await?;
+        snapshot.line = writer.line.clone();
+        Ok(RunLedger { snapshot, journal: Journal::start(writer, Arc::new(lock)) })
+    }
+}
+
+/// The file that is locked for an export. It is never deleted: somebody could be about to lock it.
+fn lock_file(database: &Path, export: &str) -> Result<PathBuf> {
+    let directory = database.parent().unwrap_or(Path::new("")).join("locks");
+    files::create_directory(&directory)?;
+    let mut name = String::with_capacity(export.len() + 5);
+    for byte in export.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_') {
+            name.push(char::from(byte));
+        } else {
+            name.push_str(&format!("%{byte:02x}"));
+        }
+    }
+    Ok(directory.join(name + ".lock"))
+}
+
+/// Locks what must not be done by two processes at once, such as making the database, until the file is dropped.
+pub(crate) async fn lock_opening(database: &Path) -> Result<File> {
+    let directory = database.parent().unwrap_or(Path::new("")).join("locks");
+    files::create_directory(&directory)?;
+    // No export has this file: a dot in an export's id is not a dot in its file's name.
+    let path = directory.join(".open.lock");
+    let lock = path.clone();
+    let locked = tokio::task::spawn_blocking(move || {
+        let file = files::open_private(&lock)?;
+        file.lock()?;
+        Ok(file)
+    });
+    locked
+        .await
+        .unwrap_or_else(|error| Err(std::io::Error::other(error)))
+        .map_err(|error| Error::io("lock", &path, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_export_has_a_lock_file_of_its_own() {
+        let place = tempfile::tempdir().unwrap();
+        let database = place.path().join("state.db");
+        let name = |export| lock_file(&database, export).unwrap().file_name().unwrap().to_str().unwrap().to_owned();
+        assert_eq!(name("newsletter-2_a"), "newsletter-2_a.lock");
+        assert_eq!(name("../a b"), "%2e%2e%2fa%20b.lock");
+        assert_ne!(name("a%20b"), name("a b"));
+        assert!(std::fs::metadata(place.path().join("locks")).unwrap().is_dir());
+    }
+}

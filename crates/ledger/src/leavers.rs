@@ -1,0 +1,169 @@
+//! Who is no longer in a segment.
+
+use std::collections::{HashMap, VecDeque};
+
+use crate::codec::{Acknowledged, DestinationId, Stored};
+use crate::page::{Page, PageKind};
+use crate::{Identity, KeyHash, Memberships, Result, SegmentNumber, Snapshot};
+
+/// One membership that ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leaver {
+    /// Whose row.
+    pub identity: Identity,
+    /// Hash of its key in the source.
+    pub key: KeyHash,
+    /// The segment it left; possibly one that was dropped from the manifest.
+    pub segment: SegmentNumber,
+    /// The destination's own id of the row, where it ever gave one.
+    pub destination_id: Option<String>,
+}
+
+/// Keys of rows that are in a segment but cannot be delivered, so that they are not taken for leavers.
+#[derive(Debug, Clone, Default)]
+pub struct PresentKeys(HashMap<KeyHash, Memberships>);
+
+impl PresentKeys {
+    /// Notes that the row with this key is in `segment`.
+    pub fn add(&mut self, segment: SegmentNumber, key: KeyHash) {
+        let segments = self.0.entry(key).or_default();
+        *segments = segments.with(segment);
+    }
+
+    fn of(&self, key: KeyHash) -> Memberships {
+        self.0.get(&key).copied().unwrap_or_default()
+    }
+}
+
+/// Reads leavers in chunks, from [`crate::Snapshot::leavers`].
+///
+/// Keys and the destination's ids are not in memory, so this walks through the pages from the newest to the oldest: the first
+/// record of a row that is met is the one that holds.
+#[derive(Debug)]
+pub struct Leavers<'a> {
+    snapshot: &'a Snapshot,
+    present: &'a PresentKeys,
+    walk: Walk,
+    /// A bit for each row of the index that is dealt with.
+    met: Vec<u64>,
+    /// The newest key of each row whose newest record has no id of the destination, while an older one has.
+    keys: HashMap<Identity, KeyHash>,
+    found: VecDeque<Leaver>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Walk {
+    NotBegun,
+    /// Pages before `next` down to `first` are still to be read.
+    Under {
+        next: i64,
+        first: i64,
+    },
+}
+
+impl<'a> Leavers<'a> {
+    /// Most leavers in one chunk.
+    pub const CHUNK: usize = 4096;
+
+    pub(crate) fn new(snapshot: &'a Snapshot, present: &'a PresentKeys) -> Self {
+        Self {
+            snapshot,
+            present,
+            walk: Walk::NotBegun,
+            met: vec![0; snapshot.index.rows().div_ceil(64)],
+            keys: HashMap::new(),
+            found: VecDeque::new(),
+        }
+    }
+
+    /// The next chunk, at most [`Leavers::CHUNK`] leavers in a stable order; `None` after the last.
+    ///
+    /// # Errors
+    /// If a page is damaged or cannot be read.
+    pub async fn next(&mut self) -> Result<Option<Vec<Leaver>>> {
+        while self.found.is_empty() {
+            let Some(page) = self.page().await? else { return Ok(None) };
+            let leavers = self.leavers(&page);
+            let database = &self.snapshot.database;
+            self.found.extend(leavers.ok_or_else(|| database.unreadable(&self.snapshot.export, page.number))?);
+        }
+        let chunk = self.found.len().min(Self::CHUNK);
+        Ok(Some(self.found.drain(..chunk).collect()))
+    }
+
+    async fn page(&mut self) -> Result<Option<Page<Vec<u8>>>> {
+        let Snapshot { database, export, line, .. } = self.snapshot;
+        loop {
+            let (next, first) = match self.walk {
+                Walk::Under { next, first } if next <= first => return Ok(None),
+                Walk::Under { next, first } => (next, first),
+                Walk::NotBegun if self.snapshot.index.leavers_at_most() == 0 => return Ok(None),
+                Walk::NotBegun => (line.next_page, line.first_page),
+            };
+            if next <= first {
+                return Ok(None);
+            }
+            let number = next - 1;
+            if let Some(page) = database.page_at(export, number).await? {
+                // Folded history says what a run did, not what is held.
+                if page.kind() != Some(PageKind::History) {
+                    self.walk = Walk::Under { next: number, first };
+                    return Ok(Some(page));
+                }
+            }
+            // A run that ended since the snapshot was taken may have folded the pages; what it made of them serves as well,
+            // because rows already met are not taken twice.
+            let mut connection = database.acquire().await?;
+            let current = database.export(&mut connection, export).await?;
+            match current.filter(|current| current.first_page > first) {
+                Some(current) => self.walk = Walk::Under { next: current.next_page, first: current.first_page },
+                None => return Err(database.missing(export, number)),
+            }
+        }
+    }
+
+    /// The leavers whose newest record is in this page, the newest first.
+    fn leavers(&mut self, page: &Page<Vec<u8>>) -> Option<Vec<Leaver>> {
+        let mut held: Vec<(Identity, Acknowledged, DestinationId<'_>)> = Vec::new();
+        for record in page.records() {
+            if let Stored::Done { identity, value, id, .. } | Stored::Held { identity, value, id, .. } = record.ok()?
+                && self.left_behind(identity).is_some()
+            {
+                held.push((identity, value, id));
+            }
+        }
+        let mut leavers = Vec::new();
+        for (identity, value, id) in held.into_iter().rev() {
+            let Some((segments, needs_id)) = self.left_behind(identity) else { continue };
+            if needs_id && !id.is_some() {
+                self.keys.entry(identity).or_insert(value.key);
+                continue;
+            }
+            self.meet(identity);
+            let key = self.keys.remove(&identity).unwrap_or(value.key);
+            leavers.extend(segments.without(self.present.of(key)).iter().map(|segment| Leaver {
+                identity,
+                key,
+                segment,
+                destination_id: id.to_text(),
+            }));
+        }
+        Some(leavers)
+    }
+
+    /// The segments that a row has left, and whether the destination ever gave an id; `None` if it is no leaver, or was met.
+    fn left_behind(&self, identity: Identity) -> Option<(Memberships, bool)> {
+        let (place, standing) = self.snapshot.index.find(identity)?;
+        let segments = standing.left_behind();
+        let met = self.met.get(place.get() / 64)? >> (place.get() % 64) & 1 == 1;
+        (!met && !segments.is_empty()).then_some((segments, standing.has_destination_id))
+    }
+
+    fn meet(&mut self, identity: Identity) {
+        if let Some((place, _)) = self.snapshot.index.find(identity)
+            && let Some(word) = self.met.get_mut(place.get() / 64)
+        {
+            *word |= 1 << (place.get() % 64);
+        }
+    }
+}

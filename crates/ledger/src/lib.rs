@@ -1,0 +1,51 @@
+//! What each destination has acknowledged: the only state a run needs.
+//!
+//! A [`Store`] is one database. An export is written by one owner at a time, who holds its [`Lease`]; [`Lease::begin`] opens a
+//! run and gives its [`RunLedger`]: a [`Snapshot`] with the in-memory [`Index`] that rows are compared with, and the
+//! [`Journal`] that makes intents and outcomes durable. `segport plan` uses a [`Snapshot`] alone and writes nothing.
+//!
+//! What a destination did is never guessed: a row is *held* once its outcome was committed with a full sync, and a row that was
+//! about to be sent and has no outcome is *uncertain* until a later run has sent it again.
+//!
+//! On disk there are no profiles, only keyed hashes ([`Hasher`]) in checksummed pages.
+
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+mod codec;
+mod database;
+mod error;
+mod faults;
+mod files;
+mod fold;
+mod hash;
+mod history;
+mod index;
+mod journal;
+mod key;
+mod lease;
+mod leavers;
+mod memberships;
+mod page;
+mod record;
+mod run;
+mod snapshot;
+mod standing;
+mod store;
+mod table;
+
+pub use error::{Error, Result};
+pub use faults::{Faults, NoFaults};
+pub use fold::Folding;
+pub use hash::{Fingerprint, Hasher, Identity, KeyHash};
+pub use history::{RowReader, RowRecord, RunEnd, RunRecord, RunStatus};
+pub use index::{Held, Index, Observation};
+pub use journal::Journal;
+pub use key::StateKey;
+pub use lease::Lease;
+pub use leavers::{Leaver, Leavers, PresentKeys};
+pub use memberships::{Memberships, SegmentNumber};
+pub use record::{Change, Done, Intent, OutcomeKind, Record, Row, Undelivered};
+pub use run::{NewRun, RunLedger};
+pub use snapshot::Snapshot;
+pub use store::{Store, sqlite_path};

@@ -1,0 +1,38 @@
+//! The ledger as one run sees it.
+
+use jiff::Timestamp;
+
+use crate::{Journal, Result, RunEnd, Snapshot};
+
+/// A run that is about to begin.
+#[derive(Debug, Clone, Copy)]
+pub struct NewRun<'a> {
+    /// Id of the run; used once.
+    pub run_id: &'a str,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// Ids of the export's segments, in the order of its manifest.
+    pub segments: &'a [String],
+}
+
+/// One run's share of the ledger. Dropping it without [`RunLedger::finish`] leaves an interrupted run, which is sound.
+///
+/// The export stays leased until this and every clone of its [`Journal`] are dropped.
+#[derive(Debug)]
+pub struct RunLedger {
+    /// What the run started from, and what it has observed.
+    pub snapshot: Snapshot,
+    /// Where it writes.
+    pub journal: Journal,
+}
+
+impl RunLedger {
+    /// Ends the run: waits for what is queued, writes its report (JSON), and folds the pages when dead weight outgrows what is
+    /// live. Later writes through a clone of the journal fail.
+    ///
+    /// # Errors
+    /// If the journal is poisoned, the lease was lost, or the database fails. The run is then *interrupted*.
+    pub async fn finish(self, end: RunEnd, finished_at: Timestamp, report: &str) -> Result<()> {
+        self.journal.end(end, finished_at, report.to_owned()).await
+    }
+}

@@ -1,0 +1,171 @@
+//! What the ledger holds of one export at one moment.
+
+use futures::TryStreamExt;
+use sqlx::SqliteConnection;
+
+use crate::codec::Stored;
+use crate::database::{Database, ExportLine, SegmentLine};
+use crate::page::{Page, PageKind};
+use crate::{Error, Index, Leavers, Memberships, PresentKeys, Result, SegmentNumber};
+
+/// What the ledger holds of one export: all that `segport plan` needs, and what a run starts from.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Who is held, and what was observed.
+    pub index: Index,
+    pub(crate) database: Database,
+    pub(crate) export: String,
+    pub(crate) line: ExportLine,
+    /// Records in the pages that were read; the more they exceed the rows, the more there is to fold.
+    pub(crate) records: u64,
+    order: Vec<SegmentNumber>,
+    names: Vec<(SegmentNumber, String)>,
+    new: Vec<SegmentLine>,
+}
+
+impl Snapshot {
+    /// Reads the pages of an export and gives its segments their numbers.
+    pub(crate) async fn load(database: Database, export: &str, segments: &[String]) -> Result<Self> {
+        let mut view = database.view().await?;
+        let line = database.export(&mut view, export).await?.unwrap_or(ExportLine {
+            first_page: 1,
+            next_page: 1,
+            ..ExportLine::default()
+        });
+        let mut index = Index::default();
+        let records = load_pages(&database, &mut view, export, &line, &mut index).await?;
+        let known = database.segments(&mut view, export).await?;
+        view.rollback().await.map_err(database.failed("read the state"))?;
+
+        let mut snapshot = Self {
+            index,
+            database,
+            export: export.to_owned(),
+            line,
+            records,
+            order: Vec::new(),
+            names: Vec::new(),
+            new: Vec::new(),
+        };
+        for segment in &known {
+            let number = snapshot.number(segment)?;
+            snapshot.name(number, &segment.id);
+        }
+        for id in segments {
+            let number = snapshot.number_of(id, segments)?;
+            snapshot.order.push(number);
+        }
+        Ok(snapshot)
+    }
+
+    /// The numbers of the export's segments, in the order of its manifest. Those of segments that were never run are fixed only
+    /// when a run begins.
+    pub fn segments(&self) -> &[SegmentNumber] {
+        &self.order
+    }
+
+    /// The id of a segment, of the export or dropped from it.
+    pub fn segment_id(&self, segment: SegmentNumber) -> Option<&str> {
+        self.names.iter().find(|(number, _)| *number == segment).map(|(_, id)| id.as_str())
+    }
+
+    /// The segments that are no longer in the manifest but still have members, in ascending order; their members are leavers.
+    pub fn dropped(&self) -> impl Iterator<Item = (SegmentNumber, &str)> {
+        let current: Memberships = self.order.iter().copied().collect();
+        self.index.populated().without(current).iter().filter_map(|number| Some((number, self.segment_id(number)?)))
+    }
+
+    /// A number that changes with everything a run of this export writes down.
+    pub fn generation(&self) -> u64 {
+        self.line.generation.unsigned_abs()
+    }
+
+    /// Reads who was acknowledged in a segment and not seen there in this run; to be called when everything is read. May be
+    /// called again, and gives the same leavers in the same order.
+    pub fn leavers<'a>(&'a self, present: &'a PresentKeys) -> Leavers<'a> {
+        Leavers::new(self, present)
+    }
+
+    /// The segments whose numbers are yet to be written down.
+    pub(crate) fn new_segments(&self) -> &[SegmentLine] {
+        &self.new
+    }
+
+    fn number(&self, segment: &SegmentLine) -> Result<SegmentNumber> {
+        u8::try_from(segment.number)
+            .ok()
+            .and_then(SegmentNumber::new)
+            .ok_or_else(|| self.database.damaged(format!("segment `{}` has the number {}", segment.id, segment.number)))
+    }
+
+    fn name(&mut self, number: SegmentNumber, id: &str) {
+        self.names.retain(|(named, _)| *named != number);
+        self.names.push((number, id.to_owned()));
+    }
+
+    /// The number a segment has, or a new one: one that was never used, or one whose segment was dropped and has no members.
+    fn number_of(&mut self, id: &str, segments: &[String]) -> Result<SegmentNumber> {
+        if let Some((number, _)) = self.names.iter().find(|(_, name)| name == id) {
+            return Ok(*number);
+        }
+        let all = || Memberships::from_bits(u64::MAX).iter();
+        let unused = all().find(|number| self.segment_id(*number).is_none());
+        let number = unused.or_else(|| {
+            let populated = self.index.populated();
+            all().find(|number| {
+                !populated.contains(*number)
+                    && !self.segment_id(*number).is_some_and(|name| segments.iter().any(|id| id == name))
+            })
+        });
+        let number = number
+            .ok_or_else(|| Error::TooManySegments { export: self.export.clone(), limit: SegmentNumber::COUNT })?;
+        self.name(number, id);
+        self.new.push(SegmentLine {
+            number: i64::from(number.get()),
+            from_page: self.line.next_page,
+            id: id.to_owned(),
+        });
+        Ok(number)
+    }
+}
+
+/// Applies the pages that make up an export's state; returns how many records they hold.
+async fn load_pages(
+    database: &Database,
+    connection: &mut SqliteConnection,
+    export: &str,
+    line: &ExportLine,
+    index: &mut Index,
+) -> Result<u64> {
+    let mut records = 0;
+    let mut pages = database.pages(connection, export, line.first_page, line.next_page);
+    while let Some(page) = pages.try_next().await? {
+        let is_state = matches!(page.kind(), Some(PageKind::Log | PageKind::Base));
+        is_state.then(|| apply(index, &page)).flatten().ok_or_else(|| database.unreadable(export, page.number))?;
+        records += page.rows.unsigned_abs();
+    }
+    index.loaded();
+    Ok(records)
+}
+
+fn apply(index: &mut Index, page: &Page<Vec<u8>>) -> Option<()> {
+    for record in page.records() {
+        match record.ok()? {
+            Stored::Intent(intent) => index.intend(&intent),
+            Stored::Done { identity, value, memberships, id, .. } => {
+                index.done(identity, value.fingerprint, |standing| standing.done(memberships, id.is_some()));
+            }
+            Stored::Left { identity, memberships } => index.left(identity, memberships),
+            Stored::Row(row) => {
+                if let Some(identity) = row.identity {
+                    index.undelivered(identity, row.outcome);
+                }
+            }
+            Stored::Held { identity, value, standing, .. } => {
+                index.done(identity, value.fingerprint, |current| *current = standing);
+            }
+            Stored::Stayed(_) | Stored::Past { .. } => {}
+        }
+    }
+    Some(())
+}

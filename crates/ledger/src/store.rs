@@ -1,0 +1,155 @@
+//! The database as a whole.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::database::Database;
+use crate::page::Seal;
+use crate::{
+    Error, Faults, Folding, Hasher, Identity, Lease, NoFaults, OutcomeKind, Result, RowReader, RunRecord, Snapshot,
+    StateKey, lease,
+};
+
+/// The fact that tells whether a key fits.
+const CHECK_OF_KEY: &str = "key_check";
+
+/// The path that `[state] url` names: `sqlite:` and a path, relative to the project.
+///
+/// # Errors
+/// For any other kind of database.
+pub fn sqlite_path(url: &str, project: &Path) -> Result<PathBuf> {
+    let (scheme, path) = url.split_once(':').unwrap_or((url, ""));
+    let path = path.strip_prefix("//").unwrap_or(path);
+    if scheme != "sqlite" || path.is_empty() {
+        return Err(Error::UnsupportedUrl { url: format!("{scheme}:...") });
+    }
+    Ok(project.join(path))
+}
+
+/// The durable state of a project: one SQLite file, with a directory `locks` beside it.
+#[derive(Debug, Clone)]
+pub struct Store {
+    database: Database,
+    hasher: Hasher,
+}
+
+impl Store {
+    /// Opens the state at `path`; makes it, and its directory, at first use.
+    ///
+    /// # Errors
+    /// If the key is not the state's, the state is damaged or of a newer version, or the database fails.
+    pub async fn open(path: &Path, key: &StateKey) -> Result<Self> {
+        Self::open_with(path, key, Arc::new(NoFaults)).await
+    }
+
+    /// [`Store::open`], with durable operations that can be made to fail.
+    ///
+    /// # Errors
+    /// As [`Store::open`], and what `faults` injects.
+    pub async fn open_with(path: &Path, key: &StateKey, faults: Arc<dyn Faults>) -> Result<Self> {
+        // Held until the database is there and up to date.
+        let _opening = lease::lock_opening(path).await?;
+        let database = Database::open(path, Seal::new(key), faults).await?;
+        let check = key.check_value();
+        if database.fact_or(CHECK_OF_KEY, &check).await? == check {
+            Ok(Self { database, hasher: Hasher::new(key) })
+        } else {
+            Err(Error::WrongKey { path: path.to_owned() })
+        }
+    }
+
+    /// Opens a state to look at only: nothing is made, changed or brought up to date.
+    ///
+    /// # Errors
+    /// As [`Store::open`], and [`Error::NoState`] if there is none.
+    pub async fn open_existing(path: &Path, key: &StateKey) -> Result<Self> {
+        let database = Database::open_existing(path, Seal::new(key), Arc::new(NoFaults)).await?;
+        match database.fact(CHECK_OF_KEY).await? {
+            Some(check) if check == key.check_value() => Ok(Self { database, hasher: Hasher::new(key) }),
+            Some(_) => Err(Error::WrongKey { path: path.to_owned() }),
+            None => Err(Error::NoState { path: path.to_owned() }),
+        }
+    }
+
+    /// The same store, whose runs fold pages in this way.
+    #[must_use]
+    pub fn with_folding(mut self, folding: Folding) -> Self {
+        self.database.folding = folding;
+        self
+    }
+
+    /// Makes the hashes of this state.
+    pub fn hasher(&self) -> &Hasher {
+        &self.hasher
+    }
+
+    /// Takes an export over, to run it.
+    ///
+    /// # Errors
+    /// [`Error::Held`] if somebody else runs it.
+    pub async fn lease(&self, export: &str) -> Result<Lease> {
+        Lease::take(self.database.clone(), export).await
+    }
+
+    /// What is held of an export, whose segments are these, in the order of its manifest. Needs no lease and writes nothing.
+    ///
+    /// # Errors
+    /// If a page is damaged, there are too many segments, or the database fails.
+    pub async fn snapshot(&self, export: &str, segments: &[String]) -> Result<Snapshot> {
+        Snapshot::load(self.database.clone(), export, segments).await
+    }
+
+    /// The newest runs, of one export or of all, newest first.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn runs(&self, export: Option<&str>, limit: u32) -> Result<Vec<RunRecord>> {
+        self.database.runs(export, limit).await
+    }
+
+    /// The run with this id, or the only one whose id starts so.
+    ///
+    /// # Errors
+    /// [`Error::NoRun`], [`Error::AmbiguousRun`], or if the database fails.
+    pub async fn run(&self, run: &str) -> Result<RunRecord> {
+        let mut found = self.database.runs_like(run).await?.into_iter().map(|(_, run)| run);
+        match (found.next(), found.next()) {
+            (Some(run), None) => Ok(run),
+            (None, _) => Err(Error::NoRun { run: run.to_owned() }),
+            (Some(_), Some(_)) => Err(Error::AmbiguousRun { run: run.to_owned() }),
+        }
+    }
+
+    /// The rows of the run with this whole id, all but the unchanged ones. The last 50 runs of an export have theirs.
+    ///
+    /// # Errors
+    /// [`Error::NoRun`], or if the database fails.
+    pub async fn rows(&self, run_id: &str, only: Option<OutcomeKind>) -> Result<RowReader> {
+        RowReader::open(self.database.clone(), run_id, only).await
+    }
+
+    /// How many rows the destination is known to hold for an export.
+    ///
+    /// # Errors
+    /// If a page is damaged or cannot be read.
+    pub async fn held(&self, export: &str) -> Result<u64> {
+        Ok(self.snapshot(export, &[]).await?.index.held_rows())
+    }
+
+    /// Everybody on the suppression list.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn suppressed(&self) -> Result<HashSet<Identity>> {
+        let identities = self.database.suppressed().await?;
+        let identity =
+            |bytes: Vec<u8>| bytes.try_into().ok().map(|bytes| Identity::from_bits(u128::from_le_bytes(bytes)));
+        identities
+            .into_iter()
+            .map(|bytes| {
+                identity(bytes).ok_or_else(|| self.database.damaged("an entry of the suppression list is cut short"))
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,331 @@
+//! Whatever happens to a run, the ledger never claims what the destination does not hold, and the next whole runs make the
+//! destination equal to the source.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "helpers of tests are tests")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use jiff::Timestamp;
+use proptest::prelude::*;
+use segport_core::Secret;
+use segport_ledger::{
+    Change, Done, Folding, Intent, Memberships, NewRun, Observation, PresentKeys, Record, Row, RunEnd, SegmentNumber,
+    StateKey, Store, Undelivered,
+};
+
+/// What a destination does with one row, and what the run learns of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    Acknowledged,
+    Refused,
+    /// It took effect, but nobody knows.
+    UnknownDone,
+    /// It had no effect, but nobody knows.
+    UnknownLost,
+    Deferred,
+}
+
+#[derive(Debug, Clone)]
+struct Plan {
+    /// For each segment of the manifest: its number in the world, and who is in it with which payload.
+    segments: Vec<(u8, BTreeMap<u8, u8>)>,
+    /// Answers to the rows in the order they are sent, repeated.
+    answers: Vec<Answer>,
+    /// After how many calls the run dies, if it does; and whether the last call still reaches the destination.
+    dies_after: Option<(usize, bool)>,
+}
+
+/// What the destination holds of a person.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Contact {
+    payload: u8,
+    lists: BTreeSet<u8>,
+}
+
+#[derive(Debug, Default)]
+struct World {
+    contacts: BTreeMap<u8, Contact>,
+    /// Who was acknowledged and has not left everything since: only those can be removed.
+    known: BTreeSet<u8>,
+    sent: usize,
+}
+
+const BATCH: usize = 3;
+
+fn plan(certain: bool) -> impl Strategy<Value = Plan> {
+    let members = prop::collection::btree_map(0_u8..8, 0_u8..3, 0..7);
+    let segments =
+        prop::collection::btree_map(0_u8..4, members, 1..4).prop_map(|segments| segments.into_iter().collect());
+    let answers = if certain {
+        Just(vec![Answer::Acknowledged]).boxed()
+    } else {
+        prop::collection::vec(
+            prop_oneof![
+                4 => Just(Answer::Acknowledged),
+                1 => Just(Answer::Refused),
+                1 => Just(Answer::UnknownDone),
+                1 => Just(Answer::UnknownLost),
+                1 => Just(Answer::Deferred),
+            ],
+            1..9,
+        )
+        .boxed()
+    };
+    let dies = if certain { Just(None).boxed() } else { prop::option::of((0_usize..6, any::<bool>())).boxed() };
+    (segments, answers, dies).prop_map(|(segments, answers, dies_after)| Plan { segments, answers, dies_after })
+}
+
+/// One run, as the engine would do it.
+struct Run<'a> {
+    plan: &'a Plan,
+    world: &'a mut World,
+    answers: usize,
+    calls: usize,
+}
+
+impl Run<'_> {
+    fn answer(&mut self) -> Answer {
+        self.answers += 1;
+        self.plan.answers[(self.answers - 1) % self.plan.answers.len()]
+    }
+
+    /// Whether the process dies in this call, and whether the call got through.
+    fn dies(&mut self) -> Option<bool> {
+        self.calls += 1;
+        self.plan.dies_after.filter(|(after, _)| self.calls > *after).map(|(_, arrives)| arrives)
+    }
+}
+
+async fn execute(store: &Store, number: usize, plan: &Plan, world: &mut World) {
+    let ids: Vec<String> = plan.segments.iter().map(|(segment, _)| format!("s{segment}")).collect();
+    let lease = store.lease("export").await.unwrap();
+    let run_id = format!("run-{number}");
+    let new = NewRun { run_id: &run_id, started_at: Timestamp::UNIX_EPOCH, segments: &ids };
+    let mut ledger = lease.begin(new).await.unwrap();
+    let hasher = store.hasher();
+    let identity = |who: u8| hasher.identity(&[who]);
+    let list = |snapshot: &segport_ledger::Snapshot, segment: SegmentNumber| -> u8 {
+        snapshot.segment_id(segment).unwrap()[1..].parse().unwrap()
+    };
+
+    // Nothing is claimed that is not so.
+    for who in 0..8 {
+        if let Some(held) = ledger.snapshot.index.held(identity(who)) {
+            let contact = world.contacts.get(&who).cloned().unwrap_or_default();
+            let claimed: BTreeSet<u8> =
+                held.memberships.iter().map(|segment| list(&ledger.snapshot, segment)).collect();
+            assert!(claimed.is_subset(&contact.lists), "{who}: {claimed:?} of {contact:?}");
+            let payloads: Vec<u8> =
+                (0..3).filter(|payload| held.acknowledged(hasher.fingerprint(&[*payload]))).collect();
+            assert!(payloads.is_empty() || payloads == [contact.payload], "{who}: {payloads:?} of {contact:?}");
+        }
+    }
+
+    // Read. A person's payload comes from the first segment.
+    let mut first: BTreeMap<u8, u8> = BTreeMap::new();
+    let mut send: BTreeSet<u8> = BTreeSet::new();
+    let mut new_rows: BTreeSet<u8> = BTreeSet::new();
+    for (index, (_, members)) in plan.segments.iter().enumerate() {
+        let segment = ledger.snapshot.segments()[index];
+        for (&who, &payload) in members {
+            let (key, fingerprint) = (hasher.key(&[who]), hasher.fingerprint(&[payload]));
+            let observation = ledger.snapshot.index.observe(identity(who), key, fingerprint, segment);
+            first.entry(who).or_insert(payload);
+            match observation {
+                Observation::New => {
+                    new_rows.insert(who);
+                    send.insert(who);
+                }
+                Observation::Changed
+                | Observation::MembershipGrew
+                | Observation::SeenInEarlierSegment { membership_grew: true } => {
+                    assert!(send.insert(who), "{who} is sent once");
+                }
+                Observation::Unchanged | Observation::SeenInEarlierSegment { membership_grew: false } => {}
+                Observation::Duplicate => panic!("nobody is in a segment twice"),
+            }
+            let other = hasher.key(&[who, who]);
+            let again = ledger.snapshot.index.observe(identity(who), other, fingerprint, segment);
+            assert_eq!(again, Observation::Duplicate);
+        }
+    }
+
+    let mut run = Run { plan, world, answers: 0, calls: 0 };
+    let send: Vec<u8> = send.into_iter().collect();
+    for batch in send.chunks(BATCH) {
+        let joins: Vec<Memberships> =
+            batch.iter().map(|who| ledger.snapshot.index.memberships_to_add(identity(*who))).collect();
+        let intents: Vec<Intent> = batch
+            .iter()
+            .zip(&joins)
+            .map(|(who, joins)| Intent::Deliver { identity: identity(*who), memberships: *joins })
+            .collect();
+        ledger.journal.intend(&intents).await.unwrap();
+        let dies = run.dies();
+        let mut records = Vec::new();
+        for (&who, &joins) in batch.iter().zip(&joins) {
+            let answer = run.answer();
+            let lists: Vec<u8> = joins.iter().map(|segment| list(&ledger.snapshot, segment)).collect();
+            let takes_effect = match dies {
+                Some(arrives) => arrives,
+                None => matches!(answer, Answer::Acknowledged | Answer::UnknownDone),
+            };
+            if takes_effect {
+                let contact = run.world.contacts.entry(who).or_default();
+                contact.payload = first[&who];
+                contact.lists.extend(lists);
+            }
+            run.world.sent += 1;
+            let undelivered = |outcome| {
+                Record::Row(Row {
+                    outcome,
+                    identity: Some(identity(who)),
+                    memberships: joins,
+                    code: "code".into(),
+                    reason: "reason".into(),
+                })
+            };
+            records.push(match answer {
+                Answer::Acknowledged => Record::Done(Done {
+                    identity: identity(who),
+                    key: hasher.key(&[who]),
+                    fingerprint: hasher.fingerprint(&[first[&who]]),
+                    memberships: joins,
+                    // Some answers have no id, which must not lose an earlier one.
+                    destination_id: (new_rows.contains(&who) || who % 2 == 0).then(|| format!("contact-{who}")),
+                    change: if new_rows.contains(&who) { Change::Added } else { Change::Changed },
+                }),
+                Answer::Refused => undelivered(Undelivered::Refused),
+                Answer::UnknownDone | Answer::UnknownLost => undelivered(Undelivered::Unknown),
+                Answer::Deferred => undelivered(Undelivered::Deferred),
+            });
+        }
+        if dies.is_some() {
+            return;
+        }
+        ledger.journal.settle(&records).await.unwrap();
+        for record in &records {
+            if let Record::Done(done) = record {
+                run.world.known.extend((0..8).filter(|who| identity(*who) == done.identity));
+            }
+        }
+    }
+
+    let present = PresentKeys::default();
+    let journal = ledger.journal.clone();
+    let mut leavers = ledger.snapshot.leavers(&present);
+    while let Some(chunk) = leavers.next().await.unwrap() {
+        for leaver in chunk {
+            let who = (0..8).find(|who| identity(*who) == leaver.identity).unwrap();
+            assert_eq!(leaver.destination_id, Some(format!("contact-{who}")));
+            assert_eq!(leaver.key, hasher.key(&[who]));
+            let memberships = Memberships::from(leaver.segment);
+            let list = list(&ledger.snapshot, leaver.segment);
+            journal.intend(&[Intent::Remove { identity: leaver.identity, memberships }]).await.unwrap();
+            let dies = run.dies();
+            let answer = run.answer();
+            if dies.unwrap_or(matches!(answer, Answer::Acknowledged | Answer::UnknownDone)) {
+                run.world.contacts.entry(who).or_default().lists.remove(&list);
+            }
+            run.world.sent += 1;
+            if dies.is_some() {
+                return;
+            }
+            let stayed = |outcome, identity| {
+                Record::Stayed(Row {
+                    outcome,
+                    identity: Some(identity),
+                    memberships,
+                    code: "code".into(),
+                    reason: "reason".into(),
+                })
+            };
+            let record = match answer {
+                Answer::Acknowledged => {
+                    if run.world.contacts.get(&who).is_none_or(|contact| contact.lists.is_empty()) {
+                        run.world.known.remove(&who);
+                    }
+                    Record::Left { identity: leaver.identity, memberships }
+                }
+                Answer::Refused => stayed(Undelivered::Refused, leaver.identity),
+                Answer::Deferred => stayed(Undelivered::Deferred, leaver.identity),
+                Answer::UnknownDone | Answer::UnknownLost => stayed(Undelivered::Unknown, leaver.identity),
+            };
+            journal.settle(&[record]).await.unwrap();
+        }
+    }
+    drop(leavers);
+    drop(journal);
+    ledger.finish(RunEnd::Succeeded, Timestamp::UNIX_EPOCH, "{}").await.unwrap();
+}
+
+async fn open(path: &Path, folding: Folding) -> Store {
+    let key = StateKey::from_secret(&Secret::new("a secret for the model")).unwrap();
+    Store::open(path, &key).await.unwrap().with_folding(folding)
+}
+
+async fn check(plans: &[Plan], last: &Plan, folding: Folding, reopen: bool) {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("state.db");
+    let mut world = World::default();
+    let mut store = open(&path, folding).await;
+    for (number, plan) in plans.iter().enumerate() {
+        execute(&store, number, plan, &mut world).await;
+        if reopen {
+            store = open(&path, folding).await;
+        }
+    }
+    // Whoever was first acknowledged in a whole run, and before that perhaps put on a list without an answer, is taken off that
+    // list by the run after it: only now is there an id to remove by.
+    for number in [plans.len(), plans.len() + 1] {
+        execute(&store, number, last, &mut world).await;
+    }
+
+    // Then the destination is what the source says.
+    let mut wanted: BTreeMap<u8, Contact> = BTreeMap::new();
+    for (segment, members) in &last.segments {
+        for (&who, &payload) in members {
+            wanted.entry(who).or_insert_with(|| Contact { payload, lists: BTreeSet::new() }).lists.insert(*segment);
+        }
+    }
+    for who in 0..8 {
+        let contact = world.contacts.get(&who).cloned().unwrap_or_default();
+        match wanted.get(&who) {
+            Some(wanted) => assert_eq!(contact, *wanted, "{who}"),
+            None if world.known.contains(&who) => assert_eq!(contact.lists, BTreeSet::new(), "{who}"),
+            // Of somebody whose delivery was never acknowledged there is no id to remove by.
+            None => {}
+        }
+    }
+
+    // And the next one finds nothing to do.
+    let sent = world.sent;
+    execute(&open(&path, folding).await, plans.len() + 2, last, &mut world).await;
+    assert_eq!(world.sent, sent, "unchanged data is not sent again");
+    let held = store.held("export").await.unwrap();
+    assert_eq!(held, wanted.len() as u64);
+
+    let runs = store.runs(Some("export"), 100).await.unwrap();
+    assert_eq!(runs.len(), plans.len() + 3);
+    for run in runs {
+        let mut rows = store.rows(&run.run_id, None).await.unwrap();
+        while rows.next().await.unwrap().is_some() {}
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_next_whole_runs_put_everything_right(
+        plans in prop::collection::vec(plan(false), 0..5),
+        last in plan(true),
+        fold in any::<bool>(),
+        reopen in any::<bool>(),
+    ) {
+        let folding = if fold { Folding { idle_records: 0, rows_at_a_time: 2 } } else { Folding::default() };
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        runtime.block_on(check(&plans, &last, folding, reopen));
+    }
+}

@@ -1,0 +1,116 @@
+//! The checks of what lies outside the files: the columns of segments, and secrets.
+
+use std::collections::BTreeMap;
+
+use crate::catalog::Catalog;
+use crate::codes::Code;
+use crate::diagnostic::{Diagnostic, Diagnostics, Location};
+use crate::project::{Export, Project, Segment, StateUrl};
+use crate::secret::{Environment, SecretRef, resolve_at, secret_pointers};
+use crate::{pointer, suggest};
+
+/// Checks the columns that keys and mappings name against those that the segments have.
+///
+/// `columns` gives the columns of each segment by its id; segments that are not in it are not checked.
+pub fn check_columns(project: &Project, columns: &BTreeMap<String, Vec<String>>) -> Diagnostics {
+    let mut findings = Diagnostics::new();
+    for segment in project.segments.values() {
+        if let Some(present) = columns.get(&segment.id) {
+            check_key(project, segment, present, &mut findings);
+        }
+    }
+    for export in project.exports.values() {
+        check_mapping(project, export, columns, &mut findings);
+    }
+    findings.sorted()
+}
+
+fn check_key(project: &Project, segment: &Segment, present: &[String], findings: &mut Diagnostics) {
+    let Some(document) = project.documents.get(&format!("segments/{}.toml", segment.id)) else { return };
+    for (index, column) in segment.key.iter().enumerate().filter(|(_, column)| !present.contains(column)) {
+        let of_entry = format!("/key/{index}");
+        let place = if document.contains(&of_entry) { &of_entry } else { "/key" };
+        let label = format!("segment `{}` has no such column", segment.id);
+        findings.push(unknown(column, document.at_value(place), label, present));
+    }
+}
+
+fn check_mapping(
+    project: &Project,
+    export: &Export,
+    columns: &BTreeMap<String, Vec<String>>,
+    findings: &mut Diagnostics,
+) {
+    let Some(document) = project.documents.get(&format!("exports/{}.toml", export.id)) else { return };
+    let known: Vec<_> = export.segments.iter().filter_map(|id| Some((id, columns.get(id)?))).collect();
+    for field in &export.fields {
+        let lacking: Vec<_> = known.iter().filter(|(_, present)| !present.contains(&field.column)).collect();
+        let Some((_, present)) = lacking.first() else { continue };
+        let names: Vec<_> = lacking.iter().map(|(id, _)| id).collect();
+        let label = match names.as_slice() {
+            [only] => format!("segment `{only}` has no such column"),
+            several => format!("segments {} have no such column", suggest::list(several)),
+        };
+        let location = Location::new(document.text(), field.span.clone());
+        findings.push(unknown(&field.column, location, label, present));
+    }
+}
+
+fn unknown(column: &str, location: Location, label: String, present: &[String]) -> Diagnostic {
+    let finding = Diagnostic::error(Code::UnknownColumn, format!("unknown column `{column}`")).at(location, label);
+    match suggest::among(column, present.iter().map(String::as_str)) {
+        Some(help) => finding.help(help),
+        None if present.is_empty() => finding.help("the segment has no columns at all: look at its `[read]`"),
+        None => finding.help("column names are compared letter by letter, upper and lower case included"),
+    }
+}
+
+/// Checks that every secret of the project can be read; the secrets themselves are dropped at once.
+pub fn check_secrets(project: &Project, catalog: &Catalog, env: &dyn Environment) -> Diagnostics {
+    let mut findings = Diagnostics::new();
+    let mut check = |file: &str, pointer: &str, found: Result<_, Box<Diagnostic>>| {
+        if let Err(finding) = found {
+            let place = project.documents.get(file).map(|document| document.at_value(pointer));
+            let label = format!("`{}` is kept there", pointer::last(pointer));
+            findings.push(match place {
+                Some(place) => finding.at(place, label),
+                None => *finding,
+            });
+        }
+    };
+    let url = match &project.state.url {
+        StateUrl::Plain(_) => None,
+        StateUrl::Secret(reference) => Some(("/state/url", reference)),
+    };
+    let of_state = [url, project.state.key.as_ref().map(|reference| ("/state/key", reference))];
+    for (at, reference) in of_state.into_iter().flatten() {
+        check(crate::load::SETTINGS, at, SecretRef::resolve(reference, &project.dir, env).map(drop));
+    }
+    for (file, table, value, schema) in plugin_tables(project, catalog) {
+        for at in secret_pointers(value, schema) {
+            let found = value.pointer(&at).map_or(Ok(()), |value| resolve_at(value, &project.dir, env).map(drop));
+            check(&file, &format!("{table}{at}"), found);
+        }
+    }
+    findings.sorted()
+}
+
+/// The tables of sources, segments and connections that belong to plugins: file, pointer, value and schema.
+fn plugin_tables<'a>(
+    project: &'a Project,
+    catalog: &'a Catalog,
+) -> impl Iterator<Item = (String, &'static str, &'a serde_json::Value, &'a serde_json::Value)> {
+    let sources = project.sources.values().filter_map(|source| {
+        let schema = &catalog.get(&source.plugin)?.settings_schema;
+        Some((format!("sources/{}.toml", source.id), "/settings", &source.settings, schema))
+    });
+    let segments = project.segments.values().filter_map(|segment| {
+        let schema = &catalog.get(&project.sources.get(&segment.source)?.plugin)?.read_schema;
+        Some((format!("segments/{}.toml", segment.id), "/read", &segment.read, schema))
+    });
+    let connections = project.connections.values().filter_map(|connection| {
+        let schema = &catalog.get(&connection.plugin)?.settings_schema;
+        Some((format!("connections/{}.toml", connection.id), "/settings", &connection.settings, schema))
+    });
+    sources.chain(segments).chain(connections)
+}

@@ -1,0 +1,299 @@
+//! Reading a project: files, then each file against its schema, then what they say of one another.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::catalog::Catalog;
+use crate::codes::Code;
+use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::document::Document;
+use crate::project::{Project, ProjectSettings};
+use crate::raw::SettingsFile;
+use crate::resolve::{self, Files};
+use crate::schema::{self, FileKind};
+use crate::validate::{Compiled, PLUGIN_TABLES};
+
+/// The project's own file.
+pub(crate) const SETTINGS: &str = "segport.toml";
+
+/// What came of reading a project.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The project; present exactly if no finding is an error.
+    pub project: Option<Project>,
+    /// All findings of all files.
+    pub diagnostics: Diagnostics,
+}
+
+/// Reads `segport.toml` alone, and which plugins the other files name.
+///
+/// # Errors
+/// All findings in `segport.toml`.
+pub fn read_settings(dir: &Path) -> Result<ProjectSettings, Diagnostics> {
+    let mut findings = Vec::new();
+    let settings = settings_file(dir, &mut findings).and_then(|(document, raw)| {
+        let parts = resolve::settings(dir, &document, raw.as_ref()?, &mut findings)?;
+        Some(ProjectSettings {
+            dir: dir.to_owned(),
+            name: parts.name,
+            state: parts.state,
+            plugins: parts.plugins,
+            egress: parts.egress,
+            refresh: parts.refresh,
+            plugin_ids: plugin_ids(dir),
+        })
+    });
+    match settings {
+        Some(settings) if findings.is_empty() => Ok(settings),
+        _ => Err(findings.into_iter().collect::<Diagnostics>().sorted()),
+    }
+}
+
+/// The plugins that sources and connections name; what cannot be read is reported by [`load`].
+fn plugin_ids(dir: &Path) -> BTreeSet<String> {
+    let mut ignored = Vec::new();
+    let mut found = BTreeSet::new();
+    for kind in [FileKind::Source, FileKind::Connection] {
+        for document in read_folder(dir, kind, &mut ignored).documents.into_values() {
+            found.extend(plugin_of(&document));
+        }
+    }
+    found
+}
+
+/// Reads and checks all files of a project.
+///
+/// Nothing outside of them is looked at: [`crate::check_columns`] and [`crate::check_secrets`] do that.
+pub fn load(dir: &Path, catalog: &Catalog) -> Loaded {
+    let mut findings = Vec::new();
+    let settings = settings_file(dir, &mut findings);
+    if settings.is_none() && findings.iter().any(|finding| finding.code == Code::NoProject) {
+        return Loaded { project: None, diagnostics: findings.into_iter().collect() };
+    }
+    let mut checker = Checker { catalog, compiled: BTreeMap::new(), findings: Vec::new() };
+    let sources = checker.folder(dir, FileKind::Source, plugin_of);
+    let segments = checker.folder(dir, FileKind::Segment, |segment| {
+        plugin_of(sources.documents.get(segment.value().get("source")?.as_str()?)?)
+    });
+    let connections = checker.folder(dir, FileKind::Connection, plugin_of);
+    let exports = checker.folder(dir, FileKind::Export, |_| None);
+    findings.append(&mut checker.findings);
+
+    let files = Files { catalog, sources, segments, connections, exports };
+    let resolved = resolve::entities(&files, &mut findings);
+    let parts =
+        settings.as_ref().and_then(|(document, raw)| resolve::settings(dir, document, raw.as_ref()?, &mut findings));
+
+    let diagnostics = findings.into_iter().collect::<Diagnostics>().sorted();
+    let project = parts.filter(|_| !diagnostics.has_errors()).map(|parts| Project {
+        dir: dir.to_owned(),
+        name: parts.name,
+        state: parts.state,
+        plugins: parts.plugins,
+        egress: parts.egress,
+        refresh: parts.refresh,
+        sources: resolved.sources,
+        segments: resolved.segments,
+        connections: resolved.connections,
+        exports: resolved.exports,
+        documents: Arc::new(files.into_documents(settings.map(|(document, _)| document))),
+    });
+    Loaded { project, diagnostics }
+}
+
+fn plugin_of(document: &Document) -> Option<String> {
+    Some(document.value().get("plugin")?.as_str()?.to_owned())
+}
+
+/// `None` for the document if there is none, for its content if it is too wrong to go on with.
+fn settings_file(dir: &Path, findings: &mut Vec<Diagnostic>) -> Option<(Document, Option<SettingsFile>)> {
+    let path = dir.join(SETTINGS);
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            findings.push(
+                Diagnostic::error(Code::NoProject, format!("there is no `{SETTINGS}` in {}", dir.display()))
+                    .help("run `segport init` to make a project here, or name its directory with `-C DIR`"),
+            );
+            return None;
+        }
+        Err(error) => {
+            findings.push(unreadable(SETTINGS, &error));
+            return None;
+        }
+    };
+    let mut document = parsed(FileKind::Settings, SETTINGS, &text, findings)?;
+    let compiled = match Compiled::new(schema::base(FileKind::Settings)) {
+        Ok(compiled) => compiled,
+        Err(error) => {
+            findings.push(Diagnostic::error(Code::Internal, error));
+            return None;
+        }
+    };
+    if document.value().pointer("/state/url").is_some_and(resolve::holds_secret) {
+        document.mask(&["/state/url".to_owned()]);
+    }
+    let wrong = compiled.check(&mut document, findings);
+    let raw = typed(&document, &wrong, findings);
+    Some((document, raw))
+}
+
+/// The files of one folder.
+#[derive(Debug, Default)]
+pub(crate) struct Folder {
+    /// Every id for which there is a file, readable or not.
+    pub(crate) ids: BTreeSet<String>,
+    /// The files that are TOML, by id.
+    pub(crate) documents: BTreeMap<String, Document>,
+    /// What is wrong in each of them, as JSON pointers.
+    pub(crate) wrong: BTreeMap<String, Vec<String>>,
+}
+
+pub(crate) fn folder_of(kind: FileKind) -> &'static str {
+    match kind {
+        FileKind::Settings => ".",
+        FileKind::Source => "sources",
+        FileKind::Segment => "segments",
+        FileKind::Connection => "connections",
+        FileKind::Export => "exports",
+    }
+}
+
+fn read_folder(dir: &Path, kind: FileKind, findings: &mut Vec<Diagnostic>) -> Folder {
+    let name = folder_of(kind);
+    let mut folder = Folder::default();
+    let mut paths = match std::fs::read_dir(dir.join(name)).and_then(Iterator::collect::<io::Result<Vec<_>>>) {
+        Ok(entries) => entries.into_iter().map(|entry| entry.path()).collect::<Vec<_>>(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return folder,
+        Err(error) => {
+            findings.push(unreadable(name, &error));
+            return folder;
+        }
+    };
+    paths.sort();
+    for path in paths.iter().filter(|path| path.extension().is_some_and(|end| end == "toml") && !path.is_dir()) {
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        let shown = format!("{name}/{stem}.toml");
+        if !is_id(&stem) {
+            findings.push(bad_id(&shown, &stem));
+            continue;
+        }
+        folder.ids.insert(stem.to_string());
+        match std::fs::read_to_string(path) {
+            Ok(text) => {
+                if let Some(document) = parsed(kind, &shown, &text, findings) {
+                    folder.documents.insert(stem.to_string(), document);
+                }
+            }
+            Err(error) => findings.push(unreadable(&shown, &error)),
+        }
+    }
+    folder
+}
+
+fn parsed(kind: FileKind, path: &str, text: &str, findings: &mut Vec<Diagnostic>) -> Option<Document> {
+    match Document::parse(kind, path, text) {
+        Ok(document) => Some(document),
+        Err(more) => {
+            findings.extend(more);
+            None
+        }
+    }
+}
+
+/// What stands in a document apart from what is wrong; `None` if too little is left.
+pub(crate) fn typed<T: DeserializeOwned>(
+    document: &Document,
+    wrong: &[String],
+    findings: &mut Vec<Diagnostic>,
+) -> Option<T> {
+    let mut value = document.value().clone();
+    for pointer in wrong {
+        remove(&mut value, pointer);
+    }
+    match serde_json::from_value(value) {
+        Ok(typed) => Some(typed),
+        Err(_) if !wrong.is_empty() => None,
+        // The reason would quote values, so it is not shown.
+        Err(_) => {
+            let path = document.text().path();
+            let message = format!("cannot read `{path}`, although it matches its schema");
+            findings.push(Diagnostic::error(Code::Internal, message).in_file(path));
+            None
+        }
+    }
+}
+
+fn remove(value: &mut Value, pointer: &str) {
+    let Some(parent) = crate::pointer::parent(pointer) else { return };
+    if let Some(Value::Object(table)) = value.pointer_mut(parent) {
+        table.remove(&crate::pointer::last(pointer));
+    }
+}
+
+fn unreadable(path: &str, error: &io::Error) -> Diagnostic {
+    Diagnostic::error(Code::Unreadable, format!("cannot read `{path}`: {error}")).in_file(path)
+}
+
+/// Whether a file's stem can be an id: lower-case letters, digits, `_` and `-`, the first a letter or digit.
+pub(crate) fn is_id(stem: &str) -> bool {
+    let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    stem.starts_with(good) && stem.chars().all(|c| good(c) || c == '_' || c == '-')
+}
+
+fn bad_id(path: &str, stem: &str) -> Diagnostic {
+    let finding = Diagnostic::error(Code::BadId, format!("the file name `{stem}` cannot be an id")).in_file(path);
+    let proposal: String = stem.to_lowercase().chars().map(|c| if is_id(&format!("a{c}")) { c } else { '-' }).collect();
+    let proposal = proposal.trim_matches(['-', '_']);
+    let rule = "an id has lower-case letters, digits, `_` and `-`, and begins with a letter or digit";
+    if is_id(proposal) { finding.help(format!("{rule}, such as `{proposal}`")) } else { finding.help(rule) }
+}
+
+/// Checks files against schemas and compiles each schema once.
+struct Checker<'c> {
+    catalog: &'c Catalog,
+    compiled: BTreeMap<(FileKind, String), Option<Compiled>>,
+    findings: Vec<Diagnostic>,
+}
+
+impl Checker<'_> {
+    fn folder(&mut self, dir: &Path, kind: FileKind, plugin: impl Fn(&Document) -> Option<String>) -> Folder {
+        let mut folder = read_folder(dir, kind, &mut self.findings);
+        for (id, document) in &mut folder.documents {
+            let plugin = plugin(document).unwrap_or_default();
+            let wrong = self.check(kind, plugin, document);
+            folder.wrong.insert(id.clone(), wrong);
+        }
+        folder
+    }
+
+    fn check(&mut self, kind: FileKind, plugin: String, document: &mut Document) -> Vec<String> {
+        let descriptor = self.catalog.get(&plugin).filter(|descriptor| kind.takes(descriptor));
+        let key = (kind, descriptor.map(|descriptor| descriptor.id.clone()).unwrap_or_default());
+        let findings = &mut self.findings;
+        let compiled = self.compiled.entry(key).or_insert_with(|| {
+            let schema =
+                descriptor.map_or_else(|| schema::base(kind), |descriptor| schema::for_plugin(kind, descriptor));
+            Compiled::new(schema)
+                .map_err(|error| {
+                    let message = format!("the schema of plugin `{plugin}` cannot be used: {error}");
+                    findings.push(
+                        Diagnostic::error(Code::BadPluginSchema, message)
+                            .help("this is a defect of the plugin: install another version of it, or report it"),
+                    );
+                })
+                .ok()
+        });
+        let Some(compiled) = compiled else { return Vec::new() };
+        if descriptor.is_none() && kind != FileKind::Export {
+            // Without the plugin's schema nobody knows which of its settings are secrets.
+            document.mask(&PLUGIN_TABLES.map(str::to_owned));
+        }
+        compiled.check(document, findings)
+    }
+}

@@ -1,0 +1,309 @@
+//! What the files say of one another and of the plugins: names become things, texts become types.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use segport_core::{Descriptor, PluginKind};
+use serde_json::Value;
+
+use crate::catalog::Catalog;
+use crate::codes::Code;
+use crate::diagnostic::Diagnostic;
+use crate::document::Document;
+use crate::load::{Folder, SETTINGS, typed};
+use crate::project::{Connection, Consent, Egress, Export, Plugins, Schedule, Segment, Source, State, StateUrl};
+use crate::raw::{ConnectionFile, Key, ScheduleTable, SegmentFile, SettingsFile, SourceFile, Url};
+use crate::secret::SecretRef;
+use crate::{export, suggest};
+
+/// All files but `segport.toml`, with what they are checked against.
+#[derive(Debug)]
+pub(crate) struct Files<'c> {
+    pub(crate) catalog: &'c Catalog,
+    pub(crate) sources: Folder,
+    pub(crate) segments: Folder,
+    pub(crate) connections: Folder,
+    pub(crate) exports: Folder,
+}
+
+impl Files<'_> {
+    /// All documents by their paths.
+    pub(crate) fn into_documents(self, settings: Option<Document>) -> BTreeMap<String, Document> {
+        let folders = [self.sources, self.segments, self.connections, self.exports];
+        let others = folders.into_iter().flat_map(|folder| folder.documents.into_values());
+        settings.into_iter().chain(others).map(|document| (document.text().path().to_owned(), document)).collect()
+    }
+}
+
+/// What is in the four folders.
+#[derive(Debug, Default)]
+pub(crate) struct Entities {
+    pub(crate) sources: BTreeMap<String, Source>,
+    pub(crate) segments: BTreeMap<String, Segment>,
+    pub(crate) connections: BTreeMap<String, Connection>,
+    pub(crate) exports: BTreeMap<String, Export>,
+}
+
+/// Everything that could be resolved; what could not is in `findings`.
+pub(crate) fn entities(files: &Files<'_>, findings: &mut Vec<Diagnostic>) -> Entities {
+    Entities {
+        sources: each(&files.sources, findings, |id, document, raw, findings| {
+            source(files, id, document, raw, findings)
+        }),
+        segments: each(&files.segments, findings, |id, document, raw, findings| {
+            segment(files, id, document, raw, findings)
+        }),
+        connections: each(&files.connections, findings, |id, document, raw, findings| {
+            connection(files, id, document, raw, findings)
+        }),
+        exports: each(&files.exports, findings, |id, document, raw, findings| {
+            export::resolve(files, id, document, raw, findings)
+        }),
+    }
+}
+
+fn each<R: serde::de::DeserializeOwned, T>(
+    folder: &Folder,
+    findings: &mut Vec<Diagnostic>,
+    resolve: impl Fn(&str, &Document, R, &mut Vec<Diagnostic>) -> Option<T>,
+) -> BTreeMap<String, T> {
+    let mut resolved = BTreeMap::new();
+    for (id, document) in &folder.documents {
+        let wrong = folder.wrong.get(id).map(Vec::as_slice).unwrap_or_default();
+        if let Some(raw) = typed(document, wrong, findings)
+            && let Some(entity) = resolve(id, document, raw, findings)
+        {
+            resolved.insert(id.clone(), entity);
+        }
+    }
+    resolved
+}
+
+fn source(
+    files: &Files<'_>,
+    id: &str,
+    document: &Document,
+    raw: SourceFile,
+    findings: &mut Vec<Diagnostic>,
+) -> Option<Source> {
+    plugin(files.catalog, document, &raw.plugin, PluginKind::Source, findings)?;
+    Some(Source {
+        id: id.to_owned(),
+        plugin: raw.plugin,
+        display_name: raw.display_name.unwrap_or_else(|| id.to_owned()),
+        settings: Value::Object(raw.settings),
+    })
+}
+
+fn segment(
+    files: &Files<'_>,
+    id: &str,
+    document: &Document,
+    raw: SegmentFile,
+    findings: &mut Vec<Diagnostic>,
+) -> Option<Segment> {
+    known(&files.sources, document, "/source", &raw.source, Code::UnknownSource, "source", findings)?;
+    Some(Segment {
+        id: id.to_owned(),
+        display_name: raw.display_name.unwrap_or_else(|| id.to_owned()),
+        source: raw.source,
+        key: match raw.key {
+            Key::One(column) => vec![column],
+            Key::Several(columns) => columns,
+        },
+        read: Value::Object(raw.read),
+    })
+}
+
+fn connection(
+    files: &Files<'_>,
+    id: &str,
+    document: &Document,
+    raw: ConnectionFile,
+    findings: &mut Vec<Diagnostic>,
+) -> Option<Connection> {
+    plugin(files.catalog, document, &raw.plugin, PluginKind::Connector, findings)?;
+    let consent = match raw.consent {
+        None => None,
+        Some(consent) => match consent.accepted_at.parse() {
+            Ok(accepted_at) => Some(Consent { accepted_by: consent.accepted_by, accepted_at }),
+            Err(_) => {
+                findings.push(
+                    Diagnostic::error(Code::BadValue, "`consent.accepted_at` is no point in time")
+                        .at(document.at_value("/consent/accepted_at"), "such as 2026-11-23T10:00:00Z"),
+                );
+                return None;
+            }
+        },
+    };
+    Some(Connection {
+        id: id.to_owned(),
+        plugin: raw.plugin,
+        display_name: raw.display_name.unwrap_or_else(|| id.to_owned()),
+        usable_by: raw.usable_by.into_iter().collect(),
+        consent,
+        settings: Value::Object(raw.settings),
+    })
+}
+
+/// The plugin of that id and kind.
+fn plugin<'c>(
+    catalog: &'c Catalog,
+    document: &Document,
+    id: &str,
+    kind: PluginKind,
+    findings: &mut Vec<Diagnostic>,
+) -> Option<&'c Descriptor> {
+    let usable = || catalog.iter().filter(|plugin| plugin.kind == kind).map(|plugin| plugin.id.as_str());
+    let (code, message, label) = match catalog.get(id) {
+        Some(plugin) if plugin.kind == kind => return Some(plugin),
+        Some(_) => {
+            let (is, needed) = match kind {
+                PluginKind::Source => ("a connector", "a source plugin is needed here"),
+                PluginKind::Connector => ("a source plugin", "a connector is needed here"),
+            };
+            (Code::WrongPluginKind, format!("plugin `{id}` is {is}"), needed)
+        }
+        None => (Code::UnknownPlugin, format!("unknown plugin `{id}`"), "no such plugin is installed"),
+    };
+    let help = suggest::among(id, usable())
+        .unwrap_or_else(|| format!("install it into a directory of `[plugins] path` in `{SETTINGS}`"));
+    findings.push(Diagnostic::error(code, message).at(document.at_value("/plugin"), label).help(help));
+    None
+}
+
+/// Reports an id that no file of `folder` has.
+pub(crate) fn known(
+    folder: &Folder,
+    document: &Document,
+    pointer: &str,
+    id: &str,
+    code: Code,
+    what: &str,
+    findings: &mut Vec<Diagnostic>,
+) -> Option<()> {
+    if folder.ids.contains(id) {
+        return Some(());
+    }
+    let help = suggest::among(id, folder.ids.iter().map(String::as_str))
+        .unwrap_or_else(|| format!("make the file `{what}s/{id}.toml`"));
+    let label = format!("there is no file `{what}s/{id}.toml`");
+    findings.push(
+        Diagnostic::error(code, format!("unknown {what} `{id}`")).at(document.at_value(pointer), label).help(help),
+    );
+    None
+}
+
+/// What `segport.toml` says.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) name: String,
+    pub(crate) state: State,
+    pub(crate) plugins: Plugins,
+    pub(crate) egress: Egress,
+    pub(crate) refresh: Option<Schedule>,
+}
+
+/// `None` if something is wrong that `findings` now tells.
+pub(crate) fn settings(
+    dir: &Path,
+    document: &Document,
+    raw: &SettingsFile,
+    findings: &mut Vec<Diagnostic>,
+) -> Option<Settings> {
+    let url = match &raw.state.url {
+        None => StateUrl::Plain(StateUrl::DEFAULT.to_owned()),
+        Some(Url::Plain(url)) if has_password(url) => {
+            findings.push(
+                Diagnostic::error(Code::SecretLiteral, "the password of the state store is written into the file")
+                    .at(document.at_value("/state/url"), "a secret reference is needed")
+                    .help("write `url = { env = \"NAME\" }` and put the whole address there"),
+            );
+            return None;
+        }
+        Some(Url::Plain(url)) => StateUrl::Plain(url.clone()),
+        Some(Url::Secret(value)) => StateUrl::Secret(reference(document, "/state/url", value, findings)?),
+    };
+    let key = match &raw.state.key {
+        None => None,
+        Some(value) => Some(reference(document, "/state/key", value, findings)?),
+    };
+    Some(Settings {
+        name: raw.project.name.clone(),
+        state: State { url, key },
+        plugins: Plugins { path: raw.plugins.path.iter().map(|path| dir.join(path)).collect() },
+        egress: Egress { allow_private: raw.egress.allow_private },
+        refresh: match &raw.refresh {
+            None => None,
+            Some(table) => Some(schedule(document, "/refresh", table, findings)?),
+        },
+    })
+}
+
+fn reference(document: &Document, at: &str, value: &Value, findings: &mut Vec<Diagnostic>) -> Option<SecretRef> {
+    SecretRef::try_from(value)
+        .map_err(|error| {
+            let finding = Diagnostic::error(Code::BadSecretReference, error.to_string());
+            findings.push(finding.at(document.at_value(at), "a secret reference is needed"));
+        })
+        .ok()
+}
+
+/// Whether the address of the state store holds a password, or is a reference that may be one by mistake.
+pub(crate) fn holds_secret(url: &Value) -> bool {
+    match url {
+        Value::String(url) => has_password(url),
+        other => SecretRef::try_from(other).is_err(),
+    }
+}
+
+fn has_password(url: &str) -> bool {
+    let Some((_, rest)) = url.split_once("://") else { return false };
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':')) || rest.contains("password=")
+}
+
+/// A schedule with its cron expression and time zone checked.
+pub(crate) fn schedule(
+    document: &Document,
+    pointer: &str,
+    raw: &ScheduleTable,
+    findings: &mut Vec<Diagnostic>,
+) -> Option<Schedule> {
+    let mut good = true;
+    if let Err(error) = raw.cron.parse::<croner::Cron>() {
+        good = false;
+        let help = "minute, hour, day of the month, month and day of the week, such as `0 6 * * 1-5`";
+        findings.push(
+            Diagnostic::error(Code::BadCron, format!("`{}` is no cron expression", raw.cron))
+                .at(document.at_value(&format!("{pointer}/cron")), cron_problem(&error))
+                .help(help),
+        );
+    }
+    match jiff::tz::TimeZone::get(&raw.time_zone) {
+        Ok(time_zone) if good => return Some(Schedule { cron: raw.cron.clone(), time_zone }),
+        Ok(_) => {}
+        Err(_) => {
+            let names: Vec<_> = jiff::tz::db().available().map(|name| name.as_str().to_owned()).collect();
+            let help = suggest::among(&raw.time_zone, names.iter().map(String::as_str))
+                .unwrap_or_else(|| "write a name of the IANA time zone database, such as `Europe/Oslo`".to_owned());
+            findings.push(
+                Diagnostic::error(Code::UnknownTimeZone, format!("unknown time zone `{}`", raw.time_zone))
+                    .at(document.at_value(&format!("{pointer}/time_zone")), "no such time zone")
+                    .help(help),
+            );
+        }
+    }
+    None
+}
+
+fn cron_problem(error: &croner::errors::CronError) -> String {
+    use croner::errors::CronError;
+    match error {
+        CronError::EmptyPattern => "it is empty".to_owned(),
+        CronError::InvalidPattern(text) | CronError::IllegalCharacters(text) | CronError::ComponentError(text) => {
+            text.trim_end_matches('.').to_owned()
+        }
+        _ => "it never comes".to_owned(),
+    }
+}

@@ -1,0 +1,190 @@
+//! Secret references: where they stand, and what they stand for.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use segport_core::Secret;
+use serde_json::Value;
+
+use crate::codes::Code;
+use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::pointer;
+use crate::walk::walk;
+
+/// Most bytes of a secret file.
+const MAX_FILE_BYTES: u64 = 64 * 1024;
+
+/// Where a secret is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum SecretRef {
+    /// `{ env = "NAME" }`: an environment variable.
+    Env(String),
+    /// `{ file = "PATH" }`: a file, relative to the project; one trailing line break is dropped.
+    File(PathBuf),
+    /// `{ credential = "NAME" }`: a file in systemd's credentials directory (`$CREDENTIALS_DIRECTORY`).
+    Credential(String),
+}
+
+/// A value that is not a secret reference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NotAReference(&'static str);
+
+impl TryFrom<&Value> for SecretRef {
+    type Error = NotAReference;
+
+    fn try_from(value: &Value) -> Result<Self, NotAReference> {
+        let one =
+            "a secret reference has exactly one of the keys `env`, `file` and `credential`, and its value is a text";
+        let table = value.as_object().filter(|table| table.len() == 1).ok_or(NotAReference(one))?;
+        let (key, text) = table.iter().next().ok_or(NotAReference(one))?;
+        let text = text.as_str().filter(|text| !text.is_empty()).ok_or(NotAReference(one))?;
+        match key.as_str() {
+            "env" if is_variable(text) => Ok(Self::Env(text.to_owned())),
+            "env" => Err(NotAReference("`env` is the name of an environment variable: letters, digits and `_`")),
+            "file" if !text.contains(['\n', '\0']) => Ok(Self::File(text.into())),
+            "file" => Err(NotAReference("`file` is the path of a file, in one line")),
+            "credential" if is_file_name(text) => Ok(Self::Credential(text.to_owned())),
+            "credential" => Err(NotAReference("`credential` is a file name: letters, digits, `.`, `_` and `-`")),
+            _ => Err(NotAReference(one)),
+        }
+    }
+}
+
+fn is_variable(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+fn is_file_name(text: &str) -> bool {
+    !text.starts_with('.') && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+}
+
+impl fmt::Display for SecretRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Env(name) => write!(f, "environment variable `{name}`"),
+            Self::File(path) => write!(f, "file `{}`", path.display()),
+            Self::Credential(name) => write!(f, "credential `{name}`"),
+        }
+    }
+}
+
+/// The environment variables that secret references may name.
+pub trait Environment {
+    /// The value of a variable; `None` if it is not set or is not UTF-8.
+    fn variable(&self, name: &str) -> Option<String>;
+}
+
+/// The variables of this process.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ProcessEnvironment;
+
+impl Environment for ProcessEnvironment {
+    fn variable(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok()
+    }
+}
+
+impl Environment for BTreeMap<String, String> {
+    fn variable(&self, name: &str) -> Option<String> {
+        self.get(name).cloned()
+    }
+}
+
+impl SecretRef {
+    /// The secret itself.
+    ///
+    /// # Errors
+    /// A finding that names the variable, file or credential and never shows what it holds: `SP0303` to `SP0306`.
+    pub fn resolve(&self, project_dir: &Path, env: &dyn Environment) -> Result<Secret, Box<Diagnostic>> {
+        let text = match self {
+            Self::Env(name) => env.variable(name).ok_or_else(|| {
+                Diagnostic::error(Code::SecretNotInEnvironment, format!("{self} is not set"))
+                    .help(format!("set it for this process, such as `export {name}=...`"))
+            })?,
+            Self::File(path) => read(&project_dir.join(path)).map_err(|error| {
+                Diagnostic::error(Code::SecretFileUnreadable, format!("cannot read the secret's {self}: {error}"))
+                    .help("the path is relative to the project's directory; the file must be readable by this user")
+            })?,
+            Self::Credential(name) => {
+                let dir = env.variable("CREDENTIALS_DIRECTORY").ok_or_else(|| {
+                    Diagnostic::error(
+                        Code::SecretCredentialMissing,
+                        format!("cannot read {self}: `CREDENTIALS_DIRECTORY` is not set"),
+                    )
+                    .help(format!("systemd sets it for units with `LoadCredential={name}:...`"))
+                })?;
+                read(&Path::new(&dir).join(name)).map_err(|error| {
+                    Diagnostic::error(Code::SecretCredentialMissing, format!("cannot read {self}: {error}"))
+                        .help(format!("add `LoadCredential={name}:...` to the systemd unit"))
+                })?
+            }
+        };
+        if text.is_empty() {
+            return Err(Box::new(Diagnostic::error(Code::SecretEmpty, format!("{self} is empty"))));
+        }
+        Ok(Secret::new(text))
+    }
+}
+
+fn read(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    let mut file = File::open(path)?.take(MAX_FILE_BYTES + 1);
+    file.read_to_string(&mut text)?;
+    if text.len() as u64 > MAX_FILE_BYTES {
+        return Err(io::Error::other("it is larger than 64 KiB"));
+    }
+    if text.ends_with('\n') {
+        text.pop();
+        if text.ends_with('\r') {
+            text.pop();
+        }
+    }
+    Ok(text)
+}
+
+/// The JSON pointers in `value` of everything that `schema` marks as secret, whatever stands there.
+pub(crate) fn secret_pointers(value: &Value, schema: &Value) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    walk(value, schema, &mut |pointer, value, schema| {
+        if schema.get(Secret::MARK) == Some(&Value::Bool(true)) && !value.is_null() {
+            found.insert(pointer.to_owned());
+        }
+    });
+    found
+}
+
+/// `settings` with each secret reference replaced by the secret's text. Never print the result.
+///
+/// # Errors
+/// One finding for each secret that cannot be read, without a place in a file: `SP0302` to `SP0306`.
+pub fn resolve_secrets(
+    settings: &Value,
+    schema: &Value,
+    project_dir: &Path,
+    env: &dyn Environment,
+) -> Result<Value, Diagnostics> {
+    let mut resolved = settings.clone();
+    let mut findings = Diagnostics::new();
+    for pointer in secret_pointers(settings, schema) {
+        let Some(place) = resolved.pointer_mut(&pointer) else { continue };
+        match resolve_at(place, project_dir, env) {
+            Ok(secret) => *place = Value::String(secret.expose().to_owned()),
+            Err(finding) => {
+                let message = format!("`{}`: {}", pointer::dotted(&pointer), finding.message);
+                findings.push(Diagnostic { message, ..*finding });
+            }
+        }
+    }
+    if findings.is_empty() { Ok(resolved) } else { Err(findings) }
+}
+
+pub(crate) fn resolve_at(value: &Value, project_dir: &Path, env: &dyn Environment) -> Result<Secret, Box<Diagnostic>> {
+    let reference =
+        SecretRef::try_from(value).map_err(|error| Diagnostic::error(Code::BadSecretReference, error.to_string()))?;
+    reference.resolve(project_dir, env)
+}

@@ -1,0 +1,297 @@
+//! [`Transport`]: all HTTP of the process. [`Connection`]: what one connection of it may do.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use segport_core::http::{HttpClient, Request, Response};
+use segport_core::{Error, ErrorKind, Limits, Result};
+use tokio::sync::Semaphore;
+
+use crate::attempt::Prepared;
+use crate::clock::{Clock, Random, SystemClock, SystemRandom};
+use crate::egress::{Egress, GuardedResolver, Reach};
+use crate::error::{End, Failure, refused};
+use crate::limits::Gate;
+use crate::retry::{Budget, Ladder, Standing, retry_after};
+
+/// Longest wait for a connection, from the name to the end of the TLS handshake.
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long an unused connection is kept. Shorter than most servers keep theirs, so that it is we who close it.
+const KEEP_IDLE: Duration = Duration::from_secs(30);
+
+/// Unused connections kept per destination.
+const IDLE_CONNECTIONS: usize = 64;
+
+/// What a [`Transport`] is made of.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Which addresses may be destinations.
+    pub egress: Egress,
+    /// The `user-agent` of every request, such as `segport/0.1.0`.
+    pub user_agent: String,
+    /// Where waits come from.
+    pub clock: Arc<dyn Clock>,
+    /// Where jitter comes from.
+    pub random: Arc<dyn Random>,
+}
+
+impl Options {
+    /// Public destinations only, with the system's clock and randomness.
+    pub fn new(user_agent: impl Into<String>) -> Self {
+        Self {
+            egress: Egress::default(),
+            user_agent: user_agent.into(),
+            clock: Arc::new(SystemClock),
+            random: Arc::new(SystemRandom),
+        }
+    }
+}
+
+/// All HTTP of the process: TLS, connection pool, egress policy, and one limiter per connection name. Clones are the same transport.
+#[derive(Clone)]
+pub struct Transport {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    options: Options,
+    /// One for https and one for plain http, because they may reach different addresses and a resolver is not told the
+    /// scheme. Made when first needed: reading the system's certificates takes time, and a sandbox on loopback needs none.
+    clients: [OnceLock<Result<reqwest::Client>>; 2],
+    lanes: Mutex<HashMap<String, Lane>>,
+}
+
+/// What everybody who uses a connection of one name shares.
+#[derive(Debug, Clone)]
+struct Lane {
+    gate: Arc<Gate>,
+    budget: Arc<Budget>,
+    in_flight: Arc<Semaphore>,
+    max_in_flight: u32,
+}
+
+impl Transport {
+    /// A transport; opens nothing yet.
+    pub fn new(options: Options) -> Self {
+        let clients = [OnceLock::new(), OnceLock::new()];
+        Self { shared: Arc::new(Shared { options, clients, lanes: Mutex::new(HashMap::new()) }) }
+    }
+
+    /// A handle on the connection `name` with counters of its own. All handles of a name share one limiter, one pause and one
+    /// retry budget; the rate in force is the one of the latest `limits`.
+    pub fn connection(&self, name: &str, limits: Limits) -> Arc<Connection> {
+        let max_in_flight = limits.max_in_flight.max(1);
+        let permits = (max_in_flight as usize).min(Semaphore::MAX_PERMITS);
+        let mut lanes = self.shared.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        let lane = lanes.entry(name.to_owned()).or_insert_with(|| Lane {
+            gate: Arc::new(Gate::new(limits.requests_per_second)),
+            budget: Arc::new(Budget::new(max_in_flight)),
+            in_flight: Arc::new(Semaphore::new(permits)),
+            max_in_flight,
+        });
+        lane.gate.adjust(limits.requests_per_second);
+        if lane.max_in_flight != max_in_flight {
+            // Requests under way keep the places they have in the old one.
+            lane.in_flight = Arc::new(Semaphore::new(permits));
+            lane.max_in_flight = max_in_flight;
+        }
+        Arc::new(Connection {
+            shared: Arc::clone(&self.shared),
+            name: name.to_owned(),
+            lane: lane.clone(),
+            timeout: Duration::from_millis(limits.request_timeout_ms),
+            requests: AtomicU64::new(0),
+            retried: AtomicU64::new(0),
+            throttled: AtomicU64::new(0),
+        })
+    }
+}
+
+impl fmt::Debug for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transport").field("egress", &self.shared.options.egress).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    fn client(&self, reach: Reach) -> Result<&reqwest::Client> {
+        let [secure, plain] = &self.clients;
+        let place = match reach {
+            Reach::Public | Reach::Anywhere => secure,
+            Reach::Private => plain,
+        };
+        place.get_or_init(|| build(reach, &self.options.user_agent)).as_ref().map_err(Clone::clone)
+    }
+}
+
+fn build(reach: Reach, user_agent: &str) -> Result<reqwest::Client> {
+    let client = reqwest::Client::builder()
+        .user_agent(user_agent)
+        .dns_resolver(GuardedResolver(reach))
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        .connect_timeout(CONNECT_WITHIN)
+        .pool_idle_timeout(KEEP_IDLE)
+        .pool_max_idle_per_host(IDLE_CONNECTIONS)
+        .tcp_nodelay(true)
+        .gzip(true);
+    let provider = rustls::crypto::ring::default_provider();
+    let client = match reach {
+        Reach::Public | Reach::Anywhere => {
+            // An error means that the process has a provider already, which will do.
+            provider.install_default().ok();
+            client.https_only(true)
+        }
+        Reach::Private => {
+            let tls = rustls::ClientConfig::builder_with_provider(Arc::new(provider))
+                .with_safe_default_protocol_versions()
+                .map_err(|error| unbuildable(&error))?
+                .with_root_certificates(rustls::RootCertStore::empty())
+                .with_no_client_auth();
+            client.tls_backend_preconfigured(tls)
+        }
+    };
+    client.build().map_err(|error| unbuildable(&error))
+}
+
+fn unbuildable(error: &(dyn std::error::Error + 'static)) -> Error {
+    let message = "the HTTP client could not be set up; are the system's CA certificates installed (or does SSL_CERT_FILE name them)?";
+    Error::new(ErrorKind::ConfigInvalid, message).because(error).with("sent", "no")
+}
+
+/// What a [`Connection`] has done so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counters {
+    /// Attempts made, whatever came of them.
+    pub requests: u64,
+    /// Attempts beyond the first of their request.
+    pub retried: u64,
+    /// Answers of status 429.
+    pub throttled: u64,
+}
+
+/// A handle on one connection: sends within the connection's limits, tries again what may be better in a moment.
+pub struct Connection {
+    shared: Arc<Shared>,
+    name: String,
+    lane: Lane,
+    timeout: Duration,
+    requests: AtomicU64,
+    retried: AtomicU64,
+    throttled: AtomicU64,
+}
+
+impl Connection {
+    /// What this handle has done so far.
+    pub fn counters(&self) -> Counters {
+        Counters {
+            requests: self.requests.load(Ordering::Relaxed),
+            retried: self.retried.load(Ordering::Relaxed),
+            throttled: self.throttled.load(Ordering::Relaxed),
+        }
+    }
+
+    /// How long the connection still pauses because the destination asked for it; `None` while it does not.
+    pub fn throttled_for(&self) -> Option<Duration> {
+        self.lane.gate.paused_for(self.shared.options.clock.now())
+    }
+
+    /// Sends one attempt when the limiter lets it, and acts on what the answer says about the connection.
+    async fn attempt(&self, call: &Prepared, client: &reqwest::Client, number: u32) -> Result<Response, Failure> {
+        let Options { clock, random, .. } = &self.shared.options;
+        let gate = &self.lane.gate;
+        gate.admit(&**clock).await;
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        if number > 1 {
+            self.retried.fetch_add(1, Ordering::Relaxed);
+        }
+        let sent_at = clock.now();
+        let result = call.attempt(client).await;
+        let now = clock.now();
+        if let Ok(answer) = &result {
+            match Standing::of(answer.head.status) {
+                Standing::Answered => gate.let_through(sent_at),
+                Standing::Transient => {
+                    if let Some(wait) = retry_after(answer, clock.date()) {
+                        gate.pause(now + wait);
+                    }
+                }
+                Standing::Throttled => {
+                    self.throttled.fetch_add(1, Ordering::Relaxed);
+                    gate.throttled(sent_at, now, retry_after(answer, clock.date()), &**random);
+                }
+            }
+        }
+        tracing::debug!(
+            connection = self.name,
+            operation = call.operation,
+            method = %call.method,
+            origin = %call.url.origin().ascii_serialization(),
+            attempt = number,
+            status = result.as_ref().ok().map(|answer| answer.head.status),
+            failure = result.as_ref().err().map(Failure::name),
+            elapsed_ms = u64::try_from((now - sent_at).as_millis()).unwrap_or(u64::MAX),
+            "http attempt"
+        );
+        result
+    }
+}
+
+/// The name and the counters; never an address.
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("name", &self.name)
+            .field("counters", &self.counters())
+            .finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl HttpClient for Connection {
+    async fn send(&self, request: Request) -> Result<Response> {
+        let Options { egress, clock, random, .. } = &self.shared.options;
+        let call = Prepared::new(request, self.timeout)?;
+        let reach = egress.judge(&call.url).map_err(|why| refused(&call.operation, &why))?;
+        let client = self.shared.client(reach)?;
+        // Never closed, so there always is a permit to come.
+        let _place = self.lane.in_flight.acquire().await.ok();
+        let budget = &self.lane.budget;
+        budget.deposit();
+        let mut ladder = Ladder::default();
+        let mut reached = false;
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            let result = self.attempt(&call, client, attempts).await;
+            let now = clock.now();
+            let wait = match &result {
+                Ok(answer) => match Standing::of(answer.head.status) {
+                    Standing::Throttled => ladder.after_throttle(now).then_some(Duration::ZERO),
+                    Standing::Transient if call.repeatable => ladder.after_fault(budget, now, &**random),
+                    Standing::Transient | Standing::Answered => None,
+                },
+                Err(failure) if failure.passing() && (call.repeatable || !failure.reached()) => {
+                    ladder.after_fault(budget, now, &**random)
+                }
+                Err(_) => None,
+            };
+            reached |= result.as_ref().map_or_else(Failure::reached, |_| true);
+            let Some(wait) = wait else {
+                let Prepared { operation, url, repeatable, .. } = &call;
+                return result.map_err(|failure| {
+                    failure.report(&End { operation, url, attempts, reached, repeatable: *repeatable })
+                });
+            };
+            if !wait.is_zero() {
+                clock.sleep_until(now + wait).await;
+            }
+        }
+    }
+}

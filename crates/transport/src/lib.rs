@@ -1,0 +1,27 @@
+//! The one HTTP client of Segport.
+//!
+//! A connector says what to send; this crate decides when and how often, and to whom at all:
+//!
+//! * `limits`: one pace per connection, shared by every run that uses it, and the pause that a 429 asks for;
+//! * `retry`: the table of what is tried again, and the budget that keeps retries from becoming a flood;
+//! * `egress`: which addresses may be destinations, judged after the name was resolved;
+//! * `attempt`: one request and its answer, within a deadline and a body limit;
+//! * `error`: what is told when no answer came: layer, whether anything was sent, and never an address's path or a header;
+//! * `client`: [`Transport`] and [`Connection`], which put these together.
+//!
+//! Proxies of the environment are not used: behind one, the addresses that the egress policy judges would be the proxy's.
+
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+mod attempt;
+mod client;
+mod clock;
+mod egress;
+mod error;
+mod limits;
+mod retry;
+
+pub use client::{Connection, Counters, Options, Transport};
+pub use clock::{Clock, Random, SystemClock, SystemRandom};
+pub use egress::Egress;

@@ -1,0 +1,247 @@
+//! What is tried again, when, and how often.
+//!
+//! | what came back | again? | when |
+//! | --- | --- | --- |
+//! | 429 | always: it says that nothing was done | the whole connection pauses: `Retry-After` up to 5 minutes, else doubling from 1 s to 60 s with full jitter; for 10 minutes after this request's first 429 |
+//! | 408, 500, 502, 503, 504 | repeatable requests | doubling from 0.5 s with full jitter; a `Retry-After` pauses the whole connection |
+//! | no connection (DNS, refused, unreachable, TLS cut off) | always: nothing was sent | doubling from 0.5 s with full jitter |
+//! | connection broken, answer unreadable or cut off, deadline passed | repeatable requests | doubling from 0.5 s with full jitter |
+//! | certificate not trusted, address refused, answer too large | never: it would be the same again | |
+//! | any other status | never: it is an answer | |
+//!
+//! All but 429 get at most [`ATTEMPTS`] attempts and draw on the connection's [`Budget`]. Underneath, the HTTP library sends a
+//! request again by itself only where the protocol proves that the destination has not looked at it: a kept-alive connection
+//! found closed before anything was written, or an HTTP/2 stream refused unprocessed.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use segport_core::http::Response;
+
+use crate::clock::{Random, jitter};
+use crate::limits::doubled;
+
+/// Most attempts of one request, 429s not counted.
+pub(crate) const ATTEMPTS: u32 = 5;
+
+/// How long after its first 429 a request is still sent again.
+const THROTTLED_FOR: Duration = Duration::from_secs(600);
+
+/// The longest wait that a destination can impose.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
+
+const FIRST_BACKOFF: Duration = Duration::from_millis(500);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
+
+/// What a status means for the request that got it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// The connector's to judge.
+    Answered,
+    /// May be better in a moment, but the request may have had its effect.
+    Transient,
+    /// Not done, because of too many calls.
+    Throttled,
+}
+
+impl Standing {
+    pub(crate) fn of(status: u16) -> Self {
+        match status {
+            429 => Self::Throttled,
+            408 | 500 | 502 | 503 | 504 => Self::Transient,
+            _ => Self::Answered,
+        }
+    }
+}
+
+/// How often one request has been tried, and for how long it has been throttled.
+#[derive(Debug, Default)]
+pub(crate) struct Ladder {
+    faults: u32,
+    throttled_since: Option<Instant>,
+}
+
+impl Ladder {
+    /// The wait before the next attempt after a fault, or `None` after the last.
+    pub(crate) fn after_fault(&mut self, budget: &Budget, now: Instant, random: &dyn Random) -> Option<Duration> {
+        self.faults += 1;
+        if self.faults >= ATTEMPTS || !budget.withdraw(now) {
+            return None;
+        }
+        Some(jitter(random, doubled(FIRST_BACKOFF, self.faults - 1, LONGEST_BACKOFF)))
+    }
+
+    /// Whether there is another attempt after a 429.
+    pub(crate) fn after_throttle(&mut self, now: Instant) -> bool {
+        let since = *self.throttled_since.get_or_insert(now);
+        now.saturating_duration_since(since) < THROTTLED_FOR
+    }
+}
+
+/// Retries that a connection may still make: a fifth of its requests, and a small reserve for a moment's outage that comes
+/// back at the rate of ten a minute. When everything fails, the destination sees little more than 1.2 times the ordinary load.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    reserve: f64,
+    state: Mutex<Tokens>,
+}
+
+#[derive(Debug)]
+struct Tokens {
+    left: f64,
+    at: Option<Instant>,
+}
+
+impl Budget {
+    const PER_REQUEST: f64 = 0.2;
+    const PER_SECOND: f64 = 10.0 / 60.0;
+
+    /// A full budget for a connection of `max_in_flight`: all of them may climb their whole ladder once.
+    pub(crate) fn new(max_in_flight: u32) -> Self {
+        let reserve = f64::from(max_in_flight.min(25)) * f64::from(ATTEMPTS - 1) + 4.0;
+        Self { reserve, state: Mutex::new(Tokens { left: reserve, at: None }) }
+    }
+
+    /// Counts a new request.
+    pub(crate) fn deposit(&self) {
+        let mut tokens = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        tokens.left = (tokens.left + Self::PER_REQUEST).min(self.reserve);
+    }
+
+    fn withdraw(&self, now: Instant) -> bool {
+        let mut tokens = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let idle = tokens.at.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
+        tokens.at = Some(now);
+        tokens.left = (tokens.left + idle.as_secs_f64() * Self::PER_SECOND).min(self.reserve);
+        if tokens.left < 1.0 {
+            return false;
+        }
+        tokens.left -= 1.0;
+        true
+    }
+}
+
+/// The wait that an answer asks for, at most [`LONGEST_RETRY_AFTER`]; `None` if it asks for none, or for none at all: a
+/// destination that throttles and says "now" is not taken at its word.
+///
+/// A date is read relative to the answer's own `Date`, so that a wrong clock on either side does not matter.
+pub(crate) fn retry_after(response: &Response, today: SystemTime) -> Option<Duration> {
+    let value = response.header("retry-after")?.trim();
+    let wait = if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+        // What does not fit is longer than any limit.
+        value.parse().map_or(Duration::MAX, Duration::from_secs)
+    } else {
+        let sent = response.header("date").and_then(date).or_else(|| today.try_into().ok())?;
+        Duration::try_from(date(value)?.duration_since(sent)).ok()?
+    };
+    Some(wait.min(LONGEST_RETRY_AFTER)).filter(|wait| !wait.is_zero())
+}
+
+fn date(text: &str) -> Option<jiff::Timestamp> {
+    jiff::fmt::rfc2822::DateTimeParser::new().relaxed_weekday(true).parse_timestamp(text).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use segport_core::http::ResponseHead;
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct Most;
+
+    impl Random for Most {
+        fn fraction(&self) -> f64 {
+            1.0
+        }
+    }
+
+    #[test]
+    fn statuses() {
+        let expected = [(429, Standing::Throttled)].into_iter();
+        let expected = expected.chain([408, 500, 502, 503, 504].map(|status| (status, Standing::Transient)));
+        let answers = [200, 201, 204, 301, 302, 400, 401, 403, 404, 409, 410, 413, 422, 501, 505, 507, 999];
+        for (status, standing) in expected.chain(answers.map(|status| (status, Standing::Answered))) {
+            assert_eq!(Standing::of(status), standing, "{status}");
+        }
+    }
+
+    #[test]
+    fn retry_after_in_all_its_forms() {
+        const TODAY: &str = "Mon, 23 Nov 2026 10:00:00 GMT";
+        let today = SystemTime::UNIX_EPOCH + Duration::from_secs(date(TODAY).unwrap().as_second().unsigned_abs());
+        let check = |value: &str, own_date: Option<&str>, expected: Option<u64>| {
+            let mut headers = vec![("retry-after".to_owned(), value.to_owned())];
+            headers.extend(own_date.map(|date| ("date".to_owned(), date.to_owned())));
+            let response = Response { head: ResponseHead { status: 429, headers }, body: Bytes::new() };
+            assert_eq!(retry_after(&response, today), expected.map(Duration::from_secs), "{value:?} {own_date:?}");
+        };
+        check("7", None, Some(7));
+        check(" 7 ", None, Some(7));
+        check("300", None, Some(300));
+        check("301", None, Some(300));
+        check("86400", None, Some(300));
+        check("99999999999999999999999999", None, Some(300));
+        check("0", None, None);
+        check("-5", None, None);
+        check("1.5", None, None);
+        check("soon", None, None);
+        check("", None, None);
+        check("Mon, 23 Nov 2026 10:00:30 GMT", None, Some(30));
+        check("Mon, 23 Nov 2026 10:00:30 GMT", Some("Mon, 23 Nov 2026 10:00:20 GMT"), Some(10));
+        check("Mon, 23 Nov 2026 10:00:30 GMT", Some("nonsense"), Some(30));
+        check("Mon, 23 Nov 2026 09:59:30 GMT", None, None);
+        check("Thu, 01 Jan 1970 00:00:00 GMT", None, None);
+        check("Fri, 31 Dec 9998 23:59:59 GMT", None, Some(300));
+        check("Mon, 23 Foo 2026 10:00:30 GMT", None, None);
+        let none = Response { head: ResponseHead { status: 429, headers: Vec::new() }, body: Bytes::new() };
+        assert_eq!(retry_after(&none, today), None);
+    }
+
+    #[test]
+    fn a_ladder_has_five_attempts_that_lie_further_and_further_apart() {
+        let (budget, now) = (Budget::new(4), Instant::now());
+        let mut ladder = Ladder::default();
+        let waits: Vec<_> = std::iter::from_fn(|| ladder.after_fault(&budget, now, &Most)).collect();
+        assert_eq!(waits, [500, 1000, 2000, 4000].map(Duration::from_millis));
+    }
+
+    #[test]
+    fn throttling_is_endured_for_ten_minutes() {
+        let mut ladder = Ladder::default();
+        let start = Instant::now();
+        assert!(ladder.after_throttle(start));
+        assert!(ladder.after_throttle(start + Duration::from_secs(599)));
+        assert!(!ladder.after_throttle(start + Duration::from_secs(600)));
+    }
+
+    #[test]
+    fn when_everything_fails_retries_stay_near_a_fifth() {
+        let start = Instant::now();
+        for (requests, max_in_flight) in [(600, 4), (6_000, 4), (60_000, 16), (600_000, 64)] {
+            let budget = Budget::new(max_in_flight);
+            let mut retries = 0;
+            for request in 0..requests {
+                let now = start + Duration::from_secs(60) * request / requests;
+                budget.deposit();
+                let mut ladder = Ladder::default();
+                while ladder.after_fault(&budget, now, &Most).is_some() {
+                    retries += 1;
+                }
+            }
+            let most = requests / 5 + u32::from(u8::MAX).min(4 * max_in_flight + 4) + 10;
+            assert!(retries <= most, "{retries} retries of {requests} requests");
+            assert!(retries >= requests / 5 - 1, "{retries} retries of {requests} requests");
+        }
+    }
+
+    #[test]
+    fn an_idle_connection_earns_its_reserve_back() {
+        let (budget, start) = (Budget::new(1), Instant::now());
+        let spend = |now| std::iter::from_fn(|| budget.withdraw(now).then_some(())).count();
+        assert_eq!(spend(start), 8);
+        assert_eq!(spend(start + Duration::from_secs(31)), 5);
+        assert_eq!(spend(start + Duration::from_secs(3600)), 8);
+    }
+}

@@ -1,0 +1,258 @@
+//! What reaches the destination, what comes back, and what is tried again, over real sockets.
+
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use crate::server::{Act, Rig, Server, answer, limits, ok, post};
+use segport_core::http::{HttpClient, Response};
+use segport_core::{ErrorKind, Limits, Result, Retry};
+use segport_transport::{Counters, Egress};
+
+fn status(result: Result<Response>) -> u16 {
+    result.unwrap().head.status
+}
+
+#[tokio::test]
+async fn a_request_arrives_as_it_was_and_the_answer_comes_back() {
+    let said = answer("201 Created", "X-Request-Id: 7\r\nx-many: a\r\nx-many: b\r\n", b"{\"id\":1}");
+    let (server, rig) = (Server::start(vec![Act::Say(said)]).await, Rig::new(Egress::AllowPrivate));
+    let connection = rig.connection();
+    let response = connection.send(post(server.url("/v1/contacts?x=1"))).await.unwrap();
+    assert_eq!((response.head.status, &response.body[..]), (201, &b"{\"id\":1}"[..]));
+    assert_eq!(response.header("x-request-id"), Some("7"));
+    assert_eq!(response.head.headers.iter().filter(|(name, _)| name == "x-many").count(), 2);
+    let seen = server.seen().remove(0);
+    for part in [
+        "POST /v1/contacts?x=1 HTTP/1.1\r\n",
+        "autopilotapikey: s3cret\r\n",
+        "content-type: application/json\r\n",
+        "user-agent: segport/test\r\n",
+        "accept-encoding: gzip\r\n",
+        "\r\n\r\n{\"email\":\"anna@example.com\"}",
+    ] {
+        assert!(seen.contains(part), "{part:?} in {seen:?}");
+    }
+    assert_eq!(connection.counters(), Counters { requests: 1, retried: 0, throttled: 0 });
+}
+
+#[tokio::test]
+async fn answers_are_handed_on_or_tried_again() {
+    let check = async |acts: Vec<Act>, repeatable: bool, expected: Result<u16, ErrorKind>, requests: u64| {
+        let (server, rig) = (Server::start(acts.clone()).await, Rig::new(Egress::AllowPrivate));
+        let connection = rig.connection();
+        let mut request = post(server.url("/"));
+        request.head.repeatable = repeatable;
+        let result = connection.send(request).await;
+        let found = result.as_ref().map(|response| response.head.status).map_err(|error| error.kind());
+        assert_eq!(found, expected, "{acts:?}, repeatable: {repeatable}: {result:?}");
+        let counters = connection.counters();
+        assert_eq!((counters.requests, counters.retried), (requests, requests - 1), "{acts:?}");
+        assert_eq!(server.seen().len() as u64, requests, "{acts:?}");
+    };
+    let say = |status: &str| Act::Say(answer(status, "", b"no"));
+    let broken = || Err(ErrorKind::Unavailable);
+
+    // Answers for the connector, a redirect among them.
+    for code in [204, 302, 400, 401, 403, 404, 422, 501] {
+        let text = format!("{code} X");
+        let act = Act::Say(answer(&text, "location: http://127.0.0.1:1/\r\n", b""));
+        check(vec![act], true, Ok(code), 1).await;
+    }
+    // Faults that pass, and faults that stay.
+    for code in [408, 500, 502, 503, 504] {
+        let text = format!("{code} X");
+        check(vec![say(&text), ok()], true, Ok(200), 2).await;
+        check(vec![say(&text)], true, Ok(code), 5).await;
+        check(vec![say(&text), ok()], false, Ok(code), 1).await;
+    }
+    // Throttling means that nothing was done, so even what must not be repeated is sent again.
+    for repeatable in [true, false] {
+        check(vec![say("429 X"), say("429 X"), ok()], repeatable, Ok(200), 3).await;
+    }
+    // Broken answers.
+    let truncated = b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf".to_vec();
+    let nonsense = b"SMTP 220 ready, or so\r\n\r\n".to_vec();
+    let bad_gzip = answer("200 OK", "content-encoding: gzip\r\n", b"not gzip at all, sorry");
+    for act in [
+        Act::Reset,
+        Act::SayAndClose(Vec::new()),
+        Act::SayAndClose(b"HTTP/1.1 200".to_vec()),
+        Act::SayAndClose(truncated),
+        Act::SayAndClose(nonsense),
+        Act::SayAndClose(bad_gzip),
+    ] {
+        check(vec![act.clone(), ok()], true, Ok(200), 2).await;
+        check(vec![act.clone()], true, broken(), 5).await;
+        check(vec![act, ok()], false, broken(), 1).await;
+    }
+}
+
+#[tokio::test]
+async fn backoff_doubles_and_retry_after_pauses() {
+    let check = async |headers: &str, status: &str, expected: &[u128]| {
+        let refusal = Act::Say(answer(status, headers, b""));
+        let (server, rig) = (
+            Server::start(vec![refusal.clone(), refusal.clone(), refusal, ok()]).await,
+            Rig::new(Egress::AllowPrivate),
+        );
+        assert_eq!(self::status(rig.connection().send(post(server.url("/"))).await), 200);
+        assert_eq!(rig.waits(), expected, "{status} {headers:?}");
+    };
+    check("", "503 X", &[5, 10, 20]).await;
+    check("", "429 X", &[10, 20, 40]).await;
+    check("retry-after: 7\r\n", "429 X", &[70, 70, 70]).await;
+    check("retry-after: 7\r\n", "503 X", &[5, 65, 10, 60, 20, 50]).await;
+    check("retry-after: 0\r\n", "429 X", &[10, 20, 40]).await;
+    check("retry-after: soon\r\n", "429 X", &[10, 20, 40]).await;
+    let dated = "date: Mon, 23 Nov 2026 10:00:00 GMT\r\nretry-after: Mon, 23 Nov 2026 10:00:12 GMT\r\n";
+    check(dated, "429 X", &[120, 120, 120]).await;
+}
+
+#[tokio::test]
+async fn an_absurd_retry_after_is_cut_and_throttling_ends_after_ten_minutes() {
+    let act = Act::Say(answer("429 X", "retry-after: 99999999999\r\n", b"later"));
+    let (server, rig) = (Server::start(vec![act]).await, Rig::new(Egress::AllowPrivate));
+    let connection = rig.connection();
+    assert_eq!(status(connection.send(post(server.url("/"))).await), 429);
+    assert_eq!(rig.waits(), [3000, 3000]);
+    assert_eq!(connection.counters(), Counters { requests: 3, retried: 2, throttled: 3 });
+    assert!(connection.throttled_for().unwrap() > Duration::from_secs(290));
+}
+
+#[tokio::test]
+async fn a_pause_holds_for_every_handle_of_the_name_and_no_other() {
+    let throttled = Act::Say(answer("429 X", "retry-after: 30\r\n", b""));
+    let (server, rig) = (Server::start(vec![throttled, ok()]).await, Rig::new(Egress::AllowPrivate));
+    let (mine, yours) = (rig.connection(), rig.connection());
+    let other = rig.transport.connection("other", limits());
+    let request = post(server.url("/"));
+    let mut sending = mine.send(request.clone());
+    while mine.counters().throttled == 0 {
+        let mut once = std::pin::pin!(tokio::task::yield_now());
+        tokio::select! { biased; _ = &mut sending => break, () = &mut once => {} }
+    }
+    drop(sending);
+    assert!(other.throttled_for().is_none());
+    assert_eq!(status(yours.send(request).await), 200);
+    assert_eq!(rig.waits().iter().sum::<u128>(), 300);
+    assert_eq!(yours.counters(), Counters { requests: 1, retried: 0, throttled: 0 });
+}
+
+#[tokio::test]
+async fn when_everything_fails_the_load_stays_near_its_ordinary_level() {
+    let act = Act::Say(answer("503 X", "", b""));
+    let (server, rig) = (Server::start(vec![act]).await, Rig::new(Egress::AllowPrivate));
+    let connection = rig.connection();
+    for _ in 0..400 {
+        assert_eq!(status(connection.send(post(server.url("/"))).await), 503);
+    }
+    let requests = connection.counters().requests;
+    let minutes = rig.waits().iter().sum::<u128>() as u64 / 600 + 1;
+    let most = 400 * 6 / 5 + 20 + 10 * minutes;
+    assert!((480..=most).contains(&requests), "{requests} attempts of 400 requests in {minutes} minutes");
+}
+
+#[tokio::test]
+async fn nothing_outlives_its_deadline() {
+    let check = async |act: Act| {
+        let (server, rig) = (Server::start(vec![act.clone()]).await, Rig::new(Egress::AllowPrivate));
+        let started = Instant::now();
+        let request = post(server.url("/secret/path")).once().timeout(Duration::from_millis(80));
+        let error = rig.connection().send(request).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Timeout, "{act:?}");
+        assert_eq!((error.fact("layer"), error.fact("sent")), (Some("http"), None), "{act:?}");
+        assert_eq!(error.retry(), Retry::Never, "its effect is not known");
+        assert!(started.elapsed() < Duration::from_secs(10), "{act:?} took {:?}", started.elapsed());
+    };
+    check(Act::Silence).await;
+    check(Act::Drip(b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n".to_vec())).await;
+    check(Act::Drip(b"HTTP/1.1 200 OK\r\nx-slow: ".to_vec())).await;
+    check(Act::Drip(b"HTTP/1.1 200 ".to_vec())).await;
+}
+
+#[tokio::test]
+async fn the_connections_deadline_holds_where_the_request_has_none() {
+    let (server, rig) = (Server::start(vec![Act::Silence]).await, Rig::new(Egress::AllowPrivate));
+    let limits = Limits { request_timeout_ms: 20, ..limits() };
+    let connection = rig.transport.connection("autopilot", limits);
+    let error = connection.send(post(server.url("/"))).await.unwrap_err();
+    assert_eq!((error.kind(), connection.counters().requests), (ErrorKind::Timeout, 5));
+    assert!(matches!(error.retry(), Retry::After(_)));
+}
+
+fn gzip(body: &[u8]) -> Vec<u8> {
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    packed.write_all(body).unwrap();
+    packed.finish().unwrap()
+}
+
+#[tokio::test]
+async fn packed_answers_are_unpacked() {
+    let body = "segment ".repeat(50_000);
+    let packed = Act::Say(answer("200 OK", "content-encoding: gzip\r\n", &gzip(body.as_bytes())));
+    let (server, rig) = (Server::start(vec![packed]).await, Rig::new(Egress::AllowPrivate));
+    let response = rig.connection().send(post(server.url("/"))).await.unwrap();
+    assert!(response.body == body.as_bytes());
+    assert_eq!(response.header("content-encoding"), None);
+}
+
+#[tokio::test]
+async fn an_answer_without_end_is_given_up() {
+    let check = async |act: Act| {
+        let (server, rig) = (Server::start(vec![act]).await, Rig::new(Egress::AllowPrivate));
+        let connection = rig.connection();
+        let error = connection.send(post(server.url("/"))).await.unwrap_err();
+        assert_eq!((error.kind(), error.retry()), (ErrorKind::Unavailable, Retry::Never));
+        assert!(error.message().contains("larger than 16 MiB"), "{error}");
+        assert_eq!(connection.counters().requests, 1, "it would be the same again");
+    };
+    check(Act::Say(answer("200 OK", "content-encoding: gzip\r\n", &gzip(&vec![0; 64 << 20])))).await;
+    check(Act::Flood(b"HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\n\r\n".to_vec())).await;
+    check(Act::Flood(b"HTTP/1.1 200 OK\r\n\r\n".to_vec())).await;
+}
+
+#[tokio::test]
+async fn an_answer_just_within_the_limit_is_whole() {
+    let body = vec![b'a'; 16 << 20];
+    let (server, rig) =
+        (Server::start(vec![Act::Say(answer("200 OK", "", &body))]).await, Rig::new(Egress::AllowPrivate));
+    let response = rig.connection().send(post(server.url("/"))).await.unwrap();
+    assert!(response.body == body);
+}
+
+#[tokio::test]
+async fn connections_are_kept_and_a_closed_one_is_no_error() {
+    let (server, rig) = (Server::start(vec![ok()]).await, Rig::new(Egress::AllowPrivate));
+    let connection = rig.connection();
+    for _ in 0..5 {
+        assert_eq!(status(connection.send(post(server.url("/"))).await), 200);
+    }
+    assert_eq!(server.connections(), 1);
+
+    let closing = Act::SayAndClose(answer("200 OK", "", b"bye"));
+    let server = Server::start(vec![closing]).await;
+    for _ in 0..20 {
+        assert_eq!(status(connection.send(post(server.url("/"))).await), 200);
+    }
+}
+
+#[tokio::test]
+async fn no_more_than_max_in_flight_at_once_and_a_dropped_call_gives_its_place_back() {
+    let (server, rig) = (Server::start(vec![Act::Silence, Act::Silence, ok()]).await, Rig::new(Egress::AllowPrivate));
+    let connection = rig.transport.connection("autopilot", Limits { max_in_flight: 2, ..limits() });
+    let start = || {
+        let (connection, request) = (connection.clone(), post(server.url("/")));
+        tokio::spawn(async move { connection.send(request).await })
+    };
+    let (first, _second) = (start(), start());
+    while server.seen().len() < 2 {
+        tokio::task::yield_now().await;
+    }
+    let third = start();
+    for _ in 0..200 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(connection.counters().requests, 2, "the third has to wait");
+    first.abort();
+    assert_eq!(status(third.await.unwrap()), 200);
+}
