@@ -1,0 +1,203 @@
+//! What the answer to a bulk call says of each contact.
+
+use std::borrow::{Borrow, Cow};
+use std::collections::{HashMap, HashSet};
+
+use segport_sdk::RowOutcome;
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+/// One outcome per address that was sent, in the order of the request.
+#[derive(Debug)]
+pub(crate) struct Acknowledged {
+    pub(crate) outcomes: Vec<RowOutcome>,
+    pub(crate) notes: Vec<String>,
+}
+
+/// The parts that matter; every other key is ignored, since answers carry internal ones.
+#[derive(Deserialize)]
+struct Bulk<'a> {
+    #[serde(borrow, default, deserialize_with = "as_written")]
+    contact_ids: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "as_written")]
+    email_contact_map: Option<&'a RawValue>,
+}
+
+/// A key that is there counts, a `null` included.
+fn as_written<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
+}
+
+/// Text that is borrowed from the answer unless it has escapes.
+#[derive(Deserialize, PartialEq, Eq, Hash)]
+#[serde(transparent)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl Borrow<str> for Text<'_> {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<'a> Text<'a> {
+    fn parse(raw: &'a RawValue) -> Option<Self> {
+        serde_json::from_str(raw.get()).ok()
+    }
+}
+
+/// Reads the answer to a bulk call of the addresses `sent`, which are lower-cased.
+pub(crate) fn acknowledged(body: &[u8], sent: &[&str]) -> Acknowledged {
+    let unknown = |reason: &str| Acknowledged {
+        outcomes: vec![RowOutcome::Unknown { reason: reason.to_owned() }; sent.len()],
+        notes: Vec::new(),
+    };
+    // Serde would take an array for a struct too.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return unknown("Autopilot answered, but not with a JSON object");
+    }
+    let Ok(Bulk { contact_ids, email_contact_map }) = serde_json::from_slice(body) else {
+        return unknown("Autopilot's answer is cut off or not JSON");
+    };
+    match (email_contact_map, contact_ids) {
+        (Some(map), _) => match serde_json::from_str(map.get()) {
+            Ok(map) => by_address(&map, sent),
+            Err(_) => unknown("`email_contact_map` of Autopilot's answer cannot be read"),
+        },
+        (None, Some(ids)) => match ordered(ids, sent.len()) {
+            Some(outcomes) => Acknowledged {
+                outcomes,
+                notes: vec![
+                    "Autopilot's answers carry no `email_contact_map`; contact ids are taken in the order of the request"
+                        .to_owned(),
+                ],
+            },
+            None => unknown("Autopilot's answer does not say which contact is which"),
+        },
+        (None, None) => unknown("Autopilot's answer names no contacts"),
+    }
+}
+
+/// A sent address that the map lacks is that contact's failure: no answer ever seen lists failures in another way.
+fn by_address(map: &HashMap<Text<'_>, &RawValue>, sent: &[&str]) -> Acknowledged {
+    // Keys are the addresses as sent in every recorded answer, but nothing promises their letter case.
+    let mut folded: Option<HashMap<String, &RawValue>> = None;
+    let mut find = |email: &str| {
+        map.get(email).copied().or_else(|| {
+            let folded =
+                folded.get_or_insert_with(|| map.iter().map(|(key, id)| (key.0.to_lowercase(), *id)).collect());
+            folded.get(&email.to_lowercase()).copied()
+        })
+    };
+    let mut missing = false;
+    let outcomes = sent
+        .iter()
+        .map(|email| match find(email).map(Text::parse) {
+            Some(Some(Text(id))) if is_id(&id) => RowOutcome::Done(Some(id.into_owned())),
+            Some(_) => {
+                RowOutcome::Unknown { reason: "Autopilot's answer has no usable id for this contact".to_owned() }
+            }
+            None => {
+                missing = true;
+                RowOutcome::Refused {
+                    code: "missing_from_answer".to_owned(),
+                    reason: "Autopilot accepted the call but did not name this contact in its answer".to_owned(),
+                }
+            }
+        })
+        .collect();
+    let mut notes = Vec::new();
+    if missing || map.len() != sent.len() {
+        let own: HashSet<String> = sent.iter().map(|email| email.to_lowercase()).collect();
+        if map.keys().any(|key| !own.contains(&key.0.to_lowercase())) {
+            notes.push("Autopilot's answers name addresses that were not sent; they were ignored".to_owned());
+        }
+    }
+    Acknowledged { outcomes, notes }
+}
+
+/// The answers of June 2015 carried ids only. That they follow the order of the request is inferred from examples, so they
+/// are used only when there is one id for each contact and no two are alike.
+fn ordered(ids: &RawValue, count: usize) -> Option<Vec<RowOutcome>> {
+    let ids: Vec<String> = serde_json::from_str(ids.get()).ok()?;
+    let distinct: HashSet<&str> = ids.iter().map(String::as_str).collect();
+    let one_each = ids.len() == count && distinct.len() == count && ids.iter().all(|id| is_id(id));
+    one_each.then(|| ids.into_iter().map(|id| RowOutcome::Done(Some(id))).collect())
+}
+
+/// Whether an id can stand in a path: an empty one, or one that a parser of addresses takes for "here" or "up", would make
+/// the path that of another call.
+pub(crate) fn is_id(id: &str) -> bool {
+    !id.trim().is_empty() && id != "." && id != ".."
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SENT: [&str; 3] = ["a@x.no", "b@x.no", "c@x.no"];
+
+    /// `D` done with that id, `M` missing from the answer, `U` unknown.
+    fn check(body: &str, expected: &[&str], notes: usize) {
+        let found = acknowledged(body.as_bytes(), &SENT);
+        let short = |outcome: &RowOutcome| match outcome {
+            RowOutcome::Done(id) => format!("D {}", id.as_deref().unwrap_or_default()),
+            RowOutcome::Refused { code, .. } if code == "missing_from_answer" => "M".to_owned(),
+            RowOutcome::Unknown { .. } => "U".to_owned(),
+            other => format!("{other:?}"),
+        };
+        assert_eq!(found.outcomes.iter().map(short).collect::<Vec<_>>(), expected, "{body}");
+        assert_eq!(found.notes.len(), notes, "{body}: {:?}", found.notes);
+    }
+
+    #[test]
+    fn contacts_are_found_by_address_in_any_order() {
+        let all = ["D 1", "D 2", "D 3"];
+        check(r#"{"contact_ids":["1","2","3"],"email_contact_map":{"a@x.no":"1","b@x.no":"2","c@x.no":"3"}}"#, &all, 0);
+        check(
+            r#"{"email_contact_map":{"c@x.no":"3","a@x.no":"1","b@x.no":"2"},"_removeResultKeys":[{"x":1}]}"#,
+            &all,
+            0,
+        );
+        check(r#"{"email_contact_map":{"C@X.no":"3","A@x.NO":"1","b@x.no":"2"},"contact_ids":["9"]}"#, &all, 0);
+        check(r#"{"email_contact_map":{"\u0061@x.no":"1","b@x.no":"2","c@x.no":"3"}}"#, &all, 0);
+        check(r#" {"email_contact_map":{"a@x.no":"1","A@x.no":"9","b@x.no":"2","c@x.no":"3"}}"#, &all, 0);
+    }
+
+    #[test]
+    fn missing_addresses_are_refused_and_foreign_ones_ignored() {
+        check(r#"{"email_contact_map":{"b@x.no":"2"}}"#, &["M", "D 2", "M"], 0);
+        check(r#"{"contact_ids":["1","2","3"],"email_contact_map":{}}"#, &["M", "M", "M"], 0);
+        let foreign = r#"{"email_contact_map":{"a@x.no":"1","b@x.no":"2","z@x.no":"26"}}"#;
+        check(foreign, &["D 1", "D 2", "M"], 1);
+        let more = r#"{"email_contact_map":{"a@x.no":"1","b@x.no":"2","c@x.no":"3","z@x.no":"26"}}"#;
+        check(more, &["D 1", "D 2", "D 3"], 1);
+        check(r#"{"email_contact_map":{"a@x.no":null,"b@x.no":7,"c@x.no":""}}"#, &["U", "U", "U"], 0);
+        check(r#"{"email_contact_map":{"a@x.no":"..","b@x.no":".","c@x.no":"3"}}"#, &["U", "U", "D 3"], 0);
+    }
+
+    #[test]
+    fn ids_alone_are_taken_in_order_only_if_there_is_one_each() {
+        check(r#"{"contact_ids":["1","2","3"]}"#, &["D 1", "D 2", "D 3"], 1);
+        let none = ["U", "U", "U"];
+        check(r#"{"contact_ids":["1","2"]}"#, &none, 0);
+        check(r#"{"contact_ids":["1","2","3","4"]}"#, &none, 0);
+        check(r#"{"contact_ids":["1","1","2"]}"#, &none, 0);
+        check(r#"{"contact_ids":["1","","2"]}"#, &none, 0);
+        check(r#"{"contact_ids":["1",null,"2"]}"#, &none, 0);
+        check(r#"{"contact_ids":["1","2","3"],"email_contact_map":null}"#, &none, 0);
+        check(r#"{"contact_ids":["1","2","3"],"email_contact_map":["1","2","3"]}"#, &none, 0);
+    }
+
+    #[test]
+    fn an_unusable_answer_leaves_every_row_unknown() {
+        let none = ["U", "U", "U"];
+        for body in ["", "{}", "[]", "null", "<html>", "[[],{}]", r#"{"error":"x"}"#, r#"{"contact_ids":null}"#] {
+            check(body, &none, 0);
+        }
+        let whole = r#"{"contact_ids":["1","2","3"],"email_contact_map":{"a@x.no":"1","b@x.no":"2","c@x.no":"3"}}"#;
+        for end in 0..whole.len() {
+            check(whole.get(..end).unwrap(), &none, 0);
+        }
+        check(&format!("{whole}{whole}"), &none, 0);
+    }
+}

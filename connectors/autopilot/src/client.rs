@@ -1,0 +1,195 @@
+//! Requests to Autopilot, and its answers.
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use segport_sdk::http::{Request, Response};
+use segport_sdk::{Bytes, Context, Error, ErrorKind, Result, Secret};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+
+use crate::error::{Said, refused, unusable};
+
+/// The header that carries the key.
+const KEY_HEADER: &str = "autopilotapikey";
+
+/// What may stand in a path segment as it is. Ids of lists are known to hold spaces, and addresses may hold a slash.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// One account at Autopilot. Rate, retries and deadlines are the host's.
+#[derive(Debug)]
+pub(crate) struct Client {
+    base: String,
+    api_key: Secret,
+    /// Bounds the calls under way over all batches, each of which may make a hundred.
+    slots: Semaphore,
+    width: usize,
+}
+
+/// A list as `GET /lists` gives it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(crate) struct List {
+    #[serde(rename = "list_id")]
+    pub(crate) id: String,
+    #[serde(default)]
+    pub(crate) title: String,
+}
+
+/// A list that was just made.
+#[derive(Debug, Deserialize)]
+pub(crate) struct NewList {
+    #[serde(rename = "list_id")]
+    pub(crate) id: String,
+    /// Its name; the vendor's draft leaves it out of the answer.
+    #[serde(default)]
+    pub(crate) name: Option<String>,
+}
+
+/// What to do about one contact's place on one list.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Verb {
+    Test,
+    Add,
+    Remove,
+}
+
+impl Verb {
+    fn method(self) -> &'static str {
+        match self {
+            Self::Test => "GET",
+            Self::Add => "POST",
+            Self::Remove => "DELETE",
+        }
+    }
+
+    fn operation(self) -> &'static str {
+        match self {
+            Self::Test => "GET /list/{list}/contact/{contact}",
+            Self::Add => "POST /list/{list}/contact/{contact}",
+            Self::Remove => "DELETE /list/{list}/contact/{contact}",
+        }
+    }
+}
+
+/// What Autopilot says to a [`Verb`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OnList {
+    /// A member; or added, or removed, which includes that there was nothing to change (`not_modified`).
+    Yes,
+    /// Both are known, but the contact is not on the list: a 404 without a message.
+    No,
+    /// There is no such contact.
+    NoContact,
+    /// There is no such list.
+    NoList,
+}
+
+impl Client {
+    pub(crate) fn new(base: String, api_key: Secret, width: u32) -> Self {
+        let width = width.max(1) as usize;
+        Self { base, api_key, slots: Semaphore::new(width), width }
+    }
+
+    /// Most calls under way at once.
+    pub(crate) fn width(&self) -> usize {
+        self.width
+    }
+
+    /// The account's `instanceId`.
+    pub(crate) async fn account(&self, cx: &Context) -> Result<String> {
+        let operation = "GET /account";
+        let answer = self.read(cx, "/account", operation).await?;
+        // No more than this one key is known of the answer.
+        match serde_json::from_slice::<Value>(&answer).ok().as_ref().and_then(|account| account.get("instanceId")) {
+            Some(Value::String(id)) => Ok(id.clone()),
+            Some(Value::Number(id)) => Ok(id.to_string()),
+            _ => Err(unusable(operation, "an answer that names no account")),
+        }
+    }
+
+    /// All lists; this call has no pages.
+    pub(crate) async fn lists(&self, cx: &Context) -> Result<Vec<List>> {
+        #[derive(Deserialize)]
+        struct Lists {
+            lists: Vec<List>,
+        }
+        let operation = "GET /lists";
+        let answer = self.read(cx, "/lists", operation).await?;
+        // A list that was overlooked here would be made a second time, so nothing of the answer is guessed.
+        match serde_json::from_slice::<Lists>(&answer) {
+            Ok(Lists { lists }) => Ok(lists),
+            Err(_) => Err(unusable(operation, "an answer that is not a list of lists")),
+        }
+    }
+
+    /// Makes a list. Titles are not unique, so the host must not repeat this when it cannot know what became of it.
+    pub(crate) async fn create_list(&self, cx: &Context, name: &str) -> Result<NewList> {
+        let operation = "POST /list";
+        let body = json!({ "name": name }).to_string();
+        let answer = self.send(cx, self.request("POST", "/list", operation).json(body).once()).await?;
+        let answer = self.success("POST", operation, answer)?;
+        match serde_json::from_slice::<NewList>(&answer) {
+            Ok(list) if !list.id.is_empty() => Ok(list),
+            _ => Err(unusable(operation, "an answer that names no list")),
+        }
+    }
+
+    /// Adds or updates contacts; `body` holds at most 100. The answer is for [`crate::answer`] to read.
+    pub(crate) async fn upsert(&self, cx: &Context, body: Vec<u8>) -> Result<Bytes> {
+        let operation = "POST /contacts";
+        let answer = self.send(cx, self.request("POST", "/contacts", operation).json(body)).await?;
+        self.success("POST", operation, answer)
+    }
+
+    /// Asks for, makes or ends a contact's membership. `contact` is an id, or an address where no id is known yet.
+    pub(crate) async fn on_list(&self, cx: &Context, verb: Verb, list: &str, contact: &str) -> Result<OnList> {
+        let path =
+            format!("/list/{}/contact/{}", utf8_percent_encode(list, SEGMENT), utf8_percent_encode(contact, SEGMENT));
+        let (method, operation) = (verb.method(), verb.operation());
+        let answer = self.send(cx, self.request(method, &path, operation)).await?;
+        let said = Said::read(&answer.body);
+        match (answer.head.status, said) {
+            (200..=299, Some(_)) => Ok(OnList::Yes),
+            // A page of some proxy is no acknowledgement, and its 404 does not mean that the contact is not on the list.
+            (200..=299 | 404, None) => Err(unusable(operation, "an answer that is not JSON")),
+            (404, Some(Said { message: None, .. })) => Ok(OnList::No),
+            (404, Some(Said { message: Some(message), .. })) => {
+                let message = message.to_ascii_lowercase();
+                if message.contains("contact could not be found") {
+                    Ok(OnList::NoContact)
+                } else if message.contains("list does not exist") {
+                    Ok(OnList::NoList)
+                } else {
+                    Err(self.refused(method, operation, &answer))
+                }
+            }
+            _ => Err(self.refused(method, operation, &answer)),
+        }
+    }
+
+    async fn read(&self, cx: &Context, path: &str, operation: &str) -> Result<Bytes> {
+        let answer = self.send(cx, self.request("GET", path, operation)).await?;
+        self.success("GET", operation, answer)
+    }
+
+    fn request(&self, method: &str, path: &str, operation: &str) -> Request {
+        Request::new(method, format!("{}{path}", self.base), operation).header(KEY_HEADER, self.api_key.expose())
+    }
+
+    async fn send(&self, cx: &Context, request: Request) -> Result<Response> {
+        let _slot = self.slots.acquire().await.map_err(|_| {
+            Error::new(ErrorKind::Internal, "the connection's queue of calls was closed").with("sent", "no")
+        })?;
+        cx.http().send(request).await
+    }
+
+    fn success(&self, method: &str, operation: &str, answer: Response) -> Result<Bytes> {
+        match answer.head.status {
+            200..=299 => Ok(answer.body),
+            _ => Err(self.refused(method, operation, &answer)),
+        }
+    }
+
+    fn refused(&self, method: &str, operation: &str, answer: &Response) -> Error {
+        refused(operation, method, answer.head.status, &answer.body, self.api_key.expose())
+    }
+}

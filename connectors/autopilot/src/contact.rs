@@ -1,0 +1,428 @@
+//! Rows as the JSON of a bulk call.
+//!
+//! Written by hand into one buffer: the keys of an export are rendered once per run, and a batch of 100 rows costs
+//! microseconds instead of a tree of values per contact.
+
+use arrow_array::{Array, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray};
+use segport_sdk::{Error, ErrorKind, FieldType, MappedField, Result, RowOutcome};
+
+use crate::fields::{EMAIL, Key};
+
+/// Where the columns of an export's batches go.
+#[derive(Debug)]
+pub(crate) struct Layout {
+    email: usize,
+    standard: Vec<Column>,
+    custom: Vec<Column>,
+    width: usize,
+}
+
+#[derive(Debug)]
+struct Column {
+    /// Position in the batch.
+    index: usize,
+    /// The key as JSON, with its colon.
+    key: Vec<u8>,
+    field_type: FieldType,
+    clear_null: bool,
+}
+
+impl Layout {
+    /// The layout for these fields, which are the batch's columns in this order.
+    ///
+    /// # Errors
+    /// `config_invalid` for a field that cannot be written, or without the address.
+    pub(crate) fn new(fields: &[MappedField]) -> Result<Self> {
+        let mut email = None;
+        let (mut standard, mut custom) = (Vec::new(), Vec::new());
+        for (index, field) in fields.iter().enumerate() {
+            let column = |key: &str| {
+                let mut json = Vec::with_capacity(key.len() + 3);
+                write_text(key, &mut json);
+                json.push(b':');
+                Column { index, key: json, field_type: field.field_type, clear_null: field.clear_null }
+            };
+            match Key::of(field)? {
+                Key::Email => email = Some(index),
+                Key::Standard(key) => standard.push(column(key)),
+                Key::Custom(key) => custom.push(column(&key)),
+            }
+        }
+        let email = email.ok_or_else(|| {
+            Error::new(
+                ErrorKind::ConfigInvalid,
+                format!("field `{}` must be mapped: contacts are matched on it", EMAIL.name),
+            )
+        })?;
+        Ok(Self { email, standard, custom, width: fields.len() })
+    }
+
+    /// Reads `rows` by this layout, and sets aside what must not be sent.
+    ///
+    /// # Errors
+    /// `contract` if the columns are not the ones of the export.
+    pub(crate) fn contacts<'a>(&'a self, rows: &'a RecordBatch) -> Result<Contacts<'a>> {
+        if rows.num_columns() != self.width {
+            let found = rows.num_columns();
+            return Err(Error::new(
+                ErrorKind::Contract,
+                format!("a batch has {found} columns, the export has {} fields", self.width),
+            ));
+        }
+        let emails = downcast::<StringArray>(rows, self.email)?;
+        let read = |columns: &'a [Column]| {
+            columns.iter().map(|column| Ok((column, Cells::read(rows, column)?))).collect::<Result<Vec<_>>>()
+        };
+        let (standard, custom) = (read(&self.standard)?, read(&self.custom)?);
+        let mut contacts =
+            Contacts { emails, standard, custom, sent: Vec::with_capacity(rows.num_rows()), outcomes: Vec::new() };
+        for row in 0..rows.num_rows() {
+            let refusal = contacts.refusal(row);
+            if refusal.is_none() {
+                contacts.sent.push(row);
+            }
+            contacts.outcomes.push(refusal);
+        }
+        Ok(contacts)
+    }
+}
+
+/// The contacts of one batch.
+#[derive(Debug)]
+pub(crate) struct Contacts<'a> {
+    emails: &'a StringArray,
+    standard: Vec<(&'a Column, Cells<'a>)>,
+    custom: Vec<(&'a Column, Cells<'a>)>,
+    sent: Vec<usize>,
+    outcomes: Vec<Option<RowOutcome>>,
+}
+
+impl Contacts<'_> {
+    /// Why a row must not be sent.
+    fn refusal(&self, row: usize) -> Option<RowOutcome> {
+        let refused =
+            |code: &str, reason: &str| Some(RowOutcome::Refused { code: code.to_owned(), reason: reason.to_owned() });
+        // Without an address every call makes a new contact, and nothing could ever find it again.
+        if self.emails.is_null(row) || self.emails.value(row).is_empty() {
+            return refused("no_email", "the row has no e-mail address");
+        }
+        // JSON has no such numbers, and the null that would stand for one clears the field.
+        let endless = |(_, cells): &(&Column, Cells<'_>)| match cells {
+            Cells::Float(values) => values.is_valid(row) && !values.value(row).is_finite(),
+            _ => false,
+        };
+        if self.standard.iter().chain(&self.custom).any(endless) {
+            return refused("not_a_number", "a value is no finite number");
+        }
+        None
+    }
+
+    /// The addresses that are sent, in the order of the request.
+    pub(crate) fn sent(&self) -> Vec<&str> {
+        self.sent.iter().map(|&row| self.emails.value(row)).collect()
+    }
+
+    /// The outcomes of all rows: the given ones for the rows that were sent, in the order of the request.
+    pub(crate) fn outcomes(&self, sent: Vec<RowOutcome>) -> Vec<RowOutcome> {
+        let mut sent = sent.into_iter();
+        let outcome = |own: &Option<RowOutcome>| {
+            own.clone()
+                .or_else(|| sent.next())
+                .unwrap_or_else(|| RowOutcome::Unknown { reason: "no outcome".to_owned() })
+        };
+        self.outcomes.iter().map(outcome).collect()
+    }
+
+    /// The address of a row that was sent.
+    pub(crate) fn email(&self, row: usize) -> Option<&str> {
+        self.sent.binary_search(&row).ok().map(|_| self.emails.value(row))
+    }
+
+    /// The rows that are sent, in the order of the request.
+    pub(crate) fn rows(&self) -> &[usize] {
+        &self.sent
+    }
+
+    /// The body of the bulk call. `list` puts each contact on that list, `notify` goes into each contact.
+    pub(crate) fn body(&self, list: Option<&str>, notify: Option<bool>) -> Vec<u8> {
+        let mut tail = Vec::new();
+        if let Some(list) = list {
+            tail.extend_from_slice(b",\"_autopilot_list\":");
+            write_text(list, &mut tail);
+        }
+        if let Some(notify) = notify {
+            tail.extend_from_slice(if notify { b",\"notify\":true" } else { b",\"notify\":false" });
+        }
+        let columns = 1 + self.standard.len() + self.custom.len();
+        let mut out = Vec::with_capacity(64 + self.sent.len() * (32 + columns * 40 + tail.len()));
+        out.extend_from_slice(b"{\"contacts\":[");
+        for (nth, &row) in self.sent.iter().enumerate() {
+            out.extend_from_slice(if nth == 0 { b"{\"Email\":" } else { b",{\"Email\":" });
+            write_text(self.emails.value(row), &mut out);
+            for (column, cells) in &self.standard {
+                cells.write(row, column, b",", &mut out);
+            }
+            let mut before: &[u8] = b",\"custom\":{";
+            for (column, cells) in &self.custom {
+                if cells.write(row, column, before, &mut out) {
+                    before = b",";
+                }
+            }
+            if before == b"," {
+                out.push(b'}');
+            }
+            out.extend_from_slice(&tail);
+            out.push(b'}');
+        }
+        out.extend_from_slice(b"]}");
+        out
+    }
+}
+
+/// A column by the type of its values, looked at once per batch.
+#[derive(Debug)]
+enum Cells<'a> {
+    Text(&'a StringArray),
+    Integer(&'a Int64Array),
+    Float(&'a Float64Array),
+    Boolean(&'a BooleanArray),
+}
+
+impl<'a> Cells<'a> {
+    fn read(rows: &'a RecordBatch, column: &Column) -> Result<Self> {
+        match column.field_type {
+            FieldType::String | FieldType::Email | FieldType::Date => downcast(rows, column.index).map(Self::Text),
+            FieldType::Integer => downcast(rows, column.index).map(Self::Integer),
+            FieldType::Float => downcast(rows, column.index).map(Self::Float),
+            FieldType::Boolean => downcast(rows, column.index).map(Self::Boolean),
+        }
+    }
+
+    fn is_null(&self, row: usize) -> bool {
+        match self {
+            Self::Text(values) => values.is_null(row),
+            Self::Integer(values) => values.is_null(row),
+            Self::Float(values) => values.is_null(row),
+            Self::Boolean(values) => values.is_null(row),
+        }
+    }
+
+    /// Appends `before`, the key and the value; returns whether there was something to append.
+    fn write(&self, row: usize, column: &Column, before: &[u8], out: &mut Vec<u8>) -> bool {
+        let null = self.is_null(row);
+        if null && !column.clear_null {
+            return false;
+        }
+        out.extend_from_slice(before);
+        out.extend_from_slice(&column.key);
+        match self {
+            _ if null => out.extend_from_slice(b"null"),
+            Self::Text(values) => write_text(values.value(row), out),
+            Self::Integer(values) => write_json(&values.value(row), out),
+            Self::Float(values) => write_json(&values.value(row), out),
+            Self::Boolean(values) => out.extend_from_slice(if values.value(row) { b"true" } else { b"false" }),
+        }
+        true
+    }
+}
+
+fn downcast<A: Array + 'static>(rows: &RecordBatch, index: usize) -> Result<&A> {
+    rows.columns().get(index).and_then(|column| column.as_any().downcast_ref()).ok_or_else(|| {
+        Error::new(ErrorKind::Contract, format!("column f{index} of a batch has another type than its field"))
+    })
+}
+
+/// Most texts need no escape, and copying them whole is several times faster than looking at each character in turn.
+fn write_text(text: &str, out: &mut Vec<u8>) {
+    if is_plain(text.as_bytes()) {
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'"');
+    } else {
+        write_json(text, out);
+    }
+}
+
+/// Whether text has nothing that JSON must escape; looked at eight bytes at a time, since names are too short for the
+/// vectors a compiler would make of a plain loop.
+fn is_plain(text: &[u8]) -> bool {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    // The top bit of a byte is set where `word` has a zero; above the first one it may be set wrongly, which costs nothing.
+    let has_zero = |word: u64| word.wrapping_sub(EACH) & !word & (EACH << 7);
+    let (words, rest) = text.as_chunks::<8>();
+    let escapes = words.iter().fold(0, |found, bytes| {
+        let word = u64::from_le_bytes(*bytes);
+        let control = has_zero(word & (EACH * 0xe0));
+        found | control | has_zero(word ^ (EACH * u64::from(b'"'))) | has_zero(word ^ (EACH * u64::from(b'\\')))
+    });
+    escapes == 0 && rest.iter().all(|&byte| byte >= 0x20 && byte != b'"' && byte != b'\\')
+}
+
+fn write_json<T: serde::Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) {
+    let written = serde_json::to_writer(out, value);
+    debug_assert!(written.is_ok(), "text and numbers are always JSON, and a Vec takes every write");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow_array::ArrayRef;
+
+    use super::*;
+
+    fn field(name: &str, field_type: FieldType, custom: bool, clear_null: bool) -> MappedField {
+        MappedField { name: name.to_owned(), field_type, custom, clear_null }
+    }
+
+    fn batch(columns: Vec<ArrayRef>) -> RecordBatch {
+        let named = columns.into_iter().enumerate().map(|(nth, column)| (format!("f{nth}"), column, true));
+        RecordBatch::try_from_iter_with_nullable(named).unwrap()
+    }
+
+    fn texts(values: &[Option<&str>]) -> ArrayRef {
+        Arc::new(StringArray::from(values.to_vec()))
+    }
+
+    #[test]
+    fn each_type_is_written_as_the_wire_wants_it() {
+        use FieldType::*;
+        let fields = [
+            field("Lifetime Value", Float, true, false),
+            field("first_name", String, false, false),
+            field("email", Email, false, false),
+            field("NPS Rating", Integer, true, true),
+            field("unsubscribed", Boolean, false, false),
+            field("number_of_employees", String, false, true),
+            field("Born", Date, true, false),
+            field("Is VIP", Boolean, true, false),
+        ];
+        let layout = Layout::new(&fields).unwrap();
+        let rows = batch(vec![
+            Arc::new(Float64Array::from(vec![Some(12.5), None, Some(3.0)])),
+            texts(&[Some("Anna"), None, Some("")]),
+            texts(&[Some("a@example.com"), Some("b@example.com"), Some("c@example.com")]),
+            Arc::new(Int64Array::from(vec![Some(-9), None, Some(i64::MAX)])),
+            Arc::new(BooleanArray::from(vec![Some(false), None, Some(true)])),
+            texts(&[Some("10001"), None, None]),
+            texts(&[Some("1990-02-28"), None, Some("2017-01-14T11:58:42Z")]),
+            Arc::new(BooleanArray::from(vec![Some(true), None, Some(false)])),
+        ]);
+        let contacts = layout.contacts(&rows).unwrap();
+        let body = std::string::String::from_utf8(contacts.body(None, None)).unwrap();
+        let expected = concat!(
+            r#"{"contacts":[{"Email":"a@example.com","FirstName":"Anna","unsubscribed":false,"NumberOfEmployees":"10001","#,
+            r#""custom":{"float--Lifetime--Value":12.5,"integer--NPS--Rating":-9,"date--Born":"1990-02-28","boolean--Is--VIP":true}},"#,
+            r#"{"Email":"b@example.com","NumberOfEmployees":null,"custom":{"integer--NPS--Rating":null}},"#,
+            r#"{"Email":"c@example.com","FirstName":"","unsubscribed":true,"NumberOfEmployees":null,"#,
+            r#""custom":{"float--Lifetime--Value":3.0,"integer--NPS--Rating":9223372036854775807,"#,
+            r#""date--Born":"2017-01-14T11:58:42Z","boolean--Is--VIP":false}}]}"#,
+        );
+        assert_eq!(body, expected);
+    }
+
+    #[test]
+    fn whatever_needs_an_escape_is_seen_at_every_place() {
+        for length in 0..20 {
+            for at in 0..length {
+                for byte in 0..=u8::MAX {
+                    let mut text = vec![b'a'; length];
+                    text[at] = byte;
+                    let escaped = byte < 0x20 || byte == b'"' || byte == b'\\';
+                    assert_eq!(is_plain(&text), !escaped, "byte {byte} at {at} of {length}");
+                }
+            }
+        }
+        assert!(is_plain("e\u{301} 👋 \u{7f}\u{80}\u{2028} !#[]".as_bytes()));
+    }
+
+    #[test]
+    fn control_fields_stand_inside_each_contact_and_only_when_asked_for() {
+        let layout = Layout::new(&[field("email", FieldType::Email, false, false)]).unwrap();
+        let rows = batch(vec![texts(&[Some("a@x.no"), Some("b@x.no")])]);
+        let contacts = layout.contacts(&rows).unwrap();
+        let check = |list: Option<&str>, notify, expected: &str| {
+            assert_eq!(String::from_utf8(contacts.body(list, notify)).unwrap(), expected);
+        };
+        check(None, None, r#"{"contacts":[{"Email":"a@x.no"},{"Email":"b@x.no"}]}"#);
+        check(
+            Some("contactlist_\"1\""),
+            Some(false),
+            concat!(
+                r#"{"contacts":[{"Email":"a@x.no","_autopilot_list":"contactlist_\"1\"","notify":false},"#,
+                r#"{"Email":"b@x.no","_autopilot_list":"contactlist_\"1\"","notify":false}]}"#
+            ),
+        );
+        check(None, Some(true), r#"{"contacts":[{"Email":"a@x.no","notify":true},{"Email":"b@x.no","notify":true}]}"#);
+    }
+
+    #[test]
+    fn hostile_texts_arrive_byte_for_byte() {
+        let layout = Layout::new(&[
+            field("email", FieldType::Email, false, false),
+            field("last_name", FieldType::String, false, false),
+            field("Nick \"name\"", FieldType::String, true, false),
+        ])
+        .unwrap();
+        let check = |text: &str, json: &str| {
+            let rows = batch(vec![texts(&[Some("a@x.no")]), texts(&[Some(text)]), texts(&[Some(text)])]);
+            let body = layout.contacts(&rows).unwrap().body(None, None);
+            let expected = format!(
+                r#"{{"contacts":[{{"Email":"a@x.no","LastName":{json},"custom":{{"string--Nick--\"name\"":{json}}}}}]}}"#
+            );
+            assert_eq!(String::from_utf8(body.clone()).unwrap(), expected);
+            let back: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            assert_eq!(back["contacts"][0]["LastName"], text);
+        };
+        check("O'Brien, \"Bob\"", r#""O'Brien, \"Bob\"""#);
+        check("a\\b/c", r#""a\\b/c""#);
+        check("👩‍👩‍👧 Zoë", "\"👩‍👩‍👧 Zoë\"");
+        check("\u{202e}שלום\u{202c}", "\"\u{202e}שלום\u{202c}\"");
+        check("\0\u{1}\t\r\n\u{8}\u{c}\u{1f}\u{7f}", "\"\\u0000\\u0001\\t\\r\\n\\b\\f\\u001f\u{7f}\"");
+        check("\u{feff}\u{2028}", "\"\u{feff}\u{2028}\"");
+        check("</script>,{\"Email\":\"x\"}", r#""</script>,{\"Email\":\"x\"}""#);
+        check("", "\"\"");
+    }
+
+    #[test]
+    fn rows_that_must_not_be_sent_are_set_aside() {
+        let layout = Layout::new(&[
+            field("email", FieldType::Email, false, false),
+            field("Score", FieldType::Float, true, true),
+        ])
+        .unwrap();
+        let rows = batch(vec![
+            texts(&[None, Some("b@x.no"), Some(""), Some("d@x.no"), Some("e@x.no")]),
+            Arc::new(Float64Array::from(vec![Some(1.0), Some(f64::NAN), None, Some(f64::INFINITY), None])),
+        ]);
+        let contacts = layout.contacts(&rows).unwrap();
+        assert_eq!(contacts.sent(), ["e@x.no"]);
+        assert_eq!((contacts.email(4), contacts.email(0)), (Some("e@x.no"), None));
+        let body = String::from_utf8(contacts.body(None, None)).unwrap();
+        assert_eq!(body, r#"{"contacts":[{"Email":"e@x.no","custom":{"float--Score":null}}]}"#);
+        let codes: Vec<_> = contacts
+            .outcomes(vec![RowOutcome::Done(None)])
+            .into_iter()
+            .map(|outcome| match outcome {
+                RowOutcome::Refused { code, .. } => code,
+                other => format!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(codes, ["no_email", "not_a_number", "no_email", "not_a_number", "Done(None)"]);
+    }
+
+    #[test]
+    fn columns_that_are_not_the_exports_are_an_error() {
+        let layout = Layout::new(&[
+            field("email", FieldType::Email, false, false),
+            field("Score", FieldType::Integer, true, false),
+        ])
+        .unwrap();
+        let email = || texts(&[Some("a@x.no")]);
+        for rows in [batch(vec![email()]), batch(vec![email(), email()]), batch(vec![email(), email(), email()])] {
+            assert_eq!(layout.contacts(&rows).unwrap_err().kind(), ErrorKind::Contract);
+        }
+        let missing = Layout::new(&[field("company", FieldType::String, false, false)]).unwrap_err();
+        assert_eq!(missing.kind(), ErrorKind::ConfigInvalid);
+    }
+}

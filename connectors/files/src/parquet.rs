@@ -1,0 +1,290 @@
+//! Parquet files, a stretch of a row group at a time.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use ::parquet::arrow::ProjectionMask;
+use ::parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+};
+use arrow_array::{Array, BooleanArray, RecordBatch, RecordBatchOptions};
+use arrow_buffer::BooleanBuffer;
+use arrow_schema::{Field, Schema, SchemaRef};
+use arrow_select::filter::filter_record_batch;
+use segport_sdk::{Error, ErrorKind, Result, UnreadableRow};
+
+use crate::page::{PageLimit, Stretch};
+use crate::place::{SourceFile, did_you_mean};
+use crate::plain::{plain, plain_type};
+use crate::segment::{Files, Position, Rows};
+use crate::settings::{ParquetOptions, invalid};
+
+/// The Parquet files of one segment.
+pub(crate) struct ParquetFiles {
+    options: ParquetOptions,
+    schema: SchemaRef,
+    /// The file whose columns the others must agree with.
+    first: String,
+}
+
+impl ParquetFiles {
+    /// Reads the footer of the first file.
+    ///
+    /// # Errors
+    /// What is wrong with the file or the options.
+    pub(crate) fn plan(sources: &[SourceFile], options: ParquetOptions) -> Result<Self> {
+        let Some(first) = sources.first() else { return Err(invalid("no file was found")) };
+        let found = metadata(first)?;
+        let names: Vec<&String> = match &options.columns {
+            Some(columns) => columns.iter().collect(),
+            None => found.schema().fields().iter().map(|field| field.name()).collect(),
+        };
+        let mut fields = Vec::with_capacity(names.len());
+        for name in names {
+            let (_, field) = column(first, found.schema(), name)?;
+            if fields.iter().any(|earlier: &Field| earlier.name() == field.name()) {
+                return Err(invalid(format!("`{}` has two columns named `{name}`: rename one", first.name)));
+            }
+            fields.push(field);
+        }
+        Ok(Self { options, schema: Arc::new(Schema::new(fields)), first: first.name.clone() })
+    }
+
+    /// The place of each column in `source`, in the order of the segment's columns.
+    fn match_columns(&self, source: &SourceFile, found: &Schema) -> Result<Vec<usize>> {
+        let disagree = |column: &str, how: String| {
+            invalid(format!(
+                "`{}` and `{}` belong to one segment, but {how} `{column}`: give them the same columns, or name those to read \
+                 with `columns`",
+                self.first, source.name
+            ))
+        };
+        let mut places = Vec::with_capacity(self.schema.fields().len());
+        for wanted in self.schema.fields() {
+            let (place, field) = column(source, found, wanted.name())
+                .map_err(|_| disagree(wanted.name(), "only the first has a usable column".to_owned()))?;
+            if field.data_type() != wanted.data_type() {
+                let how = format!("they have different types ({} and {}) for", wanted.data_type(), field.data_type());
+                return Err(disagree(wanted.name(), how));
+            }
+            places.push(place);
+        }
+        let extra = found.fields().iter().find(|field| self.schema.column_with_name(field.name()).is_none());
+        match extra {
+            Some(field) if self.options.columns.is_none() => {
+                Err(disagree(field.name(), "only the second has the column".to_owned()))
+            }
+            _ => Ok(places),
+        }
+    }
+}
+
+impl Files for ParquetFiles {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    fn open(&self, source: &SourceFile, from: Option<Position>) -> Result<Box<dyn Rows>> {
+        let metadata = metadata(source)?;
+        let places = self.match_columns(source, metadata.schema())?;
+        let from = from.unwrap_or(Position { offset: 0, row: 0, line: 0 });
+        let mut groups = Vec::new();
+        for group in metadata.metadata().row_groups() {
+            let rows =
+                u64::try_from(group.num_rows()).map_err(|_| damaged(source, "a row group has a negative length"))?;
+            // The stated size is a hint only; at least a byte a row keeps the division below meaningful.
+            let bytes = u64::try_from(group.total_byte_size()).unwrap_or(0).max(rows);
+            groups.push(Group { rows, bytes });
+        }
+        Ok(Box::new(ParquetRows {
+            source: source.clone(),
+            metadata,
+            schema: self.schema.clone(),
+            places,
+            groups,
+            max_field_bytes: self.options.max_field_bytes,
+            at: from,
+            reader: None,
+        }))
+    }
+}
+
+/// The column of that name and its plain form.
+fn column(source: &SourceFile, found: &Schema, name: &str) -> Result<(usize, Field)> {
+    let Some((place, field)) = found.column_with_name(name) else {
+        let hint = did_you_mean(name, found.fields().iter().map(|field| field.name().as_str()));
+        return Err(invalid(format!("`{}` has no column `{name}`, which `columns` names{hint}", source.name)));
+    };
+    let Some(plain) = plain_type(field.data_type()) else {
+        return Err(invalid(format!(
+            "column `{name}` of `{}` has the type {}, which cannot be exported: name the columns to read with `columns`",
+            source.name,
+            field.data_type()
+        )));
+    };
+    Ok((place, Field::new(name, plain, true)))
+}
+
+fn metadata(source: &SourceFile) -> Result<ArrowReaderMetadata> {
+    let file = source.open()?;
+    guarded(source, || {
+        ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
+            .map_err(|error| damaged(source, "its footer cannot be read").because(&error))
+    })
+}
+
+fn damaged(source: &SourceFile, how: &str) -> Error {
+    Error::new(
+        ErrorKind::Rejected,
+        format!(
+            "`{}` is not a whole Parquet file: {how}; write the file again and wait until it is complete",
+            source.name
+        ),
+    )
+}
+
+/// Calls into the Parquet reader, which may panic on bytes that no writer would write.
+fn guarded<T>(source: &SourceFile, call: impl FnOnce() -> Result<T>) -> Result<T> {
+    // What the closure borrows is dropped or not used again after a panic.
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|_| Err(damaged(source, "its contents contradict each other")))
+}
+
+struct Group {
+    rows: u64,
+    bytes: u64,
+}
+
+/// The rows of one Parquet file.
+struct ParquetRows {
+    source: SourceFile,
+    metadata: ArrowReaderMetadata,
+    schema: SchemaRef,
+    /// Where each column of the schema is in the file.
+    places: Vec<usize>,
+    groups: Vec<Group>,
+    max_field_bytes: usize,
+    /// The row group, and the rows of it that are done.
+    at: Position,
+    /// The open row group, standing at `at`.
+    reader: Option<ParquetRecordBatchReader>,
+}
+
+impl ParquetRows {
+    fn open_group(&self, limit: PageLimit) -> Result<ParquetRecordBatchReader> {
+        let index = usize::try_from(self.at.offset).unwrap_or(usize::MAX);
+        let done = usize::try_from(self.at.row).unwrap_or(usize::MAX);
+        let rows = self
+            .groups
+            .get(index)
+            .map_or(limit.rows as u64, |group| group.rows.saturating_mul(limit.bytes) / group.bytes.max(1));
+        let batch = usize::try_from(rows).unwrap_or(usize::MAX).clamp(1, limit.rows.max(1));
+        let file = self.source.open()?;
+        let mask = ProjectionMask::roots(self.metadata.parquet_schema(), self.places.iter().copied());
+        ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone())
+            .with_projection(mask)
+            .with_row_groups(vec![index])
+            .with_offset(done)
+            .with_batch_size(batch)
+            .build()
+            .map_err(|error| damaged(&self.source, "a row group cannot be read").because(&error))
+    }
+
+    fn next_batch(&mut self, limit: PageLimit) -> Result<Option<RecordBatch>> {
+        let mut reader = match self.reader.take() {
+            Some(reader) => reader,
+            None => self.open_group(limit)?,
+        };
+        match reader.next() {
+            Some(Ok(batch)) => {
+                self.reader = Some(reader);
+                Ok(Some(batch))
+            }
+            Some(Err(error)) => Err(damaged(&self.source, "a row group cannot be read").because(&error)),
+            None => Ok(None),
+        }
+    }
+
+    /// The batch in plain types, with rows left out that cannot be read.
+    fn plain(&self, batch: &RecordBatch, first_row: u64) -> Result<(RecordBatch, Vec<UnreadableRow>)> {
+        let wrong =
+            |error: &arrow_schema::ArrowError| damaged(&self.source, "a value cannot be converted").because(error);
+        let mut bad = Vec::new();
+        let mut arrays = Vec::with_capacity(self.schema.fields().len());
+        let mut fields = Vec::with_capacity(self.schema.fields().len());
+        for wanted in self.schema.fields() {
+            let array =
+                batch.column_by_name(wanted.name()).ok_or_else(|| damaged(&self.source, "a column is missing"))?;
+            let schema = batch.schema_ref();
+            let field = schema.field_with_name(wanted.name()).map_err(|error| wrong(&error))?;
+            let array = plain(field, array, &mut bad, self.max_field_bytes).map_err(|error| wrong(&error))?;
+            fields.push(Field::new(wanted.name(), array.data_type().clone(), true));
+            arrays.push(array);
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        let rows = RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), arrays, &options)
+            .map_err(|error| wrong(&error))?;
+        if bad.is_empty() {
+            return Ok((rows, Vec::new()));
+        }
+        bad.sort_by_key(|(row, _)| *row);
+        bad.dedup_by_key(|(row, _)| *row);
+        let mut gone = bad.iter().map(|(row, _)| *row).peekable();
+        let keep: BooleanBuffer = (0..rows.num_rows()).map(|row| gone.next_if_eq(&row).is_none()).collect();
+        let rows = filter_record_batch(&rows, &BooleanArray::new(keep, None)).map_err(|error| wrong(&error))?;
+        let place = &self.source.name;
+        let unreadable = bad.into_iter().map(|(row, reason)| UnreadableRow {
+            place: place.clone(),
+            row: first_row + row as u64,
+            line: None,
+            reason,
+        });
+        Ok((rows, unreadable.collect()))
+    }
+
+    fn rows_before(&self) -> u64 {
+        let whole = self.groups.iter().take(usize::try_from(self.at.offset).unwrap_or(usize::MAX));
+        whole.fold(self.at.row, |sum, group| sum.saturating_add(group.rows))
+    }
+}
+
+impl Rows for ParquetRows {
+    fn stretch(&mut self, limit: PageLimit) -> Result<Stretch> {
+        let source = self.source.clone();
+        guarded(&source, || {
+            while let Some(group) = self.groups.get(usize::try_from(self.at.offset).unwrap_or(usize::MAX)) {
+                let rows = group.rows;
+                if self.at.row < rows {
+                    let Some(batch) = self.next_batch(limit)? else {
+                        return Err(damaged(&self.source, "a row group has fewer rows than it states"));
+                    };
+                    let (plain, unreadable) = self.plain(&batch, self.rows_before().saturating_add(1))?;
+                    self.at.row = self.at.row.saturating_add(batch.num_rows() as u64);
+                    if batch.num_rows() == 0 {
+                        return Err(damaged(&self.source, "a row group has fewer rows than it states"));
+                    }
+                    self.leave_finished_groups();
+                    let last = self.groups.len() as u64 <= self.at.offset;
+                    return Ok(Stretch { rows: plain, unreadable, last });
+                }
+                self.leave_finished_groups();
+            }
+            Ok(Stretch { rows: RecordBatch::new_empty(self.schema.clone()), unreadable: Vec::new(), last: true })
+        })
+    }
+
+    fn position(&self) -> Position {
+        self.at
+    }
+}
+
+impl ParquetRows {
+    fn leave_finished_groups(&mut self) {
+        while let Some(group) = self.groups.get(usize::try_from(self.at.offset).unwrap_or(usize::MAX)) {
+            if self.at.row < group.rows {
+                break;
+            }
+            self.reader = None;
+            self.at = Position { offset: self.at.offset + 1, row: 0, line: 0 };
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! Where files are: from `path` to a sorted list of regular files, none of them outside the root.
+
+use std::fs::{self, File, Metadata};
+use std::io;
+use std::path::{Component, Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use segport_sdk::{Error, ErrorKind, Result};
+
+use crate::glob;
+use crate::settings::{Format, invalid};
+
+/// One file as it was when the read began.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SourceFile {
+    /// The path relative to the root, with slashes.
+    pub(crate) name: String,
+    path: PathBuf,
+    pub(crate) size: u64,
+    modified_ns: u128,
+}
+
+impl SourceFile {
+    /// Opens the file.
+    ///
+    /// # Errors
+    /// Names the file and what the system said.
+    pub(crate) fn open(&self) -> Result<File> {
+        File::open(&self.path).map_err(|error| self.failed("opened", &error))
+    }
+
+    /// Makes sure the file is still what it was when the read began.
+    ///
+    /// # Errors
+    /// `unavailable` if its size or its time of change differ.
+    pub(crate) fn unchanged(&self) -> Result<()> {
+        let now = fs::metadata(&self.path).map_err(|error| self.failed("looked at", &error))?;
+        if now.len() == self.size && modified_ns(&now) == self.modified_ns { Ok(()) } else { Err(changed(&self.name)) }
+    }
+
+    /// The error for an operation that the system refused.
+    pub(crate) fn failed(&self, done: &str, error: &io::Error) -> Error {
+        io_error(&format!("the file `{}` could not be {done}", self.name), error)
+    }
+}
+
+/// The error for data that moved while it was read.
+pub(crate) fn changed(name: &str) -> Error {
+    Error::new(
+        ErrorKind::Unavailable,
+        format!("`{name}` changed while it was being read: run again when nothing writes there"),
+    )
+}
+
+/// A number that differs, in all likelihood, when any of the files is another or has changed.
+pub(crate) fn fingerprint(files: &[SourceFile]) -> u64 {
+    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+    let mut feed = |bytes: &[u8]| {
+        for byte in bytes {
+            hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    };
+    for file in files {
+        feed(file.name.as_bytes());
+        feed(&[0]);
+        feed(&file.size.to_le_bytes());
+        feed(&file.modified_ns.to_le_bytes());
+    }
+    hash
+}
+
+/// The directory that everything is read from.
+#[derive(Debug, Clone)]
+pub(crate) struct Root {
+    directory: PathBuf,
+}
+
+impl Root {
+    /// A root at `directory`, which need not exist yet.
+    pub(crate) fn new(directory: PathBuf) -> Self {
+        Self { directory }
+    }
+
+    /// The files that `path` stands for, sorted by name; at least one. With a folder, those that fit `format`.
+    ///
+    /// # Errors
+    /// `not_found` for what is not there, `config_invalid` for a path that leaves the root.
+    pub(crate) fn files(&self, path: &str, format: Option<Format>) -> Result<Vec<SourceFile>> {
+        let real_root = fs::canonicalize(&self.directory).map_err(|error| {
+            io_error(&format!("the source's root `{}` could not be opened", self.directory.display()), &error)
+        })?;
+        let place = Place { real_root, path };
+        let components = place.components()?;
+        let literal = place.real_root.join(components.iter().collect::<PathBuf>());
+        let mut files = match fs::metadata(&literal) {
+            Ok(found) if found.is_dir() => place.folder(&literal, &components.join("/"), format)?,
+            Ok(_) => vec![place.file(&literal, components.join("/"))?],
+            Err(_) if glob::is_pattern(path) => place.matching(&components)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(place.missing(&components)),
+            Err(error) => return Err(io_error(&format!("`{path}` could not be opened"), &error)),
+        };
+        files.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(files)
+    }
+}
+
+/// One search below one root.
+struct Place<'a> {
+    real_root: PathBuf,
+    path: &'a str,
+}
+
+impl Place<'_> {
+    fn components(&self) -> Result<Vec<String>> {
+        let mut components = Vec::new();
+        for component in Path::new(self.path).components() {
+            match component {
+                Component::Normal(name) => components.push(name.to_string_lossy().into_owned()),
+                Component::CurDir => {}
+                Component::ParentDir => {
+                    return Err(invalid(format!("`path` is `{}`, but `..` would leave the source's root", self.path)));
+                }
+                Component::RootDir | Component::Prefix(_) => {
+                    return Err(invalid(format!(
+                        "`path` is `{}`, but must be relative to the source's root",
+                        self.path
+                    )));
+                }
+            }
+        }
+        if self.path.is_empty() {
+            return Err(invalid("`path` is empty: name a file, a folder (`.` for the root itself) or a pattern"));
+        }
+        Ok(components)
+    }
+
+    fn file(&self, path: &Path, name: String) -> Result<SourceFile> {
+        let real =
+            fs::canonicalize(path).map_err(|error| io_error(&format!("`{name}` could not be opened"), &error))?;
+        if !real.starts_with(&self.real_root) {
+            return Err(invalid(format!("`{name}` is a symbolic link that leads out of the source's root")));
+        }
+        let found = fs::metadata(&real).map_err(|error| io_error(&format!("`{name}` could not be opened"), &error))?;
+        if !found.is_file() {
+            return Err(invalid(format!("`{name}` is not a regular file")));
+        }
+        Ok(SourceFile { name, path: real, size: found.len(), modified_ns: modified_ns(&found) })
+    }
+
+    fn folder(&self, folder: &Path, name: &str, format: Option<Format>) -> Result<Vec<SourceFile>> {
+        let real = fs::canonicalize(folder)
+            .map_err(|error| io_error(&format!("`{}` could not be opened", self.path), &error))?;
+        if !real.starts_with(&self.real_root) {
+            return Err(invalid(format!("`{}` is a symbolic link that leads out of the source's root", self.path)));
+        }
+        let entries = self.entries(folder)?;
+        let mut files = Vec::new();
+        for entry in entries.iter().filter(|entry| !entry.starts_with(['.', '_'])) {
+            let fits = Format::of(entry).is_some_and(|of| format.is_none_or(|wanted| wanted == of));
+            let path = folder.join(entry);
+            if fits && !path.is_dir() {
+                files.push(self.file(&path, joined(name, entry))?);
+            }
+        }
+        if files.is_empty() {
+            let wanted =
+                format.map_or("CSV, JSON lines or Parquet".to_owned(), |format| format!("`{}`", format.as_str()));
+            return Err(not_found(format!(
+                "the folder `{}` holds no {wanted} file{}; other endings need a pattern such as `*.txt` and `format`",
+                self.path,
+                listing(&entries)
+            )));
+        }
+        Ok(files)
+    }
+
+    fn matching(&self, components: &[String]) -> Result<Vec<SourceFile>> {
+        let mut found = Vec::new();
+        self.expand(&self.real_root, "", components, &mut found)?;
+        if found.is_empty() {
+            let fixed: PathBuf = components.iter().take_while(|component| !glob::is_pattern(component)).collect();
+            let there = self.entries(&self.real_root.join(fixed)).unwrap_or_default();
+            return Err(not_found(format!("nothing matches `{}`{}", self.path, listing(&there))));
+        }
+        found.sort();
+        found.dedup();
+        found.into_iter().map(|name| self.file(&self.real_root.join(&name), name)).collect()
+    }
+
+    /// Adds the names below `folder` that fit the rest of the pattern.
+    fn expand(&self, folder: &Path, name: &str, rest: &[String], found: &mut Vec<String>) -> Result<()> {
+        let Some((first, rest)) = rest.split_first() else { return Ok(()) };
+        if first == "**" {
+            // As the last component it means every file below, otherwise it also stands for no folder at all.
+            let every = ["*".to_owned()];
+            self.expand(folder, name, if rest.is_empty() { &every } else { rest }, found)?;
+        }
+        for entry in self.entries(folder)? {
+            let path = folder.join(&entry);
+            if first == "**" {
+                // Links to folders are not followed here: they may lead back up.
+                let real_folder = fs::symlink_metadata(&path).is_ok_and(|found| found.is_dir());
+                if real_folder && !entry.starts_with('.') {
+                    let again: Vec<String> = std::iter::once("**".to_owned()).chain(rest.iter().cloned()).collect();
+                    self.expand(&path, &joined(name, &entry), &again, found)?;
+                }
+            } else if glob::fits(first, &entry) {
+                match (rest.is_empty(), path.is_dir()) {
+                    (true, false) => found.push(joined(name, &entry)),
+                    (false, true) => self.expand(&path, &joined(name, &entry), rest, found)?,
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn entries(&self, folder: &Path) -> Result<Vec<String>> {
+        let failed = |error: &io::Error| io_error(&format!("a folder of `{}` could not be listed", self.path), error);
+        let mut names = Vec::new();
+        for entry in fs::read_dir(folder).map_err(|error| failed(&error))? {
+            names.push(entry.map_err(|error| failed(&error))?.file_name().to_string_lossy().into_owned());
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// The error for a name that is not there: what is, and what may have been meant.
+    fn missing(&self, components: &[String]) -> Error {
+        let mut folder = self.real_root.clone();
+        for component in components {
+            let next = folder.join(component);
+            if !next.exists() {
+                let there = self.entries(&folder).unwrap_or_default();
+                let hint = did_you_mean(component, there.iter().map(String::as_str));
+                let hint = if hint.is_empty() { listing(&there) } else { hint };
+                return not_found(format!("`{}` does not exist in the source's root{hint}", self.path));
+            }
+            folder = next;
+        }
+        not_found(format!("`{}` does not exist in the source's root", self.path))
+    }
+}
+
+/// `; did you mean ...?` if one of `known` is close to `name`, or nothing.
+pub(crate) fn did_you_mean<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
+    let closest = known.map(|known| (strsim::jaro_winkler(name, known), known)).max_by(|a, b| a.0.total_cmp(&b.0));
+    match closest {
+        Some((likeness, known)) if likeness > 0.8 => format!("; did you mean `{known}`?"),
+        _ => String::new(),
+    }
+}
+
+fn listing(names: &[String]) -> String {
+    const SHOWN: usize = 5;
+    let shown: Vec<String> =
+        names.iter().filter(|name| !name.starts_with('.')).take(SHOWN).map(|name| format!("`{name}`")).collect();
+    match (shown.is_empty(), names.len() > SHOWN) {
+        (true, _) => "; the folder is empty".to_owned(),
+        (false, false) => format!("; there is {}", shown.join(", ")),
+        (false, true) => format!("; there is {} and more", shown.join(", ")),
+    }
+}
+
+fn joined(folder: &str, name: &str) -> String {
+    if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
+}
+
+fn modified_ns(found: &Metadata) -> u128 {
+    let since = found.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    since.map_or(0, |since| since.as_nanos())
+}
+
+fn not_found(message: String) -> Error {
+    Error::new(ErrorKind::NotFound, message)
+}
+
+fn io_error(message: &str, error: &io::Error) -> Error {
+    let kind = match error.kind() {
+        io::ErrorKind::NotFound => ErrorKind::NotFound,
+        io::ErrorKind::PermissionDenied => ErrorKind::PermissionDenied,
+        _ => ErrorKind::Unavailable,
+    };
+    Error::new(kind, message).because(error)
+}

@@ -1,0 +1,184 @@
+//! From Arrow's many types to the few that pages are made of, without altering a value.
+
+use std::sync::Arc;
+
+use arrow_array::builder::StringBuilder;
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float32Type, Float64Type, TimestampMillisecondType, UInt64Type};
+use arrow_array::{Array, ArrayRef, PrimitiveArray, StringArray};
+use arrow_cast::{CastOptions, cast_with_options};
+use arrow_json::EncoderOptions;
+use arrow_json::writer::make_encoder;
+use arrow_schema::{ArrowError, DataType, Field, TimeUnit};
+
+use crate::page::flaw;
+
+/// The type that a column of `data_type` has in pages; `None` if it has none.
+pub(crate) fn plain_type(data_type: &DataType) -> Option<DataType> {
+    Some(match data_type {
+        DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64 => DataType::Int64,
+        DataType::UInt8 | DataType::UInt16 | DataType::UInt32 | DataType::UInt64 => DataType::Int64,
+        DataType::Float16 | DataType::Float32 | DataType::Float64 => DataType::Float64,
+        DataType::Boolean => DataType::Boolean,
+        DataType::Date32 | DataType::Date64 => DataType::Date32,
+        DataType::Timestamp(_, zone) => {
+            DataType::Timestamp(TimeUnit::Millisecond, zone.as_ref().map(|_| Arc::from("UTC")))
+        }
+        DataType::Dictionary(_, values) => return plain_type(values),
+        DataType::Null
+        | DataType::Utf8
+        | DataType::LargeUtf8
+        | DataType::Utf8View
+        | DataType::Binary
+        | DataType::LargeBinary
+        | DataType::BinaryView
+        | DataType::Time32(_)
+        | DataType::Time64(_)
+        | DataType::Decimal32(..)
+        | DataType::Decimal64(..)
+        | DataType::Decimal128(..)
+        | DataType::Decimal256(..) => DataType::Utf8,
+        DataType::List(_)
+        | DataType::LargeList(_)
+        | DataType::FixedSizeList(..)
+        | DataType::Struct(_)
+        | DataType::Map(..) => DataType::Utf8,
+        _ => return None,
+    })
+}
+
+/// `array` in its plain type, or as text where a value would not survive in that type.
+///
+/// Rows that cannot be values get no value and are added to `bad`, with what is wrong with theirs.
+///
+/// # Errors
+/// What Arrow says of a conversion that is impossible.
+pub(crate) fn plain(
+    field: &Field,
+    array: &ArrayRef,
+    bad: &mut Vec<(usize, String)>,
+    max_bytes: usize,
+) -> Result<ArrayRef, ArrowError> {
+    if let DataType::Dictionary(_, values) = array.data_type() {
+        let unpacked = convert(array, values)?;
+        return plain(field, &unpacked, bad, max_bytes);
+    }
+    match array.data_type() {
+        DataType::UInt64 => {
+            let fits = array.as_primitive::<UInt64Type>().iter().flatten().all(|value| i64::try_from(value).is_ok());
+            convert(array, if fits { &DataType::Int64 } else { &DataType::Utf8 })
+        }
+        DataType::Float16 => plain(field, &convert(array, &DataType::Float32)?, bad, max_bytes),
+        DataType::Float32 => Ok(Arc::new(widened(array.as_primitive::<Float32Type>()))),
+        DataType::Timestamp(unit, zone) => timestamp(array, *unit, zone.is_some()),
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => {
+            let bytes = convert(array, &DataType::LargeBinary)?;
+            Ok(Arc::new(checked(field, bytes.as_binary::<i64>().iter(), bad, max_bytes)))
+        }
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => {
+            let text = convert(array, &DataType::Utf8)?;
+            let strings = text.as_string::<i32>();
+            let longest = strings.value_offsets().windows(2).any(|pair| match pair {
+                [from, to] => usize::try_from(to - from).is_ok_and(|length| length > max_bytes),
+                _ => false,
+            });
+            if longest || memchr::memchr(0, strings.value_data()).is_some() {
+                return Ok(Arc::new(checked(
+                    field,
+                    strings.iter().map(|value| value.map(str::as_bytes)),
+                    bad,
+                    max_bytes,
+                )));
+            }
+            Ok(text)
+        }
+        DataType::List(_)
+        | DataType::LargeList(_)
+        | DataType::FixedSizeList(..)
+        | DataType::Struct(_)
+        | DataType::Map(..) => {
+            let json = json(field, array)?;
+            Ok(Arc::new(checked(field, json.iter().map(|value| value.map(str::as_bytes)), bad, max_bytes)))
+        }
+        other => match plain_type(other) {
+            Some(wanted) => convert(array, &wanted),
+            None => Err(ArrowError::NotYetImplemented(format!("columns of type {other}"))),
+        },
+    }
+}
+
+fn convert(array: &ArrayRef, wanted: &DataType) -> Result<ArrayRef, ArrowError> {
+    // A value that does not fit is an error, never a silent null.
+    cast_with_options(array, wanted, &CastOptions { safe: false, ..CastOptions::default() })
+}
+
+/// Through the shortest text, because 0.1 should stay 0.1 and not become 0.10000000149011612.
+fn widened(array: &PrimitiveArray<Float32Type>) -> PrimitiveArray<Float64Type> {
+    array.unary(|value| value.to_string().parse().unwrap_or(f64::from(value)))
+}
+
+/// Milliseconds, or text if a value is finer than that or out of range.
+fn timestamp(array: &ArrayRef, unit: TimeUnit, zoned: bool) -> Result<ArrayRef, ArrowError> {
+    // Only the label of the zone changes: what is stored counts from 1970 in UTC either way.
+    let labelled = |unit, zone: &str| DataType::Timestamp(unit, zoned.then(|| Arc::from(zone)));
+    let array = convert(array, &labelled(unit, "UTC"))?;
+    if let Ok(millis) = convert(&array, &labelled(TimeUnit::Millisecond, "UTC")) {
+        let back = convert(&millis, array.data_type());
+        if back.is_ok_and(|back| *back == *array) && in_calendar(millis.as_primitive::<TimestampMillisecondType>()) {
+            return Ok(millis);
+        }
+    }
+    // Arrow writes times of offsets only; this one becomes `Z`.
+    convert(&convert(&array, &labelled(unit, "+00:00"))?, &DataType::Utf8)
+}
+
+/// Whether every time is in the years 1 to 9999, which is where ISO 8601 is unambiguous.
+fn in_calendar(array: &PrimitiveArray<TimestampMillisecondType>) -> bool {
+    array.iter().flatten().all(|value| (-62_135_596_800_000..253_402_300_800_000).contains(&value))
+}
+
+fn checked<'a>(
+    field: &Field,
+    values: impl Iterator<Item = Option<&'a [u8]>>,
+    bad: &mut Vec<(usize, String)>,
+    max_bytes: usize,
+) -> StringArray {
+    let mut text = StringBuilder::new();
+    for (row, value) in values.enumerate() {
+        let Some(value) = value else {
+            text.append_null();
+            continue;
+        };
+        let wrong = if value.len() > max_bytes {
+            Some(format!("the field of column `{}` is longer than {max_bytes} bytes (`max_field_bytes`)", field.name()))
+        } else {
+            flaw(value).map(|flaw| format!("the value of column `{}` {flaw}", field.name()))
+        };
+        match (wrong, std::str::from_utf8(value)) {
+            (None, Ok(value)) => text.append_value(value),
+            (wrong, _) => {
+                bad.push((row, wrong.unwrap_or_default()));
+                text.append_null();
+            }
+        }
+    }
+    text.finish()
+}
+
+fn json(field: &Field, array: &ArrayRef) -> Result<StringArray, ArrowError> {
+    let field = Arc::new(field.clone());
+    let options = EncoderOptions::default().with_explicit_nulls(true);
+    let mut encoder = make_encoder(&field, array.as_ref(), &options)?;
+    let mut text = StringBuilder::new();
+    let mut buffer = Vec::new();
+    for row in 0..array.len() {
+        if array.is_null(row) {
+            text.append_null();
+            continue;
+        }
+        buffer.clear();
+        encoder.encode(row, &mut buffer);
+        text.append_value(String::from_utf8_lossy(&buffer));
+    }
+    Ok(text.finish())
+}

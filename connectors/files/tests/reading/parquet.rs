@@ -1,0 +1,121 @@
+use std::sync::Arc;
+
+use ::parquet::arrow::ArrowWriter;
+use ::parquet::file::properties::WriterProperties;
+use arrow_array::builder::{ListBuilder, StringBuilder, StringDictionaryBuilder};
+use arrow_array::types::Int32Type;
+use arrow_array::{
+    ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float32Array, Int16Array, Int32Array,
+    Int64Array, LargeStringArray, RecordBatch, StringArray, StringViewArray, StructArray, TimestampMicrosecondArray,
+    TimestampMillisecondArray, UInt64Array,
+};
+use arrow_schema::{DataType, Field};
+use serde_json::json;
+
+use crate::folder::{Folder, reasons};
+
+pub(crate) fn file(columns: Vec<(&str, ArrayRef)>, rows_per_group: usize) -> Vec<u8> {
+    let batch =
+        RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, array)| (name, array, true))).unwrap();
+    let properties = WriterProperties::builder().set_max_row_group_row_count(Some(rows_per_group)).build();
+    let mut bytes = Vec::new();
+    let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), Some(properties)).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    bytes
+}
+
+fn check(column: ArrayRef, schema: &str, rows: &[&str], unreadable: &[&str]) {
+    let seen = Folder::with("f.parquet", file(vec![("c", column)], 2)).read(json!({"path": "f.parquet"})).unwrap();
+    assert_eq!(seen.schema, schema);
+    assert_eq!(seen.rows, rows);
+    assert_eq!(reasons(&seen.unreadable), unreadable);
+}
+
+#[test]
+fn every_type_arrives_as_a_plain_one_without_a_change() {
+    check(Arc::new(Int16Array::from(vec![Some(-7), None, Some(8)])), "c:Int64", &["-7", "∅", "8"], &[]);
+    check(Arc::new(UInt64Array::from(vec![1, 2, u64::MAX])), "c:Int64", &["1", "2", "18446744073709551615"], &[]);
+    check(Arc::new(Float32Array::from(vec![0.1, 1.5])), "c:Float64", &["0.1", "1.5"], &[]);
+    check(Arc::new(BooleanArray::from(vec![Some(true), None])), "c:Boolean", &["true", "∅"], &[]);
+    check(Arc::new(Date32Array::from(vec![20_780])), "c:Date32", &["2026-11-23"], &[]);
+    let decimal = Decimal128Array::from(vec![1_250, -5]).with_precision_and_scale(20, 2).unwrap();
+    check(Arc::new(decimal), "c:Utf8", &["12.50", "-0.05"], &[]);
+    check(Arc::new(LargeStringArray::from(vec!["Zoë", ""])), "c:Utf8", &["Zoë", ""], &[]);
+    check(
+        Arc::new(StringViewArray::from(vec![Some("a longer text than twelve bytes"), None])),
+        "c:Utf8",
+        &["a longer text than twelve bytes", "∅"],
+        &[],
+    );
+    let mut dictionary = StringDictionaryBuilder::<Int32Type>::new();
+    dictionary.extend([Some("NO"), Some("SE"), Some("NO"), None]);
+    check(Arc::new(dictionary.finish()), "c:Utf8", &["NO", "SE", "NO", "∅"], &[]);
+    check(
+        Arc::new(BinaryArray::from(vec![b"text".as_slice(), b"\xff"])),
+        "c:Utf8",
+        &["text"],
+        &["2@-: the value of column `c` is not valid UTF-8"],
+    );
+    check(
+        Arc::new(StringArray::from(vec!["a", "b", "x\0y"])),
+        "c:Utf8",
+        &["a", "b"],
+        &["3@-: the value of column `c` contains a NUL character"],
+    );
+}
+
+#[test]
+fn times_finer_than_milliseconds_become_text() {
+    let zoned = TimestampMillisecondArray::from(vec![1_795_428_000_123]).with_timezone("Europe/Oslo");
+    check(Arc::new(zoned), "c:Timestamp(ms, \"UTC\")", &["2026-11-23T10:00:00.123Z"], &[]);
+    let coarse = TimestampMicrosecondArray::from(vec![1_795_428_000_123_000]);
+    check(Arc::new(coarse), "c:Timestamp(ms)", &["2026-11-23T10:00:00.123"], &[]);
+    let fine = TimestampMicrosecondArray::from(vec![1_795_428_000_123_456]);
+    check(Arc::new(fine), "c:Timestamp(ms)", &["2026-11-23T10:00:00.123456"], &[]);
+    let fine = TimestampMicrosecondArray::from(vec![1_795_428_000_123_456]).with_timezone("Europe/Oslo");
+    check(Arc::new(fine), "c:Timestamp(ms, \"UTC\")", &["2026-11-23T10:00:00.123456Z"], &[]);
+}
+
+#[test]
+fn nested_values_are_json() {
+    let mut lists = ListBuilder::new(StringBuilder::new());
+    lists.append_value([Some("a"), None]);
+    lists.append_null();
+    check(Arc::new(lists.finish()), "c:Utf8", &["[\"a\",null]", "∅"], &[]);
+    let inner: ArrayRef = Arc::new(Int32Array::from(vec![1]));
+    let structs = StructArray::from(vec![(Arc::new(Field::new("x", DataType::Int32, false)), inner)]);
+    check(Arc::new(structs), "c:Utf8", &["{\"x\":1}"], &[]);
+}
+
+#[test]
+fn files_of_a_folder_must_agree() {
+    let numbers: ArrayRef = Arc::new(Int64Array::from(vec![1]));
+    let short: ArrayRef = Arc::new(Int32Array::from(vec![2]));
+    let texts: ArrayRef = Arc::new(StringArray::from(vec!["x"]));
+    let folder = Folder::with("1.parquet", file(vec![("a", numbers.clone()), ("b", texts.clone())], 9))
+        .and("2.parquet", file(vec![("b", texts.clone()), ("a", short)], 9));
+    assert_eq!(folder.read(json!({"path": "."})).unwrap().rows, ["1|x", "2|x"]);
+    assert_eq!(folder.read(json!({"path": ".", "columns": ["b"]})).unwrap().rows, ["x", "x"]);
+
+    folder.write("3.parquet", file(vec![("a", texts.clone()), ("b", texts)], 9));
+    let message = folder.refusal(json!({"path": "."}));
+    assert!(
+        message.contains("`1.parquet` and `3.parquet`") && message.contains("(Int64 and Utf8) for `a`"),
+        "{message}"
+    );
+    folder.write("3.parquet", file(vec![("a", numbers)], 9));
+    assert!(folder.refusal(json!({"path": "."})).contains("only the first has a usable column `b`"));
+    let message = folder.refusal(json!({"path": "1.parquet", "columns": ["aa"]}));
+    assert!(message.contains("has no column `aa`"), "{message}");
+}
+
+#[test]
+fn a_broken_file_is_an_error_that_names_it() {
+    let whole = file(vec![("a", Arc::new(Int64Array::from_iter_values(0..100)))], 10);
+    let cut = whole.get(..whole.len() / 2).unwrap();
+    for bytes in [b"".as_slice(), b"PAR1", b"a,b\n1,2\n", cut] {
+        let message = Folder::with("f.parquet", bytes).refusal(json!({"path": "f.parquet"}));
+        assert!(message.contains("`f.parquet` is not a whole Parquet file"), "{message}");
+    }
+}

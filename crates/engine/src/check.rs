@@ -1,0 +1,126 @@
+//! Whether a value may be sent: the rules that hold at every destination.
+
+/// Longest e-mail address in bytes (RFC 5321, 4.5.3.1.3, less the angle brackets).
+const MAX_EMAIL_BYTES: usize = 254;
+/// Longest part before the `@` in bytes (RFC 5321, 4.5.3.1.1).
+const MAX_LOCAL_BYTES: usize = 64;
+
+/// Whether `address`, already trimmed and lower-cased, has the form of an e-mail address.
+///
+/// Quoted local parts and address literals are refused: marketing tools do not take them. Letters of all scripts pass (RFC 6531).
+pub(crate) fn is_email(address: &str) -> bool {
+    if address.len() > MAX_EMAIL_BYTES {
+        return false;
+    }
+    let Some((local, domain)) = address.rsplit_once('@') else { return false };
+    !local.is_empty()
+        && local.len() <= MAX_LOCAL_BYTES
+        && !local.starts_with('.')
+        && !local.ends_with('.')
+        && !local.contains("..")
+        && local.chars().all(is_local)
+        && is_domain(domain)
+}
+
+fn is_local(c: char) -> bool {
+    match c {
+        'a'..='z' | '0'..='9' | '.' | '_' | '-' | '+' => true,
+        c if c.is_ascii() => c.is_ascii_alphanumeric() || "!#$%&'*/=?^`{|}~".contains(c),
+        c => !c.is_whitespace() && !c.is_control(),
+    }
+}
+
+fn is_domain(domain: &str) -> bool {
+    let mut labels = 0;
+    for label in domain.split('.') {
+        labels += 1;
+        let sound = !label.is_empty()
+            && label.len() <= 63
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || (!c.is_ascii() && c.is_alphanumeric()));
+        if !sound {
+            return false;
+        }
+    }
+    labels > 1
+}
+
+/// Whether `text` is an ISO 8601 date (`2026-11-23`) or date and time, with or without an offset.
+pub(crate) fn is_iso_date(text: &str) -> bool {
+    let Some(date) = text.get(..10) else { return false };
+    if date.parse::<jiff::civil::Date>().is_err() || !date.as_bytes().first().is_some_and(u8::is_ascii_digit) {
+        return false;
+    }
+    match text.as_bytes().get(10) {
+        None => true,
+        Some(b'T' | b' ') => {
+            text.parse::<jiff::Timestamp>().is_ok()
+                || text.parse::<jiff::civil::DateTime>().is_ok() && !text.contains('[')
+        }
+        Some(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn email_form() {
+        let good = [
+            "a@b.co",
+            "anna.berg+news@example.com",
+            "o'neil@example.ie",
+            "зоя@пример.рф",
+            "x_1@sub.domain.example",
+            "a@1.example",
+        ];
+        for address in good {
+            assert!(is_email(address), "{address}");
+        }
+        let long = format!("{}@example.com", "a".repeat(65));
+        let bad = [
+            "",
+            "@",
+            "a@",
+            "@b.co",
+            "a@b",
+            "a b@c.de",
+            "a@b..co",
+            ".a@b.co",
+            "a.@b.co",
+            "a..b@c.de",
+            "a@-b.co",
+            "a@b-.co",
+            "a@b.co.",
+            "a@b,co",
+            "a,b@c.de",
+            "a@@b.co",
+            "\"a b\"@c.de",
+            "a@[127.0.0.1]",
+            "a\u{0}@b.co",
+            "a\n@b.co",
+            "<a@b.co>",
+            "a;b@c.de",
+            &long,
+        ];
+        for address in bad {
+            assert!(!is_email(address), "{address}");
+        }
+    }
+
+    #[test]
+    fn date_form() {
+        for date in
+            ["2026-11-23", "2026-11-23T10:00:00Z", "2026-11-23T10:00:00+02:00", "2026-11-23T10:00:00", "2024-02-29"]
+        {
+            assert!(is_iso_date(date), "{date}");
+        }
+        for date in
+            ["", "23.11.2026", "2026-13-01", "2025-02-29", "2026-11-23x", "2026-11-23T", "+002026-11", "20261123"]
+        {
+            assert!(!is_iso_date(date), "{date}");
+        }
+    }
+}

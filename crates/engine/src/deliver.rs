@@ -1,0 +1,457 @@
+//! Sending what the plan decided: intents first, then calls, several at once; every row gets its outcome.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow_array::{RecordBatch, StringArray, UInt32Array};
+use futures::stream::{FuturesUnordered, StreamExt};
+use segport_core::{Batch, BatchKind, Error, ErrorKind, Outcomes, Result, RowOutcome, Session, rows};
+use segport_host::ConnectorInstance;
+use segport_ledger::{Index, Intent, Journal, Leaver, Memberships, SegmentNumber};
+use tokio::sync::mpsc;
+
+use crate::guard::Watch;
+use crate::outbox::{Block, Sealed, Ticket};
+use crate::progress::Progress;
+use crate::report::{GuardVerdict, Verdict};
+use crate::run::Cancel;
+use crate::settle::Settlement;
+
+/// Batches in a row that may fail as a whole before the run gives the destination up.
+const MAX_FAILURES: u32 = 5;
+/// How long calls under way may take to end once a run is cancelled.
+const DRAIN: Duration = Duration::from_secs(8);
+/// Outcomes that are written together at most.
+const RECORDS_PER_COMMIT: usize = 20_000;
+
+/// Rows for one call, and what the ledger needs to know of them.
+#[derive(Debug)]
+pub(crate) enum Parcel {
+    /// Rows to write.
+    Upsert {
+        rows: RecordBatch,
+        tickets: Vec<Ticket>,
+        /// The memberships the call adds, as the ledger has them.
+        joins: Memberships,
+        /// The same as positions in the export.
+        join: Vec<u16>,
+    },
+    /// Leavers to take off one list.
+    Remove { leavers: Vec<Leaver>, segment: Listed },
+}
+
+/// A segment with its position in the export.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Listed {
+    pub(crate) number: SegmentNumber,
+    pub(crate) position: u16,
+}
+
+impl Parcel {
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Upsert { tickets, .. } => tickets.len(),
+            Self::Remove { leavers, .. } => leavers.len(),
+        }
+    }
+
+    fn intents(&self) -> Vec<Intent> {
+        match self {
+            Self::Upsert { tickets, joins, .. } => tickets
+                .iter()
+                .map(|ticket| Intent::Deliver { identity: ticket.identity, memberships: *joins })
+                .collect(),
+            Self::Remove { leavers, segment } => leavers
+                .iter()
+                .map(|leaver| Intent::Remove { identity: leaver.identity, memberships: segment.number.into() })
+                .collect(),
+        }
+    }
+
+    /// The batch of the rows from `start`, `count` of them.
+    fn batch(&self, session: &Session, start: usize, count: usize) -> Result<Batch> {
+        let (kind, rows) = match self {
+            Self::Upsert { rows, join, .. } => (BatchKind::Upsert { join: join.clone() }, rows.slice(start, count)),
+            Self::Remove { leavers, segment } => {
+                let ids: StringArray =
+                    leavers.iter().skip(start).take(count).map(|leaver| leaver.destination_id.as_deref()).collect();
+                let rows = RecordBatch::try_from_iter([(Batch::DESTINATION_ID, Arc::new(ids) as _)])
+                    .map_err(|error| Error::new(ErrorKind::Internal, "leavers do not form a batch").because(&error))?;
+                (BatchKind::Remove { segment: segment.position }, rows)
+            }
+        };
+        Ok(Batch { session: session.clone(), kind, rows })
+    }
+}
+
+/// Why a delivery ends before everything was tried.
+#[derive(Debug, Clone)]
+pub(crate) enum Halt {
+    /// A guard's limit is passed.
+    Guard,
+    /// Somebody cancelled the run.
+    Cancelled,
+    /// It is pointless to go on with this connection.
+    Connection(Error),
+}
+
+impl Halt {
+    /// Why a row was not tried, in words.
+    fn reason(&self) -> String {
+        match self {
+            Self::Guard => "not tried: the guard max_refused stopped the run".to_owned(),
+            Self::Cancelled => "not tried: the run was interrupted".to_owned(),
+            Self::Connection(error) => format!("not tried: the run gave up the connection ({})", error.kind()),
+        }
+    }
+}
+
+/// Everything a delivery works with.
+#[derive(Debug)]
+pub(crate) struct Delivery<'a> {
+    pub(crate) run: &'a str,
+    pub(crate) connector: &'a ConnectorInstance,
+    pub(crate) session: &'a Session,
+    pub(crate) journal: &'a Journal,
+    pub(crate) watch: &'a Watch,
+    pub(crate) cancel: &'a Cancel,
+    /// Rows the run set out to send.
+    pub(crate) planned: u64,
+    pub(crate) rows_per_batch: usize,
+    pub(crate) max_in_flight: usize,
+    pub(crate) call_timeout: Duration,
+    pub(crate) export: &'a str,
+    /// Told of every row that has its outcome.
+    pub(crate) progress: &'a dyn Progress,
+}
+
+/// How a delivery ended.
+#[derive(Debug)]
+pub(crate) struct Delivered {
+    pub(crate) settlement: Settlement,
+    pub(crate) refusals: GuardVerdict,
+    pub(crate) halt: Option<Halt>,
+}
+
+impl Delivery<'_> {
+    /// Sends all parcels that come in. Parcels that come after a halt are not tried, but get their outcomes all the same.
+    ///
+    /// # Errors
+    /// Only of the ledger: then outcomes are not written down and the rows concerned are sent again by the next run.
+    pub(crate) async fn deliver(&self, mut parcels: mpsc::Receiver<Parcel>) -> Result<Delivered> {
+        let (to_settle, settling) = mpsc::channel(4 * self.max_in_flight);
+        let send = async move {
+            let mut course = Course::new(self);
+            let mut calls = FuturesUnordered::new();
+            let mut open = true;
+            while open || !calls.is_empty() {
+                tokio::select! {
+                    biased;
+                    Some(answered) = calls.next() => {
+                        let (parcel, judged): (Parcel, Judged) = answered;
+                        let outcomes = course.judge(&parcel, judged);
+                        to_settle.send(outcomes.of(parcel)).await.map_err(|_| ledger_gone())?;
+                    }
+                    () = self.cancel.cancelled(), if course.halt.is_none() => course.halt = Some(Halt::Cancelled),
+                    parcel = parcels.recv(), if open && calls.len() < self.max_in_flight => match (parcel, &course.halt) {
+                        (None, _) => open = false,
+                        (Some(parcel), None) => calls.push(self.call(parcel)),
+                        (Some(parcel), Some(halt)) => {
+                            let outcomes = vec![RowOutcome::Deferred { reason: halt.reason() }; parcel.len()];
+                            to_settle.send(Answered { parcel, outcomes, notes: Vec::new() }).await.map_err(|_| ledger_gone())?;
+                        }
+                    },
+                }
+            }
+            Ok(course)
+        };
+        let (course, settlement) = tokio::try_join!(send, self.settle(settling))?;
+        let refusals = self.watch.judge_refusals(settlement.rows.refused, self.planned);
+        Ok(Delivered { settlement, refusals, halt: course.halt })
+    }
+
+    /// Writes outcomes down, as many at once as are waiting.
+    async fn settle(&self, mut answered: mpsc::Receiver<Answered>) -> Result<Settlement> {
+        let mut settlement = Settlement::default();
+        let mut waiting = Vec::new();
+        while answered.recv_many(&mut waiting, RECORDS_PER_COMMIT / self.rows_per_batch.max(1) + 1).await > 0 {
+            let mut records = Vec::with_capacity(waiting.len() * self.rows_per_batch);
+            for Answered { parcel, outcomes, notes } in waiting.drain(..) {
+                settlement.notes.extend(notes);
+                records.extend(settlement.settle(&parcel, outcomes));
+            }
+            self.journal.settle(&records).await.map_err(ledger)?;
+            self.progress.advance(self.export, records.len() as u64);
+        }
+        Ok(settlement)
+    }
+
+    /// Calls the connector for one parcel; a refused batch is halved until the refused rows are alone.
+    async fn call(&self, parcel: Parcel) -> (Parcel, Judged) {
+        let mut judged = Judged::pending(parcel.len());
+        let mut ranges = vec![(0, parcel.len())];
+        while let Some((start, count)) = ranges.pop() {
+            match self.write(&parcel, start, count).await {
+                Ok(outcomes) => judged.take(start, outcomes),
+                Err(error) if error.kind() == ErrorKind::Rejected && count > 1 => {
+                    let half = count / 2;
+                    ranges.push((start + half, count - half));
+                    ranges.push((start, half));
+                }
+                Err(error) => {
+                    judged.fail(start, count, error);
+                    if judged.error.is_some() {
+                        break;
+                    }
+                }
+            }
+        }
+        (parcel, judged)
+    }
+
+    async fn write(&self, parcel: &Parcel, start: usize, count: usize) -> Result<Outcomes> {
+        let batch = parcel.batch(self.session, start, count)?;
+        let call = async {
+            let mut payload = Vec::new();
+            rows::encode(&batch.rows, &mut payload)?;
+            let payload = payload.into();
+            self.connector.write_encoded(self.run, self.session, &batch.kind, &payload, count, self.call_timeout).await
+        };
+        tokio::select! {
+            outcomes = call => outcomes,
+            () = self.drained() => {
+                Err(Error::new(ErrorKind::Cancelled, "the run was interrupted before the destination answered"))
+            }
+        }
+    }
+
+    /// Resolves when a cancelled run has waited long enough for its calls.
+    async fn drained(&self) {
+        self.cancel.cancelled().await;
+        tokio::time::sleep(DRAIN).await;
+    }
+}
+
+/// A parcel with an outcome for each row.
+#[derive(Debug)]
+struct Answered {
+    parcel: Parcel,
+    outcomes: Vec<RowOutcome>,
+    notes: Vec<String>,
+}
+
+/// The outcomes of a parcel while they come in.
+#[derive(Debug)]
+pub(crate) struct Judged {
+    rows: Vec<RowOutcome>,
+    notes: Vec<String>,
+    /// What failed the parcel, or a part of it, as a whole.
+    error: Option<Error>,
+    stop: Option<Error>,
+}
+
+impl Judged {
+    /// Rows count as not tried until something is known of them.
+    fn pending(rows: usize) -> Self {
+        let untried = RowOutcome::Deferred { reason: "not tried: an earlier part of its batch failed".to_owned() };
+        Self { rows: vec![untried; rows], notes: Vec::new(), error: None, stop: None }
+    }
+
+    fn take(&mut self, start: usize, outcomes: Outcomes) {
+        for (slot, outcome) in self.rows.iter_mut().skip(start).zip(outcomes.rows) {
+            *slot = outcome;
+        }
+        self.notes.extend(outcomes.notes);
+        self.stop = self.stop.take().or(outcomes.stop);
+    }
+
+    fn fail(&mut self, start: usize, count: usize, error: Error) {
+        let outcome = fate(&error);
+        for slot in self.rows.iter_mut().skip(start).take(count) {
+            slot.clone_from(&outcome);
+        }
+        if error.kind() != ErrorKind::Rejected {
+            self.error = Some(error);
+        }
+    }
+}
+
+/// What an error of a whole call means for its rows.
+fn fate(error: &Error) -> RowOutcome {
+    let reason = error.to_string();
+    match error.kind() {
+        ErrorKind::Rejected => RowOutcome::Refused { code: "rejected".to_owned(), reason },
+        // The destination said that it did nothing, or nothing reached it.
+        ErrorKind::Unauthenticated
+        | ErrorKind::PermissionDenied
+        | ErrorKind::ConfigInvalid
+        | ErrorKind::Unsupported
+        | ErrorKind::RateLimited => RowOutcome::Deferred { reason },
+        _ if error.fact("sent") == Some("no") => RowOutcome::Deferred { reason },
+        _ => RowOutcome::Unknown { reason },
+    }
+}
+
+/// Whether errors of this kind make every further call pointless.
+fn is_final(kind: ErrorKind) -> bool {
+    !matches!(
+        kind,
+        ErrorKind::Timeout
+            | ErrorKind::Unavailable
+            | ErrorKind::RateLimited
+            | ErrorKind::Cancelled
+            | ErrorKind::Rejected
+    )
+}
+
+/// The state of a delivery that decides whether to go on.
+#[derive(Debug)]
+struct Course<'a> {
+    delivery: &'a Delivery<'a>,
+    refused: u64,
+    failures: u32,
+    halt: Option<Halt>,
+}
+
+impl<'a> Course<'a> {
+    fn new(delivery: &'a Delivery<'a>) -> Self {
+        Self { delivery, refused: 0, failures: 0, halt: None }
+    }
+
+    fn judge(&mut self, parcel: &Parcel, judged: Judged) -> Outcome {
+        if matches!(parcel, Parcel::Upsert { .. }) {
+            let refused = judged.rows.iter().filter(|row| matches!(row, RowOutcome::Refused { .. })).count();
+            self.refused += refused as u64;
+            let verdict = self.delivery.watch.judge_refusals(self.refused, self.delivery.planned);
+            if verdict.verdict == Verdict::Stopped && self.halt.is_none() {
+                self.halt = Some(Halt::Guard);
+            }
+        }
+        match judged.error {
+            None => self.failures = 0,
+            Some(_) => self.failures += 1,
+        }
+        let gives_up = |error: &Error| is_final(error.kind()) || self.failures >= MAX_FAILURES;
+        if let Some(error) = judged.stop.or_else(|| judged.error.filter(gives_up))
+            && !matches!(self.halt, Some(Halt::Connection(_)))
+        {
+            self.halt = Some(Halt::Connection(error));
+        }
+        Outcome { rows: judged.rows, notes: judged.notes }
+    }
+}
+
+struct Outcome {
+    rows: Vec<RowOutcome>,
+    notes: Vec<String>,
+}
+
+impl Outcome {
+    fn of(self, parcel: Parcel) -> Answered {
+        Answered { parcel, outcomes: self.rows, notes: self.notes }
+    }
+}
+
+/// Cuts what waits in the outbox into parcels and writes down, block by block, that they are about to be sent.
+#[derive(Debug)]
+pub(crate) struct Packer<'a> {
+    pub(crate) index: &'a Index,
+    pub(crate) journal: &'a Journal,
+    pub(crate) rows_per_batch: usize,
+    /// The export's segments.
+    pub(crate) segments: &'a [Listed],
+}
+
+impl Packer<'_> {
+    /// Sends the parcels of every block into `parcels`; ends early if nobody takes them any more.
+    pub(crate) async fn pack_rows(&self, mut outbox: Sealed, parcels: &mpsc::Sender<Parcel>) -> Result<()> {
+        while let Some(block) = outbox.next_block()? {
+            let packed = self.cut(&block)?;
+            if !self.dispatch(packed, parcels).await? {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends the removal of leavers of one segment into `parcels`; false if nobody takes them any more.
+    pub(crate) async fn pack_leavers(
+        &self,
+        segment: Listed,
+        leavers: Vec<Leaver>,
+        parcels: &mpsc::Sender<Parcel>,
+    ) -> Result<bool> {
+        let mut rest = leavers.into_iter().peekable();
+        let mut packed = Vec::new();
+        while rest.peek().is_some() {
+            packed.push(Parcel::Remove { leavers: rest.by_ref().take(self.rows_per_batch).collect(), segment });
+        }
+        self.dispatch(packed, parcels).await
+    }
+
+    async fn dispatch(&self, packed: Vec<Parcel>, parcels: &mpsc::Sender<Parcel>) -> Result<bool> {
+        let intents: Vec<Intent> = packed.iter().flat_map(Parcel::intents).collect();
+        self.journal.intend(&intents).await.map_err(ledger)?;
+        for parcel in packed {
+            if parcels.send(parcel).await.is_err() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Rows that must gain the same memberships go together.
+    fn cut(&self, block: &Block) -> Result<Vec<Parcel>> {
+        let mut groups: BTreeMap<u64, Vec<u32>> = BTreeMap::new();
+        for (row, ticket) in (0..).zip(&block.tickets) {
+            groups.entry(self.index.memberships_to_add(ticket.identity).bits()).or_default().push(row);
+        }
+        let is_alike = groups.len() == 1;
+        let mut packed = Vec::new();
+        for (bits, rows) in groups {
+            let joins = Memberships::from_bits(bits);
+            let (batch, tickets) = if is_alike {
+                (block.rows.clone(), block.tickets.clone())
+            } else {
+                let tickets = rows.iter().filter_map(|&row| block.tickets.get(row as usize).copied()).collect();
+                (taken(&block.rows, rows)?, tickets)
+            };
+            packed.extend(self.split(&batch, &tickets, joins));
+        }
+        Ok(packed)
+    }
+
+    fn split(&self, rows: &RecordBatch, tickets: &[Ticket], joins: Memberships) -> Vec<Parcel> {
+        let join: Vec<u16> = self
+            .segments
+            .iter()
+            .filter(|segment| joins.contains(segment.number))
+            .map(|segment| segment.position)
+            .collect();
+        tickets
+            .chunks(self.rows_per_batch)
+            .enumerate()
+            .map(|(chunk, tickets)| Parcel::Upsert {
+                rows: rows.slice(chunk * self.rows_per_batch, tickets.len()),
+                tickets: tickets.to_vec(),
+                joins,
+                join: join.clone(),
+            })
+            .collect()
+    }
+}
+
+fn taken(rows: &RecordBatch, picked: Vec<u32>) -> Result<RecordBatch> {
+    arrow_select::take::take_record_batch(rows, &UInt32Array::from(picked))
+        .map_err(|error| Error::new(ErrorKind::Internal, "rows could not be picked from a block").because(&error))
+}
+
+/// An error of the ledger as the engine passes it on.
+pub(crate) fn ledger(error: segport_ledger::Error) -> Error {
+    error.into()
+}
+
+fn ledger_gone() -> Error {
+    Error::new(ErrorKind::Internal, "outcomes could not be written down")
+}

@@ -1,0 +1,454 @@
+//! Comparing what was read with what the destination has acknowledged: which rows must be sent.
+
+use std::collections::{BTreeMap, HashSet};
+
+use arrow_array::UInt32Array;
+use arrow_array::cast::AsArray;
+use segport_core::{Error, ErrorKind, Result, UnreadableRow};
+use segport_ledger::{
+    Fingerprint, Hasher, Identity, Index, KeyHash, Memberships, Observation, PresentKeys, Record, Row, SegmentNumber,
+    Undelivered,
+};
+
+use sha2::{Digest, Sha256};
+
+use crate::map::{MappedPage, Mapping, Values};
+use crate::outbox::{Outbox, Ticket};
+use crate::plan_report::{PlannedRows, Skipped};
+
+/// Which rows a run considers.
+#[derive(Debug)]
+pub(crate) enum Scope {
+    /// Those whose payload or memberships are not acknowledged.
+    Changes,
+    /// All.
+    Full,
+    /// Of those that are not acknowledged, just these.
+    Only(HashSet<Identity>),
+}
+
+/// The state of one comparison; pages go in, in the order of the export's segments.
+#[derive(Debug)]
+pub(crate) struct Diff<'a> {
+    pub(crate) hasher: &'a Hasher,
+    pub(crate) index: &'a mut Index,
+    pub(crate) suppressed: &'a HashSet<Identity>,
+    pub(crate) scope: &'a Scope,
+    /// Most rows to send.
+    pub(crate) cap: u64,
+    pub(crate) outbox: Outbox,
+    pub(crate) tally: Tally,
+    /// Rows judged unchanged whose memberships grew in a later segment; their values are fetched by a second reading.
+    grown: HashSet<Identity>,
+    payload: Payload,
+}
+
+/// What the comparison found.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) rows: PlannedRows,
+    /// Rows of each segment, in the order of the export.
+    pub(crate) by_segment: Vec<u64>,
+    /// Memberships that the rows to be sent must gain.
+    pub(crate) joins: u64,
+    pub(crate) skipped: BTreeMap<(&'static str, String), Skipped>,
+    /// Keys of rows that are there but not sent.
+    pub(crate) present: PresentKeys,
+    /// Rows whose identity and key nobody knows.
+    pub(crate) unreadable: u64,
+    /// The first of them, for the report.
+    pub(crate) first_unreadable: Option<UnreadableRow>,
+    /// Keyed fingerprint of all that was read.
+    pub(crate) digest: u128,
+}
+
+/// A segment while its pages are compared.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    /// Position in the export.
+    pub(crate) position: usize,
+    /// Number in the ledger.
+    pub(crate) number: SegmentNumber,
+}
+
+/// How a row is named in the ledger.
+#[derive(Debug, Clone, Copy)]
+struct Name {
+    identity: Identity,
+    key: KeyHash,
+    fingerprint: Fingerprint,
+}
+
+impl<'a> Diff<'a> {
+    pub(crate) fn new(
+        hasher: &'a Hasher,
+        index: &'a mut Index,
+        suppressed: &'a HashSet<Identity>,
+        scope: &'a Scope,
+        cap: u64,
+        outbox: Outbox,
+        payload: Payload,
+    ) -> Self {
+        Self { hasher, index, suppressed, scope, cap, outbox, tally: Tally::default(), grown: HashSet::new(), payload }
+    }
+
+    /// Whether a second reading is needed, and of how many rows.
+    pub(crate) fn rows_to_fetch(&self) -> usize {
+        self.grown.len()
+    }
+
+    /// Compares one page; the records are the rows of it that will not be sent.
+    pub(crate) fn page(&mut self, place: Place, mapping: &Mapping, page: &MappedPage) -> Result<Vec<Record>> {
+        let mut records = Vec::new();
+        let mut to_send = Vec::new();
+        let mut tickets = Vec::new();
+        let reader = RowReader::new(mapping, page)?;
+        for row in 0..page.rows.num_rows() {
+            *slot(&mut self.tally.by_segment, place.position) += 1;
+            let key = reader.key(row, self.hasher, &mut self.payload.scratch);
+            if let Some(flaw) = page.flaws.get(row).copied().flatten() {
+                let identity = reader.identity(row).map(|identity| self.hasher.identity(identity));
+                if let Some(identity) = identity {
+                    self.index.keep(identity, place.number);
+                }
+                self.absorb(u128::from(key.bits()) ^ flaw.field as u128);
+                self.tally.present.add(place.number, key);
+                if self.considers(identity) {
+                    let skip =
+                        Skip { outcome: Undelivered::Invalid, code: flaw.kind.code(), reason: mapping.explain(flaw) };
+                    records.push(self.skip(place, identity, skip));
+                }
+                continue;
+            }
+            let Some(identity) = reader.identity(row) else { continue };
+            let name = Name {
+                identity: self.hasher.identity(identity),
+                key,
+                fingerprint: self.payload.fingerprint(self.hasher, &reader, row),
+            };
+            self.absorb(name.identity.bits() ^ name.fingerprint.bits().rotate_left(1) ^ u128::from(place.number.get()));
+            match self.judge(place, name) {
+                Judgement::Send { added } => {
+                    to_send.push(u32::try_from(row).unwrap_or(u32::MAX));
+                    tickets.push(Ticket { identity: name.identity, key, fingerprint: name.fingerprint, added });
+                }
+                Judgement::Skip(skip) => {
+                    self.tally.present.add(place.number, key);
+                    records.push(self.skip(place, Some(name.identity), skip));
+                }
+                Judgement::Nothing => {}
+            }
+        }
+        self.put_in_outbox(page, to_send, tickets)?;
+        Ok(records)
+    }
+
+    /// Takes from a page of the second reading the rows whose memberships grew.
+    pub(crate) fn fetch(&mut self, mapping: &Mapping, page: &MappedPage) -> Result<()> {
+        let mut to_send = Vec::new();
+        let mut tickets = Vec::new();
+        let reader = RowReader::new(mapping, page)?;
+        for row in (0..page.rows.num_rows()).filter(|&row| page.flaws.get(row).is_some_and(Option::is_none)) {
+            let Some(identity) = reader.identity(row).map(|identity| self.hasher.identity(identity)) else { continue };
+            if self.grown.remove(&identity) {
+                let key = reader.key(row, self.hasher, &mut self.payload.scratch);
+                let fingerprint = self.payload.fingerprint(self.hasher, &reader, row);
+                to_send.push(u32::try_from(row).unwrap_or(u32::MAX));
+                tickets.push(Ticket { identity, key, fingerprint, added: false });
+            }
+        }
+        self.put_in_outbox(page, to_send, tickets)
+    }
+
+    /// Ends the comparison. Rows that a second reading did not find again are left to the next run.
+    pub(crate) fn finish(mut self) -> (Outbox, Tally, Vec<Record>) {
+        let lost: Vec<Identity> = self.grown.drain().collect();
+        let records = lost
+            .into_iter()
+            .map(|identity| {
+                self.tally.rows.change -= 1;
+                self.tally.rows.read -= 1;
+                let skip = Skip {
+                    outcome: Undelivered::Deferred,
+                    code: "source_moved",
+                    reason: "the source changed while it was read; the next run takes the row".to_owned(),
+                };
+                self.record(Memberships::NONE, Some(identity), skip)
+            })
+            .collect();
+        (self.outbox, self.tally, records)
+    }
+
+    /// Notes rows that the source could not read; nobody knows who they are.
+    pub(crate) fn unreadable(&mut self, place: Place, rows: &[UnreadableRow]) -> Vec<Record> {
+        if matches!(self.scope, Scope::Only(_)) {
+            self.tally.unreadable += rows.len() as u64;
+            return Vec::new();
+        }
+        rows.iter()
+            .map(|row| {
+                self.tally.unreadable += 1;
+                *slot(&mut self.tally.by_segment, place.position) += 1;
+                self.tally.first_unreadable.get_or_insert_with(|| row.clone());
+                self.absorb(u128::from(row.row));
+                let at = match row.line {
+                    Some(line) => format!("{}, line {line}: {}", row.place, row.reason),
+                    None => format!("{}, row {}: {}", row.place, row.row, row.reason),
+                };
+                self.skip(place, None, Skip { outcome: Undelivered::Invalid, code: "unreadable", reason: at })
+            })
+            .collect()
+    }
+
+    fn considers(&self, identity: Option<Identity>) -> bool {
+        match self.scope {
+            Scope::Only(set) => identity.is_some_and(|identity| set.contains(&identity)),
+            Scope::Changes | Scope::Full => true,
+        }
+    }
+
+    fn judge(&mut self, place: Place, name: Name) -> Judgement {
+        let is_considered = self.considers(Some(name.identity));
+        if self.suppressed.contains(&name.identity) {
+            self.index.keep(name.identity, place.number);
+            return Judgement::skip_if(
+                is_considered,
+                Skip {
+                    outcome: Undelivered::Suppressed,
+                    code: "suppressed",
+                    reason: "on the suppression list".to_owned(),
+                },
+            );
+        }
+        let added = self.index.held(name.identity).is_none_or(|held| held.memberships.is_empty());
+        let observation = self.index.observe(name.identity, name.key, name.fingerprint, place.number);
+        let joins = self.index.memberships_to_add(name.identity).contains(place.number);
+        match observation {
+            Observation::New | Observation::Changed | Observation::MembershipGrew => {
+                self.send(is_considered, added, joins)
+            }
+            Observation::Unchanged if matches!(self.scope, Scope::Full) => self.send(true, added, joins),
+            Observation::Unchanged => {
+                if is_considered {
+                    self.tally.rows.read += 1;
+                    self.tally.rows.unchanged += 1;
+                }
+                Judgement::Nothing
+            }
+            Observation::SeenInEarlierSegment { membership_grew } => {
+                self.tally.joins += u64::from(joins && is_considered);
+                if membership_grew && is_considered && !matches!(self.scope, Scope::Full) {
+                    return self.grow(name.identity);
+                }
+                Judgement::Nothing
+            }
+            Observation::Duplicate => Judgement::skip_if(
+                is_considered,
+                Skip {
+                    outcome: Undelivered::Duplicate,
+                    code: "duplicate",
+                    reason: "an earlier row has the same identity at the destination".to_owned(),
+                },
+            ),
+        }
+    }
+
+    fn send(&mut self, is_considered: bool, added: bool, joins: bool) -> Judgement {
+        if !is_considered {
+            return Judgement::Nothing;
+        }
+        if self.tally.rows.add + self.tally.rows.change >= self.cap {
+            return Judgement::Skip(self.over_the_cap());
+        }
+        self.tally.rows.read += 1;
+        self.tally.joins += u64::from(joins);
+        if added {
+            self.tally.rows.add += 1;
+        } else {
+            self.tally.rows.change += 1;
+        }
+        Judgement::Send { added }
+    }
+
+    /// A row counted as unchanged turns out to need a further membership.
+    fn grow(&mut self, identity: Identity) -> Judgement {
+        if self.tally.rows.add + self.tally.rows.change >= self.cap {
+            self.tally.rows.unchanged -= 1;
+            self.tally.rows.read -= 1;
+            return Judgement::Skip(self.over_the_cap());
+        }
+        if self.grown.insert(identity) {
+            self.tally.rows.unchanged -= 1;
+            self.tally.rows.change += 1;
+        }
+        Judgement::Nothing
+    }
+
+    fn over_the_cap(&self) -> Skip {
+        Skip {
+            outcome: Undelivered::Deferred,
+            code: "over_cap",
+            reason: format!("over the {} rows that one run sends; the next run takes it", self.cap),
+        }
+    }
+
+    fn skip(&mut self, place: Place, identity: Option<Identity>, skip: Skip) -> Record {
+        self.record(Memberships::from(place.number), identity, skip)
+    }
+
+    fn record(&mut self, memberships: Memberships, identity: Option<Identity>, skip: Skip) -> Record {
+        let rows = &mut self.tally.rows;
+        rows.read += 1;
+        let (count, outcome) = match skip.outcome {
+            Undelivered::Duplicate => (&mut rows.duplicate, "duplicate"),
+            Undelivered::Suppressed => (&mut rows.suppressed, "suppressed"),
+            Undelivered::Deferred => (&mut rows.deferred, "deferred"),
+            _ => (&mut rows.invalid, "invalid"),
+        };
+        *count += 1;
+        // Every unreadable row has a reason of its own; in the plan they are one line with the first as example.
+        let group = if skip.code == "unreadable" { String::new() } else { skip.reason.clone() };
+        let skipped = self.tally.skipped.entry((skip.code, group)).or_insert_with(|| Skipped {
+            outcome: outcome.to_owned(),
+            code: skip.code.to_owned(),
+            reason: skip.reason.clone(),
+            rows: 0,
+        });
+        skipped.rows += 1;
+        Record::Row(Row {
+            outcome: skip.outcome,
+            identity,
+            memberships,
+            code: skip.code.into(),
+            reason: skip.reason.into(),
+        })
+    }
+
+    fn put_in_outbox(&mut self, page: &MappedPage, to_send: Vec<u32>, tickets: Vec<Ticket>) -> Result<()> {
+        if to_send.is_empty() {
+            return Ok(());
+        }
+        let rows = if to_send.len() == page.rows.num_rows() {
+            page.rows.clone()
+        } else {
+            arrow_select::take::take_record_batch(&page.rows, &UInt32Array::from(to_send)).map_err(|error| {
+                Error::new(ErrorKind::Internal, "rows could not be picked from a page").because(&error)
+            })?
+        };
+        self.outbox.push(rows, tickets)
+    }
+
+    fn absorb(&mut self, bits: u128) {
+        const ODD: u128 = 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835;
+        self.tally.digest = (self.tally.digest.rotate_left(29) ^ bits).wrapping_mul(ODD);
+    }
+}
+
+enum Judgement {
+    Send { added: bool },
+    Skip(Skip),
+    Nothing,
+}
+
+impl Judgement {
+    fn skip_if(is_considered: bool, skip: Skip) -> Self {
+        if is_considered { Self::Skip(skip) } else { Self::Nothing }
+    }
+}
+
+struct Skip {
+    outcome: Undelivered,
+    code: &'static str,
+    reason: String,
+}
+
+fn slot(counts: &mut Vec<u64>, position: usize) -> &mut u64 {
+    if counts.len() <= position {
+        counts.resize(position + 1, 0);
+    }
+    // The line above made it at least one longer than `position`.
+    #[expect(clippy::indexing_slicing, reason = "resized just above")]
+    &mut counts[position]
+}
+
+/// A mapped page's values by row.
+struct RowReader<'a> {
+    values: Vec<Values<'a>>,
+    keys: &'a [arrow_array::StringArray],
+    identity: &'a arrow_array::StringArray,
+}
+
+impl<'a> RowReader<'a> {
+    fn new(mapping: &Mapping, page: &'a MappedPage) -> Result<Self> {
+        let broken = || Error::new(ErrorKind::Internal, "a mapped page has a column of an unexpected type");
+        let values = page.rows.columns().iter().map(Values::of).collect::<Option<Vec<_>>>().ok_or_else(broken)?;
+        let identity = page.rows.columns().get(mapping.identity()).and_then(|column| column.as_string_opt::<i32>());
+        Ok(Self { values, keys: &page.keys, identity: identity.ok_or_else(broken)? })
+    }
+
+    fn identity(&self, row: usize) -> Option<&'a [u8]> {
+        use arrow_array::Array;
+        self.identity.is_valid(row).then(|| self.identity.value(row).as_bytes())
+    }
+
+    fn key(&self, row: usize, hasher: &Hasher, scratch: &mut Vec<u8>) -> KeyHash {
+        if let [key] = self.keys {
+            return hasher.key(key.value(row).as_bytes());
+        }
+        scratch.clear();
+        for key in self.keys {
+            let text = key.value(row);
+            scratch.extend_from_slice(&(text.len() as u64).to_le_bytes());
+            scratch.extend_from_slice(text.as_bytes());
+        }
+        hasher.key(scratch)
+    }
+}
+
+/// Length of what stands for a field's name and type in a payload.
+const TAG_BYTES: usize = 8;
+
+/// Writes a row's payload in a canonical form: fields by name, those that are not sent left out. So a changed mapping changes
+/// just the fingerprints of rows whose payload it changes.
+#[derive(Debug)]
+pub(crate) struct Payload {
+    /// Position, tag and whether a null is sent, in the order of the tags.
+    fields: Vec<(usize, [u8; TAG_BYTES], bool)>,
+    scratch: Vec<u8>,
+}
+
+impl Payload {
+    pub(crate) fn new(fields: &[segport_core::MappedField]) -> Self {
+        let mut fields: Vec<_> = fields
+            .iter()
+            .enumerate()
+            .map(|(position, field)| {
+                let name = format!("{}\0{}\0{}", u8::from(field.custom), field.name, field.field_type.as_str());
+                let mut tag = [0; TAG_BYTES];
+                tag.iter_mut().zip(Sha256::digest(name)).for_each(|(to, from)| *to = from);
+                (position, tag, field.clear_null)
+            })
+            .collect();
+        fields.sort_by_key(|(_, tag, _)| *tag);
+        Self { fields, scratch: Vec::new() }
+    }
+
+    fn fingerprint(&mut self, hasher: &Hasher, reader: &RowReader<'_>, row: usize) -> Fingerprint {
+        self.scratch.clear();
+        for (position, tag, clear_null) in &self.fields {
+            let Some(values) = reader.values.get(*position) else { continue };
+            let start = self.scratch.len();
+            self.scratch.extend_from_slice(tag);
+            self.scratch.push(1);
+            if values.append(row, &mut self.scratch) {
+                continue;
+            }
+            self.scratch.truncate(start);
+            if *clear_null {
+                self.scratch.extend_from_slice(tag);
+                self.scratch.push(0);
+            }
+        }
+        hasher.fingerprint(&self.scratch)
+    }
+}

@@ -1,0 +1,372 @@
+//! Opening what an export needs: plugins, secrets, limits.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use segport_core::http::{HttpClient, Request as HttpRequest, Response};
+use segport_core::{Account, Descriptor, Error, ErrorKind, ExportSegment, ExportSpec, Limits, Result};
+use segport_host::{ConnectorInstance, LoadError, Plugins, SourceInstance};
+use segport_ledger::Store;
+use segport_manifest::{
+    Code, Connection, Diagnostics, Export, ProcessEnvironment, Project, config_hash, resolve_secrets,
+};
+use segport_transport::Transport;
+use serde_json::Value;
+
+use crate::map::Mapping;
+use crate::plan_report::PlanReport;
+use crate::progress::Progress;
+use crate::read::SegmentReader;
+use crate::report::{PluginRef, RunReport};
+use crate::run::{self, Cancel, Request};
+
+/// Longest wait for a call that asks a connector without network.
+const OFFLINE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest wait for a connection's check.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// What an engine is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// The validated project.
+    pub project: Project,
+    /// Its plugins.
+    pub plugins: Plugins,
+    /// The HTTP client of the process.
+    pub transport: Transport,
+}
+
+/// Runs the exports of one project.
+#[derive(Debug)]
+pub struct Engine {
+    parts: Parts,
+}
+
+/// Why a run could not start. Nothing was sent.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The project has no such export.
+    #[error("there is no export `{0}`")]
+    UnknownExport(String),
+    /// The project has no such connection.
+    #[error("there is no connection `{0}`")]
+    UnknownConnection(String),
+    /// The connection's data-privacy text has not been accepted.
+    #[error("nobody has accepted the data-privacy text of connection `{connection}`")]
+    NoConsent {
+        /// Id of the connection.
+        connection: String,
+    },
+    /// Secrets cannot be read.
+    #[error("a secret of the configuration cannot be read")]
+    Secrets(Diagnostics),
+    /// A plugin cannot be loaded.
+    #[error(transparent)]
+    Plugin(#[from] LoadError),
+    /// The state store cannot be used, or another run holds the export.
+    #[error(transparent)]
+    Ledger(#[from] segport_ledger::Error),
+    /// What a plan was made from has changed.
+    #[error("the plan is outdated: {what} changed since it was made")]
+    Outdated {
+        /// What changed: the configuration, the ledger or the source.
+        what: &'static str,
+    },
+    /// A plugin or destination answered with an error.
+    #[error(transparent)]
+    Core(#[from] Error),
+}
+
+impl StartError {
+    /// The stable code, explained by `segport explain`.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::UnknownExport(_) | Self::UnknownConnection(_) => Code::UnknownConnection,
+            Self::NoConsent { .. } => Code::NoConsent,
+            Self::Secrets(findings) => {
+                findings.iter().next().map_or(Code::SecretNotInEnvironment, |finding| finding.code)
+            }
+            Self::Plugin(_) => Code::PluginUnloadable,
+            Self::Ledger(segport_ledger::Error::Held { .. }) => Code::ExportHeld,
+            Self::Ledger(_) => Code::LedgerUnavailable,
+            Self::Outdated { .. } => Code::PlanOutdated,
+            Self::Core(error) => Code::of(error.kind()),
+        }
+    }
+
+    /// What to do, where the message does not say it.
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Self::NoConsent { connection } => Some(format!("read and accept it with `segport connect {connection}`")),
+            Self::Outdated { .. } => Some("make a new plan with `segport plan --out FILE` and review it".to_owned()),
+            _ => None,
+        }
+    }
+
+    /// Whether another run holds the export.
+    pub fn is_held(&self) -> bool {
+        matches!(self, Self::Ledger(segport_ledger::Error::Held { .. }))
+    }
+}
+
+/// An export with everything opened that its run needs.
+#[derive(Debug)]
+pub(crate) struct OpenExport {
+    pub(crate) export: Export,
+    pub(crate) config_hash: String,
+    pub(crate) plugin: PluginRef,
+    pub(crate) connector: ConnectorInstance,
+    pub(crate) line: Arc<Line>,
+    pub(crate) limits: Limits,
+    pub(crate) segments: Vec<OpenSegment>,
+    pub(crate) spec: ExportSpec,
+    pub(crate) has_consent: bool,
+}
+
+/// A segment of an export, ready to be read.
+#[derive(Debug)]
+pub(crate) struct OpenSegment {
+    pub(crate) reader: SegmentReader,
+    pub(crate) mapping: Mapping,
+}
+
+/// The HTTP client of one connection. A connector is opened before its limits are known, and they decide about the client, so
+/// that is put in afterwards.
+#[derive(Default)]
+pub(crate) struct Line(OnceLock<Arc<segport_transport::Connection>>);
+
+impl Line {
+    /// The client, once the connector is open.
+    pub(crate) fn connection(&self) -> Option<&segport_transport::Connection> {
+        self.0.get().map(|connection| &**connection)
+    }
+}
+
+impl fmt::Debug for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Line")
+    }
+}
+
+#[async_trait]
+impl HttpClient for Line {
+    async fn send(&self, request: HttpRequest) -> Result<Response> {
+        match self.0.get() {
+            Some(connection) => connection.send(request).await,
+            None => Err(Error::new(ErrorKind::Contract, "a connector may not call its destination while it is opened")
+                .with("sent", "no")),
+        }
+    }
+}
+
+/// For plugins that have no business with the network.
+#[derive(Debug)]
+struct Offline;
+
+#[async_trait]
+impl HttpClient for Offline {
+    async fn send(&self, _: HttpRequest) -> Result<Response> {
+        Err(Error::new(ErrorKind::Unsupported, "this source may not use the network").with("sent", "no"))
+    }
+}
+
+impl Engine {
+    /// The engine of a project.
+    pub fn new(parts: Parts) -> Self {
+        Self { parts }
+    }
+
+    /// The project.
+    pub fn project(&self) -> &Project {
+        &self.parts.project
+    }
+
+    /// The columns of every segment, or why they cannot be known.
+    pub async fn columns(&self) -> BTreeMap<String, Result<Vec<String>, StartError>> {
+        let mut sources = BTreeMap::new();
+        let mut columns = BTreeMap::new();
+        for id in self.parts.project.segments.keys() {
+            let found = match self.open_reader(id, &mut sources) {
+                Ok(reader) => reader.columns().await.map_err(StartError::from),
+                Err(error) => Err(error),
+            };
+            columns.insert(id.clone(), found);
+        }
+        columns
+    }
+
+    /// Asks the connector of `export` whether it can work like that. Calls no destination and needs no secret.
+    ///
+    /// # Errors
+    /// What the connector objects to, and what keeps it from being opened.
+    pub async fn accepts(&self, export: &str) -> Result<(), StartError> {
+        let (export, connection) = self.export(export)?;
+        let (connector, _, _) = self.open_connector(connection)?;
+        Ok(connector.accepts("", &self.spec(export), OFFLINE_TIMEOUT).await?)
+    }
+
+    /// Resolves the secrets of a connection and has its connector check the account.
+    ///
+    /// # Errors
+    /// What keeps the connection from working.
+    pub async fn account(&self, connection: &str) -> Result<Account, StartError> {
+        let connection = self.connection(connection)?;
+        let (connector, _, _) = self.open_connector(connection)?;
+        Ok(connector.check("", CHECK_TIMEOUT).await?)
+    }
+
+    /// What a run would do. Sends nothing and changes nothing.
+    ///
+    /// # Errors
+    /// What keeps the run from starting, and a source that cannot be read.
+    pub async fn plan(
+        &self,
+        store: &Store,
+        request: &Request,
+        progress: &dyn Progress,
+        cancel: &Cancel,
+    ) -> Result<PlanReport, StartError> {
+        let open = self.open(&request.export)?;
+        run::plan(&open, &self.parts.project, store, request, progress, cancel).await
+    }
+
+    /// Runs an export.
+    ///
+    /// # Errors
+    /// Only if the run cannot start; what goes wrong later stands in the report.
+    pub async fn run(
+        &self,
+        store: &Store,
+        request: &Request,
+        progress: &dyn Progress,
+        cancel: &Cancel,
+    ) -> Result<RunReport, StartError> {
+        let open = self.open(&request.export)?;
+        run::run(&open, &self.parts.project, store, request, progress, cancel).await
+    }
+
+    fn export(&self, id: &str) -> Result<(&Export, &Connection), StartError> {
+        let export = self.parts.project.exports.get(id).ok_or_else(|| StartError::UnknownExport(id.to_owned()))?;
+        Ok((export, self.connection(&export.connection)?))
+    }
+
+    fn connection(&self, id: &str) -> Result<&Connection, StartError> {
+        self.parts.project.connections.get(id).ok_or_else(|| StartError::UnknownConnection(id.to_owned()))
+    }
+
+    fn open(&self, export: &str) -> Result<OpenExport, StartError> {
+        let (export, connection) = self.export(export)?;
+        let (connector, line, descriptor) = self.open_connector(connection)?;
+        let plugin = self.parts.plugins.load(&connection.plugin)?;
+        let mut sources = BTreeMap::new();
+        let segments = export
+            .segments
+            .iter()
+            .map(|id| {
+                let reader = self.open_reader(id, &mut sources)?;
+                Ok(OpenSegment { reader, mapping: self.mapping(export, &descriptor, id)? })
+            })
+            .collect::<Result<Vec<_>, StartError>>()?;
+        Ok(OpenExport {
+            export: export.clone(),
+            config_hash: config_hash(&self.parts.project, &export.id).unwrap_or_default(),
+            plugin: PluginRef {
+                id: connection.plugin.clone(),
+                version: descriptor.version.clone(),
+                sha256: plugin.sha256().to_owned(),
+            },
+            limits: connector.limits(),
+            connector,
+            line,
+            segments,
+            spec: self.spec(export),
+            has_consent: connection.consent.is_some(),
+        })
+    }
+
+    fn open_connector(
+        &self,
+        connection: &Connection,
+    ) -> Result<(ConnectorInstance, Arc<Line>, Descriptor), StartError> {
+        let plugin = self.parts.plugins.load(&connection.plugin)?;
+        let descriptor = plugin.descriptor().clone();
+        let settings = self.settings(&connection.settings, &descriptor)?;
+        let line = Arc::new(Line::default());
+        let http: Arc<dyn HttpClient> = Arc::<Line>::clone(&line);
+        let connector = ConnectorInstance::open(&*plugin, settings, http)?;
+        line.0.get_or_init(|| self.parts.transport.connection(&connection.id, connector.limits()));
+        Ok((connector, line, descriptor))
+    }
+
+    fn open_reader(
+        &self,
+        segment: &str,
+        sources: &mut BTreeMap<String, Arc<SourceInstance>>,
+    ) -> Result<SegmentReader, StartError> {
+        let project = &self.parts.project;
+        let missing = || {
+            Error::new(ErrorKind::Internal, "a validated project lacks a segment or source").with("segment", segment)
+        };
+        let segment = project.segments.get(segment).ok_or_else(missing)?;
+        let source = match sources.get(&segment.source) {
+            Some(source) => Arc::clone(source),
+            None => {
+                let config = project.sources.get(&segment.source).ok_or_else(missing)?;
+                let plugin = self.parts.plugins.load(&config.plugin)?;
+                let mut settings = self.settings(&config.settings, plugin.descriptor())?;
+                if let Value::Object(settings) = &mut settings {
+                    settings.insert("project_dir".to_owned(), project.dir.to_string_lossy().into());
+                }
+                let source = Arc::new(SourceInstance::open(&*plugin, settings, Arc::new(Offline))?);
+                sources.insert(segment.source.clone(), Arc::clone(&source));
+                source
+            }
+        };
+        Ok(SegmentReader { id: segment.id.clone(), source, read: segment.read.clone() })
+    }
+
+    fn settings(&self, settings: &Value, descriptor: &Descriptor) -> Result<Value, StartError> {
+        resolve_secrets(settings, &descriptor.settings_schema, &self.parts.project.dir, &ProcessEnvironment)
+            .map_err(StartError::Secrets)
+    }
+
+    fn mapping(&self, export: &Export, descriptor: &Descriptor, segment: &str) -> Result<Mapping> {
+        let standard = |name: &str| descriptor.field(name);
+        let max_chars = export
+            .fields
+            .iter()
+            .map(|field| (!field.custom).then(|| standard(&field.name)?.max_chars).flatten())
+            .collect();
+        let identity = export
+            .fields
+            .iter()
+            .position(|field| !field.custom && standard(&field.name).is_some_and(|field| field.identity))
+            .ok_or_else(|| {
+                Error::new(
+                    ErrorKind::ConfigInvalid,
+                    "the export maps no field that says who a row is at the destination",
+                )
+            })?;
+        let key = self.parts.project.segments.get(segment).map(|segment| segment.key.clone()).unwrap_or_default();
+        Ok(Mapping::new(&export.fields, max_chars, identity, &key))
+    }
+
+    fn spec(&self, export: &Export) -> ExportSpec {
+        let display_name = |id: &String| {
+            self.parts.project.segments.get(id).map_or_else(|| id.clone(), |segment| segment.display_name.clone())
+        };
+        ExportSpec {
+            id: export.id.clone(),
+            segments: export
+                .segments
+                .iter()
+                .map(|id| ExportSegment { id: id.clone(), display_name: display_name(id) })
+                .collect(),
+            fields: Mapping::described(&export.fields),
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! Runs exports: [`Engine`] opens what an export needs, [`run`] tells the story, and each step has a file of its own.
+//!
+//! ```text
+//! read -> map -> check -> diff -> plan -> deliver -> settle -> report
+//! ```
+
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+mod check;
+mod deliver;
+mod diff;
+mod engine;
+mod guard;
+mod map;
+mod outbox;
+mod plan;
+mod plan_report;
+mod progress;
+mod read;
+pub mod report;
+pub mod run;
+mod settle;
+
+pub use engine::{Engine, Parts, StartError};
+pub use guard::Guard;
+pub use plan_report::{PlanReport, PlannedCalls, PlannedLeavers, PlannedRows, PlannedSegment, Skipped};
+pub use progress::{Progress, Silent, Stage};
+pub use run::{Cancel, Mode, Request};

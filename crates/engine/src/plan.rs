@@ -1,0 +1,335 @@
+//! Reading, mapping and comparing all segments of an export, and what follows from it.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
+use std::time::Duration;
+
+use segport_core::{Error, ErrorKind, Result, Workload};
+use segport_ledger::{Hasher, Identity, Journal, Leaver, Record, SegmentNumber, Snapshot};
+use segport_manifest::Leavers as Policy;
+
+use crate::deliver::{Listed, ledger};
+use crate::diff::{Diff, Payload, Place, Scope, Tally};
+use crate::engine::OpenExport;
+use crate::guard::{Findings, Watch};
+use crate::outbox::{Outbox, Sealed};
+use crate::plan_report::{PlanReport, PlannedCalls, PlannedLeavers, PlannedSegment};
+use crate::progress::{Progress, Stage};
+use crate::report::{GuardVerdict, Problem, Severity};
+use crate::run::Cancel;
+
+/// Batches that make one block of the outbox: intents of a block share one commit.
+const BATCHES_PER_BLOCK: usize = 80;
+/// Longest wait for a connector's estimate.
+const ESTIMATE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What a comparison works with.
+#[derive(Debug)]
+pub(crate) struct Comparison<'a> {
+    pub(crate) open: &'a OpenExport,
+    pub(crate) run: &'a str,
+    pub(crate) hasher: &'a Hasher,
+    pub(crate) suppressed: &'a HashSet<Identity>,
+    pub(crate) scope: &'a Scope,
+    /// Where waiting rows may be kept, encrypted.
+    pub(crate) dir: &'a Path,
+    /// Where rows that are not sent are written down; `None` for a plan.
+    pub(crate) journal: Option<&'a Journal>,
+    pub(crate) progress: &'a dyn Progress,
+    pub(crate) cancel: &'a Cancel,
+}
+
+/// What a comparison came to. After an error it is what was found until then.
+#[derive(Debug)]
+pub(crate) struct Compared {
+    pub(crate) outbox: Sealed,
+    pub(crate) tally: Tally,
+    pub(crate) error: Option<Error>,
+}
+
+impl Comparison<'_> {
+    /// Reads every segment and compares its rows with the ledger.
+    ///
+    /// # Errors
+    /// Of the ledger or the disk. A source's error is part of the result: what was read before it is not lost.
+    pub(crate) async fn compare(&self, snapshot: &mut Snapshot) -> Result<Compared> {
+        let open = self.open;
+        self.progress.stage(&open.export.id, Stage::Reading);
+        let rows_per_block = rows_per_batch(open) * BATCHES_PER_BLOCK;
+        let schema = open.segments.first().map(|segment| segment.mapping.schema()).ok_or_else(no_segment)?;
+        let places: Vec<Place> =
+            snapshot.segments().iter().enumerate().map(|(position, &number)| Place { position, number }).collect();
+        let mut diff = Diff::new(
+            self.hasher,
+            &mut snapshot.index,
+            self.suppressed,
+            self.scope,
+            open.limits.rows_per_export.unwrap_or(u64::MAX),
+            Outbox::new(schema, rows_per_block, self.dir)?,
+            Payload::new(&open.spec.fields),
+        );
+        let mut error = self.read_all(&mut diff, &places).await?;
+        if error.is_none() && diff.rows_to_fetch() > 0 {
+            error = self.fetch_all(&mut diff).await?;
+        }
+        let (outbox, tally, lost) = diff.finish();
+        self.write_down(&lost).await?;
+        Ok(Compared { outbox: outbox.seal()?, tally, error })
+    }
+
+    async fn read_all(&self, diff: &mut Diff<'_>, places: &[Place]) -> Result<Option<Error>> {
+        for (segment, &place) in self.open.segments.iter().zip(places) {
+            let mut pages = segment.reader.start(self.run);
+            while let Some(page) = pages.next().await {
+                let page = match page {
+                    Ok(page) => page,
+                    Err(error) => return Ok(Some(error.with("segment", &*segment.reader.id))),
+                };
+                if self.cancel.is_cancelled() {
+                    return Ok(Some(cancelled()));
+                }
+                let mapped = segment.mapping.map(&page.rows)?;
+                let mut records = diff.page(place, &segment.mapping, &mapped)?;
+                records.extend(diff.unreadable(place, &page.unreadable));
+                self.write_down(&records).await?;
+                self.progress.advance(&self.open.export.id, (page.rows.num_rows() + page.unreadable.len()) as u64);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Reads again for the values of rows that seemed unchanged until a later segment added a membership.
+    async fn fetch_all(&self, diff: &mut Diff<'_>) -> Result<Option<Error>> {
+        for segment in &self.open.segments {
+            let mut pages = segment.reader.start(self.run);
+            while let Some(page) = pages.next().await {
+                match page {
+                    Ok(_) if self.cancel.is_cancelled() => return Ok(Some(cancelled())),
+                    Ok(page) => diff.fetch(&segment.mapping, &segment.mapping.map(&page.rows)?)?,
+                    Err(error) => return Ok(Some(error.with("segment", &*segment.reader.id))),
+                }
+                if diff.rows_to_fetch() == 0 {
+                    return Ok(None);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    async fn write_down(&self, records: &[Record]) -> Result<()> {
+        match self.journal {
+            Some(journal) if !records.is_empty() => journal.settle(records).await.map_err(ledger),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What is to be done with leavers.
+#[derive(Debug)]
+pub(crate) struct LeaverRule<'a> {
+    policy: Policy,
+    scope: &'a Scope,
+    listed: &'a [Listed],
+    /// Rows that could not be read might be the very ones that seem to have left.
+    is_blind: bool,
+}
+
+/// What is to be done with one leaver.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum LeaverFate {
+    /// Not this run's business.
+    Ignore,
+    /// Stays on the list.
+    Keep,
+    /// Stays on the list until a run can be sure.
+    Defer,
+    /// Comes off this list.
+    Remove(Listed),
+}
+
+impl<'a> LeaverRule<'a> {
+    pub(crate) fn new(open: &OpenExport, scope: &'a Scope, listed: &'a [Listed], tally: &Tally) -> Self {
+        Self { policy: open.export.leavers, scope, listed, is_blind: tally.unreadable > 0 }
+    }
+
+    pub(crate) fn judge(&self, leaver: &Leaver) -> LeaverFate {
+        if let Scope::Only(set) = self.scope
+            && !set.contains(&leaver.identity)
+        {
+            return LeaverFate::Ignore;
+        }
+        let listed = self.listed.iter().find(|segment| segment.number == leaver.segment);
+        match (self.policy, listed) {
+            (Policy::Keep, _) | (Policy::Remove, None) => LeaverFate::Keep,
+            (Policy::Remove, Some(_)) if self.is_blind => LeaverFate::Defer,
+            (Policy::Remove, Some(&segment)) => LeaverFate::Remove(segment),
+        }
+    }
+}
+
+/// Leavers by what is to be done with them.
+#[derive(Debug, Default)]
+pub(crate) struct LeaverTally {
+    pub(crate) planned: PlannedLeavers,
+    by_segment: BTreeMap<SegmentNumber, u64>,
+}
+
+/// Counts the leavers of a compared snapshot.
+pub(crate) async fn count_leavers(snapshot: &Snapshot, rule: &LeaverRule<'_>, tally: &Tally) -> Result<LeaverTally> {
+    let mut count = LeaverTally::default();
+    let mut leavers = snapshot.leavers(&tally.present);
+    while let Some(chunk) = leavers.next().await.map_err(ledger)? {
+        for leaver in &chunk {
+            let slot = match rule.judge(leaver) {
+                LeaverFate::Ignore => continue,
+                LeaverFate::Keep => &mut count.planned.keep,
+                LeaverFate::Defer => &mut count.planned.deferred,
+                LeaverFate::Remove(_) => &mut count.planned.remove,
+            };
+            *slot += 1;
+            count.planned.planned += 1;
+            *count.by_segment.entry(leaver.segment).or_default() += 1;
+        }
+    }
+    Ok(count)
+}
+
+/// What the guards say of a plan.
+pub(crate) fn judge(
+    watch: &Watch,
+    open: &OpenExport,
+    listed: &[Listed],
+    tally: &Tally,
+    leavers: &LeaverTally,
+    held: u64,
+) -> Vec<GuardVerdict> {
+    let rows_of = |position: usize| tally.by_segment.get(position).copied().unwrap_or(0);
+    let all_empty = (0..open.segments.len()).all(|position| rows_of(position) == 0);
+    let empty_segments = listed
+        .iter()
+        .zip(&open.segments)
+        .enumerate()
+        .filter(|(position, (segment, _))| {
+            rows_of(*position) == 0 && (all_empty || leavers.by_segment.contains_key(&segment.number))
+        })
+        .map(|(_, (_, segment))| format!("`{}`", segment.reader.id))
+        .collect();
+    watch.judge_plan(&Findings { empty_segments, removals: leavers.planned.remove, held })
+}
+
+/// Puts a plan into words and numbers.
+pub(crate) async fn report(
+    open: &OpenExport,
+    snapshot: &Snapshot,
+    tally: &Tally,
+    leavers: &LeaverTally,
+    guards: Vec<GuardVerdict>,
+) -> Result<PlanReport> {
+    let rows = tally.rows;
+    let sends = rows.add + rows.change;
+    let per_batch = rows_per_batch(open) as u64;
+    let workload = Workload {
+        batches: sends.div_ceil(per_batch),
+        rows: sends,
+        joins: tally.joins,
+        leavers: leavers.planned.remove,
+        segments: open.segments.len() as u64,
+    };
+    let estimate = open.connector.estimate("", &workload, ESTIMATE_TIMEOUT).await?;
+    let rate = open.limits.requests_per_second;
+    #[expect(clippy::cast_precision_loss, reason = "calls stay far below 2^52")]
+    let seconds = |calls: u64| (rate > 0.0).then(|| calls as f64 / rate);
+    let segments = open.spec.segments.iter().enumerate().map(|(position, segment)| PlannedSegment {
+        id: segment.id.clone(),
+        display_name: segment.display_name.clone(),
+        rows: tally.by_segment.get(position).copied().unwrap_or(0),
+    });
+    Ok(PlanReport {
+        schema_version: 1,
+        export: open.export.id.clone(),
+        connection: open.export.connection.clone(),
+        config_hash: open.config_hash.clone(),
+        source_digest: format!("{:032x}", tally.digest),
+        ledger_generation: snapshot.generation().to_string(),
+        rows,
+        leavers: leavers.planned,
+        segments: segments.collect(),
+        skipped: tally.skipped.values().cloned().collect(),
+        calls: PlannedCalls {
+            at_least: estimate.at_least,
+            at_most: estimate.at_most,
+            requests_per_second: rate,
+            seconds_at_least: seconds(estimate.at_least),
+            seconds_at_most: seconds(estimate.at_most),
+            notes: estimate.notes,
+        },
+        guards,
+        problems: problems(open, tally, leavers, snapshot),
+    })
+}
+
+/// What a reader should know of a comparison.
+pub(crate) fn problems(open: &OpenExport, tally: &Tally, leavers: &LeaverTally, snapshot: &Snapshot) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut add = |severity, code: &str, message: String, help: Option<&str>| {
+        problems.push(Problem { severity, code: code.to_owned(), message, help: help.map(str::to_owned) });
+    };
+    if let Some(row) = &tally.first_unreadable {
+        let at = row.line.map_or_else(|| format!("row {}", row.row), |line| format!("line {line}"));
+        let message = format!(
+            "{} row(s) could not be read, the first in {} at {at}: {}",
+            tally.unreadable, row.place, row.reason
+        );
+        add(Severity::Warning, "SP0601", message, Some("`segport rows RUN --outcome invalid` lists them"));
+    }
+    if leavers.planned.deferred > 0 {
+        let message = format!(
+            "{} leaver(s) stay where they are this time: rows could not be read, and they might be among them",
+            leavers.planned.deferred
+        );
+        add(Severity::Warning, "SP0601", message, Some("repair the source; the next run removes them"));
+    }
+    if let Some(cap) = open.limits.rows_per_export.filter(|_| tally.rows.deferred > 0) {
+        let message = format!("{} row(s) are over the {cap} rows that one run sends", tally.rows.deferred);
+        add(
+            Severity::Warning,
+            "SP0507",
+            message,
+            Some("the next run takes them; `rows_per_export` in the connection's settings sets the number"),
+        );
+    }
+    let gone: Vec<String> = snapshot
+        .dropped()
+        .filter(|(number, _)| leavers.by_segment.contains_key(number))
+        .map(|(_, id)| format!("`{id}`"))
+        .collect();
+    if !gone.is_empty() && open.export.leavers == Policy::Remove {
+        let message =
+            format!("members of {} stay on their lists: the export no longer names these segments", gone.join(", "));
+        add(
+            Severity::Warning,
+            "SP0202",
+            message,
+            Some("put the segment back, with no rows and `allow_empty`, to have them removed"),
+        );
+    }
+    problems
+}
+
+/// The export's segments with their numbers in the ledger.
+pub(crate) fn listed(snapshot: &Snapshot) -> Vec<Listed> {
+    (0..).zip(snapshot.segments()).map(|(position, &number)| Listed { number, position }).collect()
+}
+
+/// Rows of one call.
+pub(crate) fn rows_per_batch(open: &OpenExport) -> usize {
+    (open.limits.rows_per_batch as usize).max(1)
+}
+
+fn no_segment() -> Error {
+    Error::new(ErrorKind::ConfigInvalid, "the export has no segment")
+}
+
+fn cancelled() -> Error {
+    Error::new(ErrorKind::Cancelled, "the run was interrupted while it read")
+}

@@ -1,0 +1,36 @@
+//! What a run tells while it is under way.
+
+/// What a run is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Reading the segments and comparing them with the ledger; the number of rows is not known before.
+    Reading,
+    /// Sending rows; the total is known.
+    Delivering {
+        /// Rows to send, leavers included.
+        total: u64,
+    },
+}
+
+/// Somebody who watches runs: a progress bar, a log, or nobody.
+pub trait Progress: Send + Sync + std::fmt::Debug {
+    /// A stage of this export begins.
+    fn stage(&self, export: &str, stage: Stage);
+    /// This many more rows of the current stage are done.
+    fn advance(&self, export: &str, rows: u64);
+    /// Whether the destination's rate limit holds the run back just now.
+    fn throttled(&self, export: &str, is_throttled: bool);
+    /// The run is over.
+    fn finished(&self, export: &str);
+}
+
+/// Watches nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Silent;
+
+impl Progress for Silent {
+    fn stage(&self, _: &str, _: Stage) {}
+    fn advance(&self, _: &str, _: u64) {}
+    fn throttled(&self, _: &str, _: bool) {}
+    fn finished(&self, _: &str) {}
+}

@@ -1,0 +1,253 @@
+//! What a run did: the object that `run --output json` prints, one per export.
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Every row was delivered, unchanged, or skipped for a reason the configuration names.
+    Succeeded,
+    /// Some rows were refused, deferred or are unknown.
+    Partial,
+    /// The run could not be carried out.
+    Failed,
+    /// A guard stopped it; nothing further was sent.
+    Stopped,
+    /// It was interrupted; the state is consistent.
+    Cancelled,
+}
+
+impl Status {
+    /// The status as it stands in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::Partial => "partial",
+            Self::Failed => "failed",
+            Self::Stopped => "stopped",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// What started a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Trigger {
+    /// `segport run`.
+    Manual,
+    /// `segport retry`.
+    Retry,
+    /// The export's own schedule.
+    Schedule,
+    /// The refresh of all exports without a schedule.
+    Refresh,
+}
+
+/// The report of one run of one export.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(title = "Report of a run")]
+pub struct RunReport {
+    /// Version of this form; 1.
+    pub schema_version: u32,
+    /// Id of the run, unique and growing with time.
+    pub run_id: String,
+    /// Id of the export.
+    pub export: String,
+    /// Id of the connection it went through.
+    pub connection: String,
+    /// What started it.
+    pub trigger: Trigger,
+    /// How it ended.
+    pub status: Status,
+    /// When it started.
+    #[schemars(with = "String")]
+    pub started_at: Timestamp,
+    /// When it ended.
+    #[schemars(with = "String")]
+    pub finished_at: Timestamp,
+    /// Fingerprint of the configuration it ran with: SHA-256, in hexadecimal digits.
+    pub config_hash: String,
+    /// The connector that delivered.
+    pub plugin: PluginRef,
+    /// What became of the rows.
+    pub rows: RowCounts,
+    /// What became of the leavers, counted once per segment left.
+    pub leavers: LeaverCounts,
+    /// What was asked of the destination.
+    pub calls: CallCounts,
+    /// The guards' verdicts.
+    pub guards: Vec<GuardVerdict>,
+    /// What a reader should know, worst first.
+    pub problems: Vec<Problem>,
+}
+
+/// Which plugin delivered.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct PluginRef {
+    /// Its id.
+    pub id: String,
+    /// Its version.
+    pub version: String,
+    /// SHA-256 of the library, in hexadecimal digits.
+    pub sha256: String,
+}
+
+/// Rows by outcome; `read` is the sum of the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct RowCounts {
+    /// Profiles in the segments, each counted once.
+    pub read: u64,
+    /// The destination has acknowledged exactly this before.
+    pub unchanged: u64,
+    /// Acknowledged for the first time.
+    pub added: u64,
+    /// Acknowledged with a new payload or membership.
+    pub changed: u64,
+    /// Not sendable: no or malformed identity, a value that does not fit, an unreadable row.
+    pub invalid: u64,
+    /// A later row with an identity that was already seen.
+    pub duplicate: u64,
+    /// On the suppression list.
+    pub suppressed: u64,
+    /// Not tried: over the cap, stopped by a guard or interrupted.
+    pub deferred: u64,
+    /// Rejected by the destination.
+    pub refused: u64,
+    /// Sent, but no usable answer came.
+    pub unknown: u64,
+}
+
+impl RowCounts {
+    /// Whether every row read has exactly one outcome.
+    pub fn balances(&self) -> bool {
+        self.read
+            == self.unchanged
+                + self.added
+                + self.changed
+                + self.invalid
+                + self.duplicate
+                + self.suppressed
+                + self.deferred
+                + self.refused
+                + self.unknown
+    }
+}
+
+/// Leavers by outcome; `planned` is the sum of the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct LeaverCounts {
+    /// Rows this export put into a segment's list that are no longer in the segment.
+    pub planned: u64,
+    /// Taken off the list.
+    pub removed: u64,
+    /// Left on the list, because the export's policy is `keep`.
+    pub kept: u64,
+    /// Not tried.
+    pub deferred: u64,
+    /// The destination rejected the removal.
+    pub refused: u64,
+    /// Asked for, but no usable answer came.
+    pub unknown: u64,
+}
+
+impl LeaverCounts {
+    /// Whether every leaver has exactly one outcome.
+    pub fn balances(&self) -> bool {
+        self.planned == self.removed + self.kept + self.deferred + self.refused + self.unknown
+    }
+}
+
+/// Calls to the destination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct CallCounts {
+    /// Requests sent, retries included.
+    pub requests: u64,
+    /// Requests that were a further try.
+    pub retried: u64,
+    /// Answers that asked for fewer calls.
+    pub throttled: u64,
+}
+
+/// What a guard found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct GuardVerdict {
+    /// Name of the guard, as in the manifest and in `--override`.
+    pub guard: String,
+    /// The limit, as in the manifest.
+    pub limit: String,
+    /// What was found.
+    pub found: String,
+    /// What follows.
+    pub verdict: Verdict,
+}
+
+/// The result of a guard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Within the limit.
+    Passed,
+    /// Over the limit: the run stops.
+    Stopped,
+    /// Over the limit, but the user said to go on.
+    Overridden,
+}
+
+/// Something a reader of the report should know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Problem {
+    /// How bad it is.
+    pub severity: Severity,
+    /// Stable code, explained by `segport explain`.
+    pub code: String,
+    /// What happened.
+    pub message: String,
+    /// What to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub help: Option<String>,
+}
+
+/// How bad a problem is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// The run could not do what it was asked.
+    Error,
+    /// Some rows need attention.
+    Warning,
+    /// Worth knowing.
+    Note,
+}
+
+impl RunReport {
+    /// The JSON schema of a report (draft-07), as committed in `schemas/run-report.json`.
+    pub fn schema() -> serde_json::Value {
+        schemars::generate::SchemaSettings::draft07().into_generator().into_root_schema_for::<Self>().to_value()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn committed_schemas_are_those_of_the_types() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../schemas/run-report.json");
+        let committed = std::fs::read_to_string(path).unwrap_or_default();
+        let current = serde_json::to_string_pretty(&RunReport::schema()).unwrap() + "\n";
+        assert_eq!(committed, current, "schemas/run-report.json is out of date; run `cargo xtask schemas`");
+    }
+
+    #[test]
+    fn a_lost_row_breaks_the_balance() {
+        let mut rows = RowCounts { read: 9, unchanged: 1, added: 1, changed: 1, invalid: 1, ..RowCounts::default() };
+        (rows.duplicate, rows.suppressed, rows.deferred, rows.refused, rows.unknown) = (1, 1, 1, 1, 1);
+        assert!(rows.balances());
+        rows.read += 1;
+        assert!(!rows.balances());
+    }
+}

@@ -1,0 +1,625 @@
+//! The story of a run: take the lease, read and compare, let the guards judge, deliver, settle, report.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use segport_core::{Error, ErrorKind, Session};
+use segport_ledger::{
+    Identity, Journal, Memberships, NewRun, OutcomeKind, Record, Row, RunEnd, RunStatus, Snapshot, Store, Undelivered,
+};
+use segport_manifest::{Code, Project};
+use tokio::sync::{mpsc, watch};
+
+use crate::deliver::{Delivered, Delivery, Halt, Listed, Packer, ledger};
+use crate::diff::{Scope, Tally};
+use crate::engine::{OpenExport, StartError};
+use crate::guard::{Guard, Watch};
+use crate::outbox::Sealed;
+use crate::plan::{self, Comparison, LeaverFate, LeaverRule, LeaverTally};
+use crate::plan_report::PlanReport;
+use crate::progress::{Progress, Stage};
+use crate::report::{
+    CallCounts, GuardVerdict, LeaverCounts, Problem, RowCounts, RunReport, Severity, Status, Trigger, Verdict,
+};
+use crate::settle::Settlement;
+
+/// Longest wait for a connector to prepare or end a run, retries and pauses of the destination included.
+const SESSION_TIMEOUT: Duration = Duration::from_secs(15 * 60);
+/// How often a watcher is told whether the destination throttles.
+const THROTTLE_TICK: Duration = Duration::from_millis(200);
+
+/// What is asked of a run.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Id of the export.
+    pub export: String,
+    /// What started it.
+    pub trigger: Trigger,
+    /// Which rows it considers.
+    pub mode: Mode,
+    /// Guards that may not stop it.
+    pub overrides: Vec<Guard>,
+    /// The plan it must match, from `run --plan`.
+    pub expected: Option<PlanReport>,
+}
+
+impl Request {
+    /// A run by hand of what has changed.
+    pub fn new(export: impl Into<String>) -> Self {
+        Self {
+            export: export.into(),
+            trigger: Trigger::Manual,
+            mode: Mode::Changes,
+            overrides: Vec::new(),
+            expected: None,
+        }
+    }
+}
+
+/// Which rows a run considers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mode {
+    /// Those that the destination has not acknowledged as they are.
+    Changes,
+    /// All of them.
+    Full,
+    /// Those that the run with this id failed to deliver, deferred, or left unknown.
+    Only(String),
+}
+
+/// Cancels runs; clones share it.
+#[derive(Debug, Clone)]
+pub struct Cancel(watch::Sender<bool>);
+
+impl Default for Cancel {
+    fn default() -> Self {
+        Self(watch::Sender::new(false))
+    }
+}
+
+impl Cancel {
+    /// One that is not cancelled.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Asks every run that has it to end: calls under way may end within seconds, the rest is deferred.
+    pub fn cancel(&self) {
+        self.0.send_replace(true);
+    }
+
+    /// Whether it was cancelled.
+    pub fn is_cancelled(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    /// Resolves once it is cancelled.
+    pub async fn cancelled(&self) {
+        // The sender is `self`, so waiting ends only with the value that is waited for.
+        self.0.subscribe().wait_for(|is_cancelled| *is_cancelled).await.ok();
+    }
+}
+
+/// Compares and judges; sends nothing.
+pub(crate) async fn plan(
+    open: &OpenExport,
+    project: &Project,
+    store: &Store,
+    request: &Request,
+    progress: &dyn Progress,
+    cancel: &Cancel,
+) -> Result<PlanReport, StartError> {
+    let mut snapshot = store.snapshot(&open.export.id, &open.export.segments).await?;
+    let scope = scope(store, &request.mode).await?;
+    let suppressed = store.suppressed().await?;
+    let held = snapshot.index.held_rows();
+    let dir = project.state_dir();
+    let comparison = Comparison {
+        open,
+        run: "",
+        hasher: store.hasher(),
+        suppressed: &suppressed,
+        scope: &scope,
+        dir: &dir,
+        journal: None,
+        progress,
+        cancel,
+    };
+    let compared = comparison.compare(&mut snapshot).await?;
+    progress.finished(&open.export.id);
+    if let Some(error) = compared.error {
+        return Err(error.into());
+    }
+    let listed = plan::listed(&snapshot);
+    let rule = LeaverRule::new(open, &scope, &listed, &compared.tally);
+    let leavers = plan::count_leavers(&snapshot, &rule, &compared.tally).await?;
+    let watch = Watch::new(open.export.guards, &request.overrides);
+    let guards = plan::judge(&watch, open, &listed, &compared.tally, &leavers, held);
+    Ok(plan::report(open, &snapshot, &compared.tally, &leavers, guards).await?)
+}
+
+/// Runs an export from lease to report.
+pub(crate) async fn run(
+    open: &OpenExport,
+    project: &Project,
+    store: &Store,
+    request: &Request,
+    progress: &dyn Progress,
+    cancel: &Cancel,
+) -> Result<RunReport, StartError> {
+    if !open.has_consent {
+        return Err(StartError::NoConsent { connection: open.export.connection.clone() });
+    }
+    let scope = scope(store, &request.mode).await?;
+    let suppressed = store.suppressed().await?;
+    let started_at = Timestamp::now();
+    let run_id = uuid::Uuid::now_v7().to_string();
+    let lease = store.lease(&open.export.id).await?;
+    let mut run = lease.begin(NewRun { run_id: &run_id, started_at, segments: &open.export.segments }).await?;
+    let held = run.snapshot.index.held_rows();
+    let dir = project.state_dir();
+    let comparison = Comparison {
+        open,
+        run: &run_id,
+        hasher: store.hasher(),
+        suppressed: &suppressed,
+        scope: &scope,
+        dir: &dir,
+        journal: Some(&run.journal),
+        progress,
+        cancel,
+    };
+    let generation = run.snapshot.generation().to_string();
+    let compared = comparison.compare(&mut run.snapshot).await?;
+    let listed = plan::listed(&run.snapshot);
+    let rule = LeaverRule::new(open, &scope, &listed, &compared.tally);
+    let leavers = match compared.error {
+        // Who left cannot be told from half a source.
+        Some(_) => LeaverTally::default(),
+        None => plan::count_leavers(&run.snapshot, &rule, &compared.tally).await?,
+    };
+    let watch = Watch::new(open.export.guards, &request.overrides);
+    let guards = match compared.error {
+        Some(_) => Vec::new(),
+        None => plan::judge(&watch, open, &listed, &compared.tally, &leavers, held),
+    };
+    let moved = request.expected.as_ref().and_then(|expected| moved(expected, open, &generation, &compared.tally));
+    let hold = hold(compared.error, &guards, moved);
+    let mut story = Story {
+        open,
+        run_id: &run_id,
+        started_at,
+        trigger: request.trigger,
+        problems: plan::problems(open, &compared.tally, &leavers, &run.snapshot),
+        tally: compared.tally,
+        leavers,
+        guards,
+        settlement: Settlement::default(),
+        end: Ending::Through,
+    };
+    let stage = Sending { open, run_id: &run_id, snapshot: &run.snapshot, journal: &run.journal, listed: &listed };
+    match hold {
+        Some(hold) => {
+            stage.decline(compared.outbox, &mut story, &hold.reason()).await?;
+            story.end = hold.ending();
+        }
+        None => stage.send(compared.outbox, &rule, &watch, &mut story, progress, cancel).await?,
+    }
+    progress.finished(&open.export.id);
+    let report = story.report();
+    let json = serde_json::to_string(&report)
+        .map_err(|error| Error::new(ErrorKind::Internal, "the report could not be written as JSON").because(&error))?;
+    run.finish(run_end(report.status), report.finished_at, &json).await?;
+    match moved {
+        Some(what) => Err(StartError::Outdated { what }),
+        None => Ok(report),
+    }
+}
+
+async fn scope(store: &Store, mode: &Mode) -> Result<Scope, StartError> {
+    let run_id = match mode {
+        Mode::Changes => return Ok(Scope::Changes),
+        Mode::Full => return Ok(Scope::Full),
+        Mode::Only(run_id) => run_id,
+    };
+    if !matches!(store.run(run_id).await?.status, RunStatus::Ended(_)) {
+        // A run that died wrote no list of what it left undone; that is whatever is not acknowledged.
+        return Ok(Scope::Changes);
+    }
+    let mut wanted: HashSet<Identity> = HashSet::new();
+    for outcome in [OutcomeKind::Refused, OutcomeKind::Deferred, OutcomeKind::Unknown] {
+        let mut rows = store.rows(run_id, Some(outcome)).await?;
+        while let Some(chunk) = rows.next().await? {
+            wanted.extend(chunk.into_iter().filter_map(|row| row.identity));
+        }
+    }
+    Ok(Scope::Only(wanted))
+}
+
+/// What differs from the plan that the run must match.
+fn moved(expected: &PlanReport, open: &OpenExport, generation: &str, tally: &Tally) -> Option<&'static str> {
+    if expected.export != open.export.id || expected.config_hash != open.config_hash {
+        Some("the configuration")
+    } else if expected.ledger_generation != generation {
+        Some("the ledger")
+    } else if expected.source_digest != format!("{:032x}", tally.digest) {
+        Some("the source")
+    } else {
+        None
+    }
+}
+
+/// Why nothing is sent at all.
+#[derive(Debug)]
+enum Hold {
+    Unreadable(Error),
+    Guard,
+    Outdated(&'static str),
+}
+
+fn hold(error: Option<Error>, guards: &[GuardVerdict], moved: Option<&'static str>) -> Option<Hold> {
+    if let Some(error) = error {
+        return Some(Hold::Unreadable(error));
+    }
+    if let Some(what) = moved {
+        return Some(Hold::Outdated(what));
+    }
+    guards.iter().any(|guard| guard.verdict == Verdict::Stopped).then_some(Hold::Guard)
+}
+
+impl Hold {
+    fn reason(&self) -> String {
+        match self {
+            Self::Unreadable(error) if error.kind() == ErrorKind::Cancelled => {
+                "not tried: the run was interrupted".to_owned()
+            }
+            Self::Unreadable(_) => "not tried: the source could not be read to its end".to_owned(),
+            Self::Guard => "not tried: a guard stopped the run".to_owned(),
+            Self::Outdated(what) => format!("not tried: {what} changed since the plan was made"),
+        }
+    }
+
+    fn ending(self) -> Ending {
+        match self {
+            Self::Unreadable(error) if error.kind() == ErrorKind::Cancelled => Ending::Cancelled,
+            Self::Unreadable(error) => Ending::Failed { code: Code::SourceUnreadable, error },
+            Self::Guard => Ending::Stopped,
+            Self::Outdated(what) => Ending::Failed {
+                code: Code::PlanOutdated,
+                error: Error::new(
+                    ErrorKind::Rejected,
+                    format!("the plan is outdated: {what} changed since it was made"),
+                ),
+            },
+        }
+    }
+}
+
+/// How the story ends.
+#[derive(Debug)]
+enum Ending {
+    Through,
+    Stopped,
+    Cancelled,
+    Failed { code: Code, error: Error },
+}
+
+/// What a run knows by the time it sends.
+#[derive(Debug, Clone, Copy)]
+struct Sending<'a> {
+    open: &'a OpenExport,
+    run_id: &'a str,
+    snapshot: &'a Snapshot,
+    journal: &'a Journal,
+    listed: &'a [Listed],
+}
+
+impl Sending<'_> {
+    /// Writes down that nothing of the outbox was tried.
+    async fn decline(&self, mut outbox: Sealed, story: &mut Story<'_>, reason: &str) -> Result<(), StartError> {
+        while let Some(block) = outbox.next_block()? {
+            let records: Vec<Record> = block
+                .tickets
+                .iter()
+                .map(|ticket| {
+                    Record::Row(Row {
+                        outcome: Undelivered::Deferred,
+                        identity: Some(ticket.identity),
+                        memberships: self.snapshot.index.seen(ticket.identity),
+                        code: "not_sent".into(),
+                        reason: reason.to_owned().into(),
+                    })
+                })
+                .collect();
+            self.journal.settle(&records).await?;
+            story.settlement.rows.deferred += records.len() as u64;
+        }
+        story.settlement.leavers.deferred += story.leavers.planned.remove;
+        Ok(())
+    }
+
+    /// Sends what the outbox holds, then removes leavers.
+    async fn send(
+        &self,
+        outbox: Sealed,
+        rule: &LeaverRule<'_>,
+        watch: &Watch,
+        story: &mut Story<'_>,
+        progress: &dyn Progress,
+        cancel: &Cancel,
+    ) -> Result<(), StartError> {
+        let total = outbox.rows() + story.leavers.planned.remove;
+        if total == 0 {
+            story.guards.push(watch.judge_refusals(0, 0));
+            return Ok(());
+        }
+        let export = &*self.open.export.id;
+        progress.stage(export, Stage::Delivering { total });
+        let begun = tokio::select! {
+            begun = self.open.connector.begin(self.run_id, &self.open.spec, SESSION_TIMEOUT) => begun,
+            () = cancel.cancelled() => Err(Error::new(ErrorKind::Cancelled, "the run was interrupted before it sent anything")),
+        };
+        let session = match begun {
+            Ok(session) => session,
+            Err(error) => {
+                let reason = format!("not tried: the connection could not be prepared ({})", error.kind());
+                self.decline(outbox, story, &reason).await?;
+                story.end = Ending::of(error);
+                return Ok(());
+            }
+        };
+        story.settlement.notes.extend(session.notes.iter().cloned());
+        let delivered = self.deliver(&session, outbox, rule, watch, story, progress, cancel).await?;
+        let kept = std::mem::take(&mut story.settlement);
+        story.settlement = delivered.settlement.joined(kept);
+        story.guards.push(delivered.refusals);
+        story.end = match delivered.halt {
+            None => Ending::Through,
+            Some(Halt::Guard) => Ending::Stopped,
+            Some(Halt::Cancelled) => Ending::Cancelled,
+            Some(Halt::Connection(error)) => Ending::of(error),
+        };
+        if matches!(story.end, Ending::Through)
+            && let Err(error) = self.open.connector.finish(self.run_id, &session, SESSION_TIMEOUT).await
+        {
+            story.problems.push(problem(Severity::Warning, Code::of(error.kind()), error.to_string()));
+        }
+        Ok(())
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of one delivery, named where they are made")]
+    async fn deliver(
+        &self,
+        session: &Session,
+        outbox: Sealed,
+        rule: &LeaverRule<'_>,
+        watch: &Watch,
+        story: &Story<'_>,
+        progress: &dyn Progress,
+        cancel: &Cancel,
+    ) -> Result<Delivered, StartError> {
+        let export = &*self.open.export.id;
+        let max_in_flight = (self.open.limits.max_in_flight as usize).max(1);
+        let rows_per_batch = plan::rows_per_batch(self.open);
+        let delivery = Delivery {
+            run: self.run_id,
+            connector: &self.open.connector,
+            session,
+            journal: self.journal,
+            watch,
+            cancel,
+            planned: outbox.rows(),
+            rows_per_batch,
+            max_in_flight,
+            call_timeout: call_timeout(self.open, rows_per_batch, max_in_flight),
+            export,
+            progress,
+        };
+        let packer =
+            Packer { index: &self.snapshot.index, journal: self.journal, rows_per_batch, segments: self.listed };
+        // As many parcels wait as a block has, so that the next block's intents are written while this one is sent.
+        let (parcels, to_deliver) = mpsc::channel(80);
+        let pack = async {
+            packer.pack_rows(outbox, &parcels).await?;
+            self.pack_leavers(&packer, rule, &story.tally, &parcels).await?;
+            drop(parcels);
+            Ok(())
+        };
+        let work = async { tokio::try_join!(pack, delivery.deliver(to_deliver)) };
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => {
+                    let ((), delivered) = done?;
+                    return Ok(delivered);
+                }
+                () = tokio::time::sleep(THROTTLE_TICK) => {
+                    let pause = self.open.line.connection().and_then(segport_transport::Connection::throttled_for);
+                    progress.throttled(export, pause.is_some());
+                }
+            }
+        }
+    }
+
+    async fn pack_leavers(
+        &self,
+        packer: &Packer<'_>,
+        rule: &LeaverRule<'_>,
+        tally: &Tally,
+        parcels: &mpsc::Sender<crate::deliver::Parcel>,
+    ) -> Result<(), Error> {
+        let mut leavers = self.snapshot.leavers(&tally.present);
+        while let Some(chunk) = leavers.next().await.map_err(ledger)? {
+            let mut stayed = Vec::new();
+            let mut by_list: Vec<(Listed, Vec<segport_ledger::Leaver>)> = Vec::new();
+            for leaver in chunk {
+                match rule.judge(&leaver) {
+                    LeaverFate::Ignore | LeaverFate::Keep => {}
+                    LeaverFate::Defer => stayed.push(Record::Stayed(Row {
+                        outcome: Undelivered::Deferred,
+                        identity: Some(leaver.identity),
+                        memberships: Memberships::from(leaver.segment),
+                        code: "unreadable_rows".into(),
+                        reason: "rows of the source could not be read, and this might be one of them".into(),
+                    })),
+                    LeaverFate::Remove(listed) => match by_list.iter_mut().find(|(at, _)| at.number == listed.number) {
+                        Some((_, leavers)) => leavers.push(leaver),
+                        None => by_list.push((listed, vec![leaver])),
+                    },
+                }
+            }
+            if !stayed.is_empty() {
+                self.journal.settle(&stayed).await.map_err(ledger)?;
+            }
+            for (listed, leavers) in by_list {
+                if !packer.pack_leavers(listed, leavers, parcels).await? {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A batch may take as long as its calls one by one at the connection's rate, behind all others that are under way.
+fn call_timeout(open: &OpenExport, rows_per_batch: usize, max_in_flight: usize) -> Duration {
+    #[expect(clippy::cast_precision_loss, reason = "both are small")]
+    let calls = (rows_per_batch * (max_in_flight + 1)) as f64 * open.spec.segments.len() as f64;
+    let rate = open.limits.requests_per_second;
+    let paced = if rate > 0.0 { calls / rate } else { 0.0 };
+    Duration::from_millis(open.limits.request_timeout_ms) * 20
+        + SESSION_TIMEOUT
+        + Duration::try_from_secs_f64(paced * 2.0).unwrap_or(SESSION_TIMEOUT)
+}
+
+impl Ending {
+    fn of(error: Error) -> Self {
+        match error.kind() {
+            ErrorKind::Cancelled => Self::Cancelled,
+            kind => Self::Failed { code: Code::of(kind), error },
+        }
+    }
+}
+
+/// Everything that the report is made of.
+#[derive(Debug)]
+struct Story<'a> {
+    open: &'a OpenExport,
+    run_id: &'a str,
+    started_at: Timestamp,
+    trigger: Trigger,
+    tally: Tally,
+    leavers: LeaverTally,
+    guards: Vec<GuardVerdict>,
+    settlement: Settlement,
+    problems: Vec<Problem>,
+    end: Ending,
+}
+
+impl Story<'_> {
+    fn report(mut self) -> RunReport {
+        let (read, sent) = (self.tally.rows, self.settlement.rows);
+        let rows = RowCounts {
+            read: read.read,
+            unchanged: read.unchanged,
+            added: sent.added,
+            changed: sent.changed,
+            invalid: read.invalid,
+            duplicate: read.duplicate,
+            suppressed: read.suppressed,
+            deferred: read.deferred + sent.deferred,
+            refused: sent.refused,
+            unknown: sent.unknown,
+        };
+        let (planned, done) = (self.leavers.planned, self.settlement.leavers);
+        let leavers = LeaverCounts {
+            planned: planned.planned,
+            removed: done.removed,
+            kept: planned.keep,
+            deferred: planned.deferred + done.deferred,
+            refused: done.refused,
+            unknown: done.unknown,
+        };
+        let calls = self.open.line.connection().map(segport_transport::Connection::counters).unwrap_or_default();
+        let mut status = self.status(rows, leavers);
+        self.problems.extend(self.settlement.problems());
+        if let Ending::Failed { code, error } = &self.end {
+            self.problems.push(problem(Severity::Error, *code, error.to_string()));
+        }
+        for guard in self.guards.iter().filter(|guard| guard.verdict == Verdict::Stopped) {
+            self.problems.push(stopped(guard));
+        }
+        if !rows.balances() || !leavers.balances() {
+            status = Status::Failed;
+            let message =
+                format!("the sums of the run do not balance ({rows:?}, {leavers:?}); this is a defect in Segport");
+            self.problems.push(problem(Severity::Error, Code::Unbalanced, message));
+        }
+        self.problems.sort_by_key(|problem| problem.severity);
+        RunReport {
+            schema_version: 1,
+            run_id: self.run_id.to_owned(),
+            export: self.open.export.id.clone(),
+            connection: self.open.export.connection.clone(),
+            trigger: self.trigger,
+            status,
+            started_at: self.started_at,
+            finished_at: Timestamp::now(),
+            config_hash: self.open.config_hash.clone(),
+            plugin: self.open.plugin.clone(),
+            rows,
+            leavers,
+            calls: CallCounts { requests: calls.requests, retried: calls.retried, throttled: calls.throttled },
+            guards: self.guards,
+            problems: self.problems,
+        }
+    }
+
+    fn status(&self, rows: RowCounts, leavers: LeaverCounts) -> Status {
+        let undone = rows.deferred + rows.refused + rows.unknown + leavers.deferred + leavers.refused + leavers.unknown;
+        let delivered = rows.added + rows.changed + leavers.removed;
+        match &self.end {
+            Ending::Cancelled => Status::Cancelled,
+            Ending::Stopped => Status::Stopped,
+            // A destination that went away half way through leaves a part; a revoked key is a failure whatever came before.
+            Ending::Failed { error, .. }
+                if delivered > 0
+                    && matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Timeout | ErrorKind::RateLimited) =>
+            {
+                Status::Partial
+            }
+            Ending::Failed { .. } => Status::Failed,
+            Ending::Through if undone > 0 => Status::Partial,
+            Ending::Through => Status::Succeeded,
+        }
+    }
+}
+
+fn stopped(guard: &GuardVerdict) -> Problem {
+    let code = match guard.guard.as_str() {
+        "max_removals" => Code::GuardMaxRemovals,
+        "max_refused" => Code::GuardMaxRefused,
+        _ => Code::GuardAllowEmpty,
+    };
+    Problem {
+        severity: Severity::Error,
+        code: code.as_str().to_owned(),
+        message: format!("guard `{}` stopped the run: {} (limit {})", guard.guard, guard.found, guard.limit),
+        help: Some(format!("if that is as it should be, run again with `--override {}`", guard.guard)),
+    }
+}
+
+fn problem(severity: Severity, code: Code, message: String) -> Problem {
+    Problem { severity, code: code.as_str().to_owned(), message, help: None }
+}
+
+fn run_end(status: Status) -> RunEnd {
+    match status {
+        Status::Succeeded => RunEnd::Succeeded,
+        Status::Partial => RunEnd::Partial,
+        Status::Failed => RunEnd::Failed,
+        Status::Stopped => RunEnd::Stopped,
+        Status::Cancelled => RunEnd::Cancelled,
+    }
+}

@@ -1,0 +1,153 @@
+//! From outcomes to the ledger's records and the report's counts.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use segport_core::RowOutcome;
+use segport_ledger::{Change, Done, Memberships, Record, Row, Undelivered};
+
+use crate::deliver::Parcel;
+use crate::report::{LeaverCounts, Problem, RowCounts, Severity};
+
+/// What a delivery came to so far.
+#[derive(Debug, Default)]
+pub(crate) struct Settlement {
+    pub(crate) rows: RowCounts,
+    pub(crate) leavers: LeaverCounts,
+    /// Sentences of the connector, each once.
+    pub(crate) notes: BTreeSet<String>,
+    /// Rows without acknowledgement, by outcome, code and reason.
+    troubles: BTreeMap<(&'static str, String, String), u64>,
+}
+
+/// More different reasons than this are not told apart in the report; `rows` has them all.
+const MAX_TROUBLES: usize = 20;
+
+impl Settlement {
+    /// Turns a parcel's outcomes into records and counts them.
+    pub(crate) fn settle(&mut self, parcel: &Parcel, outcomes: Vec<RowOutcome>) -> Vec<Record> {
+        match parcel {
+            Parcel::Upsert { tickets, joins, .. } => tickets
+                .iter()
+                .zip(outcomes)
+                .map(|(ticket, outcome)| match undelivered(outcome) {
+                    Ok(destination_id) => {
+                        let change = if ticket.added { Change::Added } else { Change::Changed };
+                        match change {
+                            Change::Added => self.rows.added += 1,
+                            Change::Changed => self.rows.changed += 1,
+                        }
+                        Record::Done(Done {
+                            identity: ticket.identity,
+                            key: ticket.key,
+                            fingerprint: ticket.fingerprint,
+                            memberships: *joins,
+                            destination_id,
+                            change,
+                        })
+                    }
+                    Err(trouble) => {
+                        self.count_row(&trouble);
+                        Record::Row(trouble.row(Some(ticket.identity), *joins))
+                    }
+                })
+                .collect(),
+            Parcel::Remove { leavers, segment } => leavers
+                .iter()
+                .zip(outcomes)
+                .map(|(leaver, outcome)| match undelivered(outcome) {
+                    Ok(_) => {
+                        self.leavers.removed += 1;
+                        Record::Left { identity: leaver.identity, memberships: Memberships::from(segment.number) }
+                    }
+                    Err(trouble) => {
+                        self.count_leaver(&trouble);
+                        Record::Stayed(trouble.row(Some(leaver.identity), Memberships::from(segment.number)))
+                    }
+                })
+                .collect(),
+        }
+    }
+
+    fn count_row(&mut self, trouble: &Trouble) {
+        match trouble.outcome {
+            Undelivered::Refused => self.rows.refused += 1,
+            Undelivered::Unknown => self.rows.unknown += 1,
+            _ => self.rows.deferred += 1,
+        }
+        self.note_trouble("row", trouble);
+    }
+
+    fn count_leaver(&mut self, trouble: &Trouble) {
+        match trouble.outcome {
+            Undelivered::Refused => self.leavers.refused += 1,
+            Undelivered::Unknown => self.leavers.unknown += 1,
+            _ => self.leavers.deferred += 1,
+        }
+        self.note_trouble("removal", trouble);
+    }
+
+    fn note_trouble(&mut self, what: &'static str, trouble: &Trouble) {
+        let outcome = match trouble.outcome {
+            Undelivered::Refused => "refused",
+            Undelivered::Unknown => "unknown",
+            _ => "deferred",
+        };
+        let mut key = (what, outcome.to_owned(), trouble.reason.clone());
+        if self.troubles.len() >= MAX_TROUBLES && !self.troubles.contains_key(&key) {
+            key.2 = "for other reasons".to_owned();
+        }
+        *self.troubles.entry(key).or_default() += 1;
+    }
+
+    /// This settlement with the sentences of an earlier one.
+    pub(crate) fn joined(mut self, earlier: Self) -> Self {
+        self.notes.extend(earlier.notes);
+        self
+    }
+
+    /// The troubles and the connector's sentences, for the report.
+    pub(crate) fn problems(&self) -> Vec<Problem> {
+        let troubles = self.troubles.iter().map(|((what, outcome, reason), &count)| Problem {
+            severity: Severity::Warning,
+            code: match outcome.as_str() {
+                "refused" => "SP0616",
+                "unknown" => "SP0618",
+                _ => "SP0619",
+            }
+            .to_owned(),
+            message: format!("{count} {what}{} {outcome}: {reason}", if count == 1 { "" } else { "s" }),
+            help: Some("`segport rows RUN` lists them; `segport retry` tries them again".to_owned()),
+        });
+        let notes = self.notes.iter().map(|note| Problem {
+            severity: Severity::Note,
+            code: "SP0623".to_owned(),
+            message: note.clone(),
+            help: None,
+        });
+        troubles.chain(notes).collect()
+    }
+}
+
+/// A row or leaver without acknowledgement.
+struct Trouble {
+    outcome: Undelivered,
+    code: String,
+    reason: String,
+}
+
+impl Trouble {
+    fn row(self, identity: Option<segport_ledger::Identity>, memberships: Memberships) -> Row {
+        Row { outcome: self.outcome, identity, memberships, code: self.code.into(), reason: self.reason.into() }
+    }
+}
+
+/// The destination's id of an acknowledged row, or why there is no acknowledgement.
+fn undelivered(outcome: RowOutcome) -> Result<Option<String>, Trouble> {
+    let (outcome, code, reason) = match outcome {
+        RowOutcome::Done(id) => return Ok(id),
+        RowOutcome::Refused { code, reason } => (Undelivered::Refused, code, reason),
+        RowOutcome::Unknown { reason } => (Undelivered::Unknown, "no_answer".to_owned(), reason),
+        RowOutcome::Deferred { reason } => (Undelivered::Deferred, "not_sent".to_owned(), reason),
+    };
+    Err(Trouble { outcome, code, reason })
+}

@@ -1,0 +1,55 @@
+//! Journeys with an API trigger.
+
+use serde_json::json;
+
+use super::account::{NoContact, Slot};
+use super::{Autopilot, errors};
+use crate::destination::Reply;
+
+/// A journey that contacts can be put on.
+#[derive(Debug)]
+pub(super) struct Trigger {
+    /// Four digits, as text.
+    pub(super) id: String,
+    pub(super) journey: String,
+    /// Who was put on it, in order; a contact may be there twice.
+    pub(super) entered: Vec<Slot>,
+}
+
+impl Trigger {
+    /// The triggers every account has here. Real accounts define their own, which the API cannot do.
+    pub(super) fn at_start() -> Vec<Self> {
+        let trigger =
+            |(id, journey): (&str, &str)| Self { id: id.to_owned(), journey: journey.to_owned(), entered: Vec::new() };
+        [("0001", "Welcome"), ("0003", "Win back")].map(trigger).into()
+    }
+}
+
+impl Autopilot {
+    /// `GET /triggers`.
+    pub(super) fn triggers(&self) -> Reply {
+        let entry = |trigger: &Trigger| json!({ "trigger_id": trigger.id, "journey": trigger.journey, "trigger_type": "apiTrigger" });
+        let account = self.account();
+        Reply::value(200, &json!({ "triggers": account.triggers.iter().map(entry).collect::<Vec<_>>() }))
+    }
+
+    /// `POST /trigger/{trigger}/contact/{contact}`; a body is ignored. The answer to an unknown trigger is inferred.
+    pub(super) fn trigger(&self, id: &str, contact: &str) -> Reply {
+        let mut account = self.account();
+        let slot = account.find(contact).map_err(NoContact::reply);
+        let contact_id = slot.as_ref().ok().map(|slot| account.id(*slot));
+        let Some(trigger) = account.triggers.iter_mut().find(|trigger| trigger.id == id) else {
+            return errors::not_found("Trigger");
+        };
+        match slot {
+            Ok(slot) => {
+                trigger.entered.push(slot);
+                Reply::value(
+                    200,
+                    &json!({ "trigger_id": id, "contact_id_or_email": contact, "contact_id": contact_id }),
+                )
+            }
+            Err(reply) => reply,
+        }
+    }
+}
