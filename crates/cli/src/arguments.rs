@@ -1,0 +1,382 @@
+//! The command line: what a user may type, and the help for it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use segport_engine::Guard;
+
+const EXAMPLES: &str = "\
+Getting started:
+  segport demo                    see it work: everything in a temporary directory, nothing leaves this machine
+  segport init shop && cd shop    make a project with sample data
+  segport check                   look for mistakes; sends nothing
+  segport plan                    what a run would send
+  segport run                     send it
+
+Exit codes:
+  0  done                                       4  stopped by a guard, nothing further sent
+  1  rows failed, or `check` found errors       5  another run holds this export
+  2  could not start                            130, 143  interrupted, state is consistent
+  3  `plan --detailed-exitcode` with changes";
+
+/// Exports segments of customer profiles to marketing tools.
+///
+/// A project is a directory of TOML files: where profiles are read from (sources), which of them belong together (segments),
+/// the accounts they go to (connections), and what goes where (exports). Segport sends only what changed since the last run.
+#[derive(Debug, Parser)]
+#[command(name = "segport", version, after_help = EXAMPLES, max_term_width = 100, disable_help_subcommand = true)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Global {
+    /// The project's directory
+    #[arg(short = 'C', value_name = "DIR", default_value = ".", global = true, hide_default_value = true)]
+    pub(crate) dir: PathBuf,
+    /// How results are printed; JSON is one object a line
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t, global = true)]
+    pub(crate) output: Format,
+    /// No progress and no remarks, only results and errors
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+    /// More on what happens, on standard error; -vv for details (see also SEGPORT_LOG)
+    #[arg(short, long, action = ArgAction::Count, global = true)]
+    pub(crate) verbose: u8,
+    /// Never ask anything; fail instead
+    #[arg(long, global = true)]
+    pub(crate) no_input: bool,
+    /// Whether output is coloured; `auto` also heeds NO_COLOR
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t, global = true)]
+    pub(crate) color: Colour,
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// Whether output is coloured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum Colour {
+    /// On a terminal.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make a runnable project with sample data
+    #[command(after_help = "Example:\n  segport init shop\n\nExisting files are never overwritten.")]
+    Init(Init),
+    /// Look for mistakes in the project; calls no destination
+    ///
+    /// Reads all files, checks them against their schemas and against one another, looks whether the columns they name exist
+    /// and whether secrets can be read, and asks each connector whether it accepts the mapping. All findings are shown at once.
+    #[command(after_help = "Exit code 1 if there are errors. `segport explain CODE` tells more about a finding.")]
+    Check,
+    /// Accept a connection's data-privacy text and test the connection
+    #[command(after_help = "\
+Examples:
+  segport connect autopilot                                        show the text, ask, test
+  segport connect autopilot --accept --by anna@example.com         for scripts
+
+Nothing is sent through a connection whose text nobody has accepted. Who accepted it and when is written into the
+connection's file.")]
+    Connect(Connect),
+    /// Show what a run would send; sends nothing
+    #[command(after_help = "\
+Examples:
+  segport plan                                every export
+  segport plan newsletter --out plan.json     keep the plan, then: segport run --plan plan.json")]
+    Plan(Plan),
+    /// Send what is new or changed
+    #[command(after_help = "\
+Examples:
+  segport run newsletter
+  segport run --all --output json
+  segport run --plan plan.json                  refuses if anything moved since the plan was made
+  segport run newsletter --override max_removals
+
+Several exports run one after another; the exit code is the worst of them. Ctrl-C stops after what is under way, and the next
+run goes on from there.")]
+    Run(Run),
+    /// Send again what failed, was deferred or is unknown
+    #[command(after_help = "\
+Examples:
+  segport retry              the newest run of each export, where there is something to retry
+  segport retry 01935b1c     one run; the beginning of its id is enough")]
+    Retry(Retry),
+    /// List earlier runs, or show one
+    Runs(Runs),
+    /// List what became of the rows of a run
+    #[command(after_help = "\
+Examples:
+  segport rows 01935b1c --outcome refused
+  segport rows 01935b1c --output json
+
+Rows are named by a keyed hash: Segport keeps no profile data. Rows that were unchanged are not listed.")]
+    Rows(Rows),
+    /// One line an export: last run, next run, rows held, open problems
+    Status,
+    /// Plugins: what is installed, their fields and hashes, and a new one
+    #[command(subcommand)]
+    Connectors(Connectors),
+    /// Write the JSON schemas of the project's files, for editors
+    #[command(after_help = "\
+Examples:
+  segport schema                     into the project's schemas/
+  segport schema --out editor/       somewhere else
+  segport schema export              one, to standard output")]
+    Schema(Schema),
+    /// Explain an error code
+    #[command(after_help = "Examples:\n  segport explain SP0203\n  segport explain            all codes")]
+    Explain(Explain),
+    /// Run a stand-in destination on this machine, to try things out
+    #[command(subcommand)]
+    Sandbox(Sandbox),
+    /// See it work: a project, a stand-in destination and two runs, offline, in a temporary directory
+    Demo(Demo),
+    /// Print a completion script for a shell
+    #[command(after_help = "Example:\n  segport completions bash > ~/.local/share/bash-completion/completions/segport")]
+    Completions(Completions),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Init {
+    /// Where to make it; made if it does not exist
+    #[arg(value_name = "DIR")]
+    pub(crate) into: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Connect {
+    /// The connection: the name of its file without `.toml`
+    #[arg(value_name = "NAME")]
+    pub(crate) connection: String,
+    /// Accept the data-privacy text without being asked
+    #[arg(long)]
+    pub(crate) accept: bool,
+    /// Who accepts it, such as an e-mail address [default: git's user.email, or user@host]
+    #[arg(long, value_name = "WHO")]
+    pub(crate) by: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Plan {
+    /// The exports [default: all]
+    #[arg(value_name = "EXPORT")]
+    pub(crate) exports: Vec<String>,
+    /// Write the plan to a file, for `run --plan`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// Send every row again, changed or not
+    #[arg(long)]
+    pub(crate) full: bool,
+    /// Exit with 3 if a run would send something
+    #[arg(long)]
+    pub(crate) detailed_exitcode: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// The exports; needed unless there is just one, or --all is given
+    #[arg(value_name = "EXPORT", conflicts_with = "all")]
+    pub(crate) exports: Vec<String>,
+    /// Every export of the project
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Do what this plan says, or nothing if source, ledger or configuration moved since
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["exports", "all", "full"])]
+    pub(crate) plan: Option<PathBuf>,
+    /// Send every row again, changed or not
+    #[arg(long)]
+    pub(crate) full: bool,
+    /// Go on although this guard would stop the run: max_removals, max_refused or allow_empty. Recorded in the run
+    #[arg(long = "override", value_name = "GUARD")]
+    pub(crate) overrides: Vec<Guard>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Retry {
+    /// The run, or the beginning of its id [default: the newest run of each export]
+    pub(crate) run: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Runs {
+    /// Show this run: its id, or the beginning of it
+    #[arg(conflicts_with_all = ["export", "limit"])]
+    pub(crate) run: Option<String>,
+    /// Only runs of this export
+    #[arg(long, value_name = "EXPORT")]
+    pub(crate) export: Option<String>,
+    /// Most runs to list
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub(crate) limit: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Rows {
+    /// The run: its id, or the beginning of it
+    pub(crate) run: String,
+    /// Only rows with this outcome: added, changed, removed, invalid, duplicate, suppressed, deferred, refused or unknown
+    #[arg(long, value_name = "OUTCOME")]
+    pub(crate) outcome: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Connectors {
+    /// List the plugins that can be found, without loading them
+    List,
+    /// Show a plugin: its fields, limits and settings
+    Show {
+        /// The plugin's id, such as `autopilot`
+        id: String,
+    },
+    /// Compare the plugins with segport.lock; exit code 1 if they differ
+    Verify,
+    /// Accept the plugins as they are now: write their hashes to segport.lock
+    Lock,
+    /// Write a new connector crate, ready to build and to fill in
+    #[command(after_help = "\
+Example:
+  segport connectors new mailgrid
+
+Inside a Segport workspace the crate goes to connectors/NAME, elsewhere to NAME in the current directory. No existing file is
+touched.")]
+    New {
+        /// The plugin's id: lower-case letters, digits and underscores, a letter first
+        name: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Schema {
+    /// Print this one: segport, source, segment, connection, export, run-report or plan
+    #[arg(conflicts_with = "out")]
+    pub(crate) name: Option<String>,
+    /// Where to write them [default: schemas/ in the project]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// The code, such as SP0203 [default: list all]
+    pub(crate) code: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Sandbox {
+    /// A stand-in for Autopilot; its address is the first line on standard output
+    #[command(after_help = "\
+Examples:
+  segport sandbox autopilot
+  segport sandbox autopilot --listen 127.0.0.1:0 --rate 0
+  segport sandbox autopilot --fault 'POST /contacts every=10 status=503' --fault 'POST /contacts nth=3 timeout=30s'
+
+A fault is [METHOD] [PATH] WHEN ACTION. WHEN: nth=N every=N from=N to=N times=N. ACTION: status=CODE body=TEXT reset
+reset-after-body truncate timeout[=TIME] commit-then-timeout[=TIME] partial-map=N bulk-lists=on|off refuse-email=GLOB
+drop-email=GLOB, with delay=TIME retry-after=N commit. Look inside at /_sandbox/state, /_sandbox/requests and
+/_sandbox/counts.")]
+    Autopilot(Standin),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Standin {
+    /// Where to listen; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = crate::starter::SANDBOX_ADDRESS)]
+    pub(crate) listen: SocketAddr,
+    /// Most requests a second; 0 = no limit
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub(crate) rate: u32,
+    /// The only good API key [default: any 32 hexadecimal digits]
+    #[arg(long)]
+    pub(crate) key: Option<String>,
+    /// Something that is to go wrong; may be repeated
+    #[arg(long = "fault", value_name = "SPEC")]
+    pub(crate) faults: Vec<segport_sandbox::Fault>,
+    /// Whether bulk calls put contacts on the list they name; nobody outside knows what the real service does
+    #[arg(long, value_enum, value_name = "on|off", default_value_t = Switch::On, hide_possible_values = true)]
+    pub(crate) bulk_lists: Switch,
+}
+
+/// On or off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Switch {
+    /// On.
+    On,
+    /// Off.
+    Off,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// How many profiles to make up and send
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    pub(crate) profiles: u64,
+    /// Keep the project's directory and say where it is
+    #[arg(long)]
+    pub(crate) keep: bool,
+    /// Most requests a second; 0 = no limit
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) rate: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// The shell
+    pub(crate) shell: Shell,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn global_options_may_stand_behind_the_command() {
+        let arguments =
+            Arguments::try_parse_from(["segport", "plan", "-C", "shop", "--output", "json", "-vv"]).unwrap();
+        assert_eq!(arguments.global.dir, PathBuf::from("shop"));
+        assert_eq!((arguments.global.output, arguments.global.verbose), (Format::Json, 2));
+    }
+
+    #[test]
+    fn what_excludes_each_other_is_refused() {
+        let check = |line: &str| {
+            let error = Arguments::try_parse_from(line.split(' ')).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{line}");
+        };
+        check("segport run a --all");
+        check("segport run --plan p.json a");
+        check("segport run a --override nonsense");
+        check("segport runs 0193 --limit 3");
+        check("segport schema export --out x");
+        check("segport sandbox autopilot --fault nonsense");
+        check("segport demo --profiles 0");
+    }
+}

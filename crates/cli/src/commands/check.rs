@@ -1,0 +1,112 @@
+//! `segport check`: every mistake that can be found without calling a destination.
+
+use std::collections::BTreeMap;
+
+use segport_engine::{Engine, StartError};
+use segport_manifest::{Code, Diagnostic, Diagnostics, ProcessEnvironment, Project, Severity};
+use tokio::runtime::Handle;
+
+use crate::commands::Invocation;
+use crate::exit::{Exit, Failure, chain};
+use crate::project;
+use crate::text::counted;
+
+/// Exit code 1 if there are errors.
+pub(crate) async fn check(invocation: &Invocation) -> Result<Exit, Failure> {
+    let output = &invocation.output;
+    let (findings, summary) = match segport_manifest::read_settings(invocation.dir()) {
+        // Without `segport.toml` there is nothing to check, which is another mistake than one in a file.
+        Err(findings) if findings.iter().any(|finding| finding.code == Code::NoProject) => return Err(findings.into()),
+        Err(findings) => (findings, None),
+        Ok(_) => examine(invocation).await?,
+    };
+    if output.is_json() {
+        for finding in &findings {
+            output.json(finding)?;
+        }
+    } else if !findings.is_empty() {
+        output.text(&format!("{}\n", findings.render(output.style())))?;
+    }
+    if !output.is_json() {
+        output.text(&format!("{}\n", conclusion(&findings, summary.as_deref())))?;
+    }
+    Ok(if findings.has_errors() { Exit::Unfinished } else { Exit::Done })
+}
+
+/// All findings, and what the project holds if it can be read.
+async fn examine(invocation: &Invocation) -> Result<(Diagnostics, Option<String>), Failure> {
+    let opened = project::read(invocation.dir(), Handle::current())?;
+    let mut findings = opened.findings.clone();
+    if findings.has_errors() || opened.project.is_none() {
+        return Ok((findings, None));
+    }
+    let engine = opened.ready()?;
+    let (catalog, engine) = (engine.catalog, engine.engine);
+    let project = engine.project();
+    let secrets = segport_manifest::check_secrets(project, &catalog, &ProcessEnvironment);
+    let secrets_missing = secrets.has_errors();
+    findings.extend(secrets);
+    findings.extend(columns(&engine).await);
+    if !secrets_missing {
+        findings.extend(mappings(&engine).await);
+    }
+    Ok((findings, Some(contents(project))))
+}
+
+/// Columns that mappings name and segments lack, and segments that cannot be read.
+async fn columns(engine: &Engine) -> Diagnostics {
+    let mut known = BTreeMap::new();
+    let mut findings = Diagnostics::new();
+    for (segment, found) in engine.columns().await {
+        match found {
+            Ok(columns) => {
+                known.insert(segment, columns);
+            }
+            // Told by the check of secrets.
+            Err(StartError::Secrets(_)) => {}
+            Err(error) => {
+                let message = format!("segment `{segment}` cannot be read: {}", chain(&error));
+                findings.push(
+                    Diagnostic::error(Code::SourceUnreadable, message).in_file(format!("segments/{segment}.toml")),
+                );
+            }
+        }
+    }
+    findings.extend(segport_manifest::check_columns(engine.project(), &known));
+    findings
+}
+
+/// What connectors say of the mappings.
+async fn mappings(engine: &Engine) -> Diagnostics {
+    let mut findings = Diagnostics::new();
+    for export in engine.project().exports.values() {
+        if let Err(error) = engine.accepts(&export.id).await {
+            let finding = Diagnostic::error(error.code(), chain(&error)).in_file(format!("exports/{}.toml", export.id));
+            findings.push(match error.help() {
+                Some(help) => finding.help(help),
+                None => finding,
+            });
+        }
+    }
+    findings
+}
+
+fn contents(project: &Project) -> String {
+    let counted = |number: usize, one: &str| counted(number as u64, one);
+    format!(
+        "{}, {}, {}, {}",
+        counted(project.exports.len(), "export"),
+        counted(project.segments.len(), "segment"),
+        counted(project.sources.len(), "source"),
+        counted(project.connections.len(), "connection"),
+    )
+}
+
+fn conclusion(findings: &Diagnostics, contents: Option<&str>) -> String {
+    let (errors, warnings) = (findings.count(Severity::Error), findings.count(Severity::Warning));
+    let warned = if warnings == 0 { String::new() } else { format!(", {}", counted(warnings as u64, "warning")) };
+    match errors {
+        0 => format!("project ok: {}{warned}", contents.unwrap_or_default()),
+        errors => format!("{}{warned}", counted(errors as u64, "error")),
+    }
+}

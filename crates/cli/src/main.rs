@@ -1,0 +1,47 @@
+//! The host binary: argument parsing and output, nothing else.
+//!
+//! `arguments` says what may be typed, `commands` has one file for each command, `project` opens what a command needs,
+//! `output` and `progress` say where text goes, `exit` how the process ends.
+
+mod arguments;
+mod commands;
+mod exit;
+mod interrupt;
+mod logging;
+mod output;
+mod progress;
+mod project;
+mod report;
+mod sample;
+mod scaffold;
+mod schedule;
+mod starter;
+mod text;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use arguments::Arguments;
+use commands::Invocation;
+use output::Output;
+
+fn main() -> ExitCode {
+    let Arguments { global, command } = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help goes to standard output, mistakes to standard error; if nobody reads it there is nothing to do.
+            error.print().unwrap_or(());
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    logging::start(&global);
+    let invocation = Invocation { output: Output::new(&global), global };
+    match commands::perform(&invocation, command) {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            invocation.output.failure(&failure);
+            failure.exit().into()
+        }
+    }
+}

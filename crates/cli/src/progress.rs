@@ -1,0 +1,187 @@
+//! Progress of runs: bars on a terminal, a line now and then elsewhere.
+
+use std::collections::HashMap;
+use std::io::{self, IsTerminal, Write};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use segport_engine::{Progress, Silent, Stage};
+
+use crate::text::{count, duration};
+
+/// How often a line is written where there is no terminal.
+const EVERY: Duration = Duration::from_secs(10);
+
+/// All bars of the process. Whatever else is printed goes through [`aside`], so that it does not tear them.
+static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
+
+/// Does `work`, which prints, while no bar is on the screen.
+pub(crate) fn aside<T>(work: impl FnOnce() -> T) -> T {
+    BARS.suspend(work)
+}
+
+/// What suits the terminal, or the lack of one; nothing if `quiet`.
+pub(crate) fn watcher(quiet: bool) -> Box<dyn Progress> {
+    match (quiet, io::stderr().is_terminal()) {
+        (true, _) => Box::new(Silent),
+        (false, true) => Box::new(Bars::default()),
+        (false, false) => Box::new(Lines::default()),
+    }
+}
+
+/// One bar an export: rows, rate, time left, and whether the destination holds it back.
+#[derive(Debug, Default)]
+struct Bars(Mutex<HashMap<String, ProgressBar>>);
+
+impl Bars {
+    fn with(&self, export: &str, work: impl FnOnce(&ProgressBar)) {
+        let bars = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bar) = bars.get(export) {
+            work(bar);
+        }
+    }
+}
+
+fn look(template: &str) -> ProgressStyle {
+    let template = ProgressStyle::with_template(template);
+    template.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ")
+}
+
+impl Progress for Bars {
+    fn stage(&self, export: &str, stage: Stage) {
+        let mut bars = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(old) = bars.remove(export) {
+            old.finish_and_clear();
+        }
+        let bar = match stage {
+            Stage::Reading => {
+                ProgressBar::new_spinner().with_style(look("{prefix}  reading  {human_pos} rows  {per_sec}"))
+            }
+            Stage::Delivering { total } => ProgressBar::new(total).with_style(look(
+                "{prefix}  sending  [{bar:24}]  {human_pos}/{human_len} rows  {per_sec}  {eta} left  {msg}",
+            )),
+        };
+        let bar = BARS.add(bar.with_prefix(export.to_owned()));
+        bar.enable_steady_tick(Duration::from_millis(200));
+        bars.insert(export.to_owned(), bar);
+    }
+
+    fn advance(&self, export: &str, rows: u64) {
+        self.with(export, |bar| bar.inc(rows));
+    }
+
+    fn throttled(&self, export: &str, is_throttled: bool) {
+        self.with(export, |bar| bar.set_message(if is_throttled { "throttled" } else { "" }));
+    }
+
+    fn finished(&self, export: &str) {
+        let mut bars = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bar) = bars.remove(export) {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// One line every ten seconds while rows move.
+#[derive(Debug, Default)]
+struct Lines(Mutex<HashMap<String, Tally>>);
+
+#[derive(Debug)]
+struct Tally {
+    stage: Stage,
+    rows: u64,
+    since: Instant,
+    told: Instant,
+    throttled: bool,
+}
+
+impl Tally {
+    fn new(stage: Stage, now: Instant) -> Self {
+        Self { stage, rows: 0, since: now, told: now, throttled: false }
+    }
+
+    /// Counts `rows`; a line if one is due.
+    fn advance(&mut self, export: &str, rows: u64, now: Instant) -> Option<String> {
+        self.rows += rows;
+        if now.duration_since(self.told) < EVERY {
+            return None;
+        }
+        self.told = now;
+        Some(self.line(export, now))
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "row counts stay far below 2^52")]
+    fn line(&self, export: &str, now: Instant) -> String {
+        let rate = self.rows as f64 / now.duration_since(self.since).as_secs_f64().max(0.001);
+        let throttled = if self.throttled { ", throttled" } else { "" };
+        let rows = count(self.rows);
+        match self.stage {
+            Stage::Reading => format!("{export}: {rows} rows read, {rate:.0} a second\n"),
+            Stage::Delivering { total } => {
+                let left = total.saturating_sub(self.rows) as f64 / rate.max(0.001);
+                let total = count(total);
+                let left = duration(left);
+                format!("{export}: {rows} of {total} rows sent, {rate:.0} a second, {left} left{throttled}\n")
+            }
+        }
+    }
+}
+
+impl Lines {
+    fn tallies(&self) -> MutexGuard<'_, HashMap<String, Tally>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Progress for Lines {
+    fn stage(&self, export: &str, stage: Stage) {
+        self.tallies().insert(export.to_owned(), Tally::new(stage, Instant::now()));
+    }
+
+    fn advance(&self, export: &str, rows: u64) {
+        let line = self.tallies().get_mut(export).and_then(|tally| tally.advance(export, rows, Instant::now()));
+        if let Some(line) = line {
+            // Whoever listens may have gone; the run goes on.
+            io::stderr().lock().write_all(line.as_bytes()).unwrap_or(());
+        }
+    }
+
+    fn throttled(&self, export: &str, is_throttled: bool) {
+        if let Some(tally) = self.tallies().get_mut(export) {
+            tally.throttled = is_throttled;
+        }
+    }
+
+    fn finished(&self, export: &str) {
+        self.tallies().remove(export);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_every_ten_seconds() {
+        let start = Instant::now();
+        let mut tally = Tally::new(Stage::Delivering { total: 10_000 }, start);
+        let mut at = |seconds, rows| tally.advance("newsletter", rows, start + Duration::from_secs(seconds));
+        assert_eq!(at(9, 900), None);
+        assert_eq!(at(10, 100).as_deref(), Some("newsletter: 1,000 of 10,000 rows sent, 100 a second, 90 s left\n"));
+        assert_eq!(at(19, 900), None);
+        assert_eq!(at(20, 100).as_deref(), Some("newsletter: 2,000 of 10,000 rows sent, 100 a second, 80 s left\n"));
+    }
+
+    #[test]
+    fn throttling_is_told() {
+        let start = Instant::now();
+        let lines = Lines::default();
+        lines.stage("vip", Stage::Delivering { total: 10 });
+        lines.throttled("vip", true);
+        let line = lines.tallies().get_mut("vip").and_then(|tally| tally.advance("vip", 5, start + EVERY * 2));
+        assert!(line.unwrap().ends_with("left, throttled\n"));
+        lines.finished("vip");
+        lines.advance("vip", 1);
+    }
+}

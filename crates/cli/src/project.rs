@@ -1,0 +1,265 @@
+//! Opens a project: settings, then only the plugins it names, then everything else.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use segport_engine::{Engine, Parts};
+use segport_host::{LoadError, Plugins, Search};
+use segport_ledger::{StateKey, Store};
+use segport_manifest::{
+    Catalog, Code, Diagnostic, Diagnostics, Loaded, ProcessEnvironment, Project, ProjectSettings, State, StateUrl,
+};
+use segport_transport::{Egress, Options, Transport};
+use tempfile::TempDir;
+use tokio::runtime::{Builder, Handle, Runtime};
+
+use crate::exit::Failure;
+
+/// Name of the file that pins plugins.
+const LOCK_FILE: &str = "segport.lock";
+
+/// The threads that commands with network or plugins run on.
+///
+/// # Errors
+/// If the operating system gives none.
+pub(crate) fn runtime() -> Result<Runtime, Failure> {
+    Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(format!("cannot start the runtime's threads: {error}")))
+}
+
+/// Where the plugins of a project are looked for.
+fn search(path: Vec<PathBuf>, lock_file: PathBuf) -> Search {
+    Search::new(path, lock_file).beside_executable()
+}
+
+/// The plugins of the project in `dir`, or those that are installed where there is no project.
+#[derive(Debug)]
+pub(crate) struct Installation {
+    pub(crate) plugins: Plugins,
+    /// Where they are looked for.
+    pub(crate) directories: Vec<PathBuf>,
+    /// Whether there is a project, and so a lock file to keep.
+    pub(crate) is_project: bool,
+    /// Outside a project what is pinned at first use is forgotten again.
+    _scratch: Option<TempDir>,
+}
+
+impl Installation {
+    /// Finds no plugin yet.
+    ///
+    /// # Errors
+    /// If there is a project whose `segport.toml` is wrong.
+    pub(crate) fn find(dir: &Path, runtime: Handle) -> Result<Self, Failure> {
+        let (search, is_project, scratch) = match segport_manifest::read_settings(dir) {
+            Ok(settings) => (search(settings.plugins.path, dir.join(LOCK_FILE)), true, None),
+            Err(findings) if findings.iter().any(|finding| finding.code == Code::NoProject) => {
+                let scratch = tempfile::tempdir()
+                    .map_err(|error| Failure::new(format!("cannot make a temporary directory: {error}")))?;
+                (search(Vec::new(), scratch.path().join(LOCK_FILE)), false, Some(scratch))
+            }
+            Err(findings) => return Err(findings.into()),
+        };
+        let directories = search.directories.clone();
+        Ok(Self { plugins: Plugins::new(search, runtime), directories, is_project, _scratch: scratch })
+    }
+
+    /// The descriptors of all plugins that can be loaded; others are logged.
+    ///
+    /// # Errors
+    /// If the lock file cannot be read.
+    pub(crate) fn catalog(&self) -> Result<Catalog, Failure> {
+        let installed = self.plugins.installed()?;
+        let mut descriptors = Vec::new();
+        for id in installed.into_iter().map(|plugin| plugin.id).collect::<BTreeSet<_>>() {
+            match self.plugins.load(&id) {
+                Ok(plugin) => descriptors.push(plugin.descriptor().clone()),
+                Err(error) => tracing::warn!("{error}"),
+            }
+        }
+        Ok(Catalog::new(descriptors))
+    }
+}
+
+/// A project as far as it could be read.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) settings: ProjectSettings,
+    pub(crate) plugins: Plugins,
+    pub(crate) catalog: Catalog,
+    pub(crate) project: Option<Project>,
+    pub(crate) findings: Diagnostics,
+}
+
+/// Reads the project in `dir`, and loads the plugins that its files name.
+///
+/// # Errors
+/// If `segport.toml` is wrong; everything else stands in the findings.
+pub(crate) fn read(dir: &Path, runtime: Handle) -> Result<Opened, Failure> {
+    let settings = segport_manifest::read_settings(dir)?;
+    let plugins = Plugins::new(search(settings.plugins.path.clone(), dir.join(LOCK_FILE)), runtime);
+    let mut descriptors = Vec::new();
+    let mut unusable = Vec::new();
+    for id in &settings.plugin_ids {
+        match plugins.load(id) {
+            Ok(plugin) => descriptors.push(plugin.descriptor().clone()),
+            Err(error) => unusable.push((id.clone(), error)),
+        }
+    }
+    let catalog = Catalog::new(descriptors);
+    let Loaded { project, diagnostics } = segport_manifest::load(dir, &catalog);
+    let findings = with_load_errors(diagnostics, unusable);
+    Ok(Opened { settings, plugins, catalog, project, findings })
+}
+
+/// Says of a plugin that is there but cannot be used why not, in place of "there is no such plugin".
+fn with_load_errors(findings: Diagnostics, unusable: Vec<(String, LoadError)>) -> Diagnostics {
+    let (present, absent): (Vec<_>, Vec<_>) = unusable.into_iter().partition(|(_, error)| is_present(error));
+    for (_, error) in absent {
+        tracing::info!("{error}");
+    }
+    let told: Vec<String> = present.iter().map(|(id, _)| format!("`{id}`")).collect();
+    let because = |finding: &Diagnostic| {
+        finding.code == Code::UnknownPlugin && told.iter().any(|id| finding.message.contains(id.as_str()))
+    };
+    let mut all: Diagnostics = present
+        .into_iter()
+        .map(|(_, error)| {
+            let message = error.to_string();
+            let message = message.strip_suffix(&format!("\nhelp: {}", error.help())).unwrap_or(&message);
+            let finding = Diagnostic::error(code_of(&error), message);
+            if error.help().is_empty() { finding } else { finding.help(error.help()) }
+        })
+        .collect();
+    all.extend(findings.into_iter().filter(|finding| !because(finding)));
+    all
+}
+
+fn is_present(error: &LoadError) -> bool {
+    error.attempts().iter().any(|attempt| attempt.place.exists())
+}
+
+/// The code of a plugin that cannot be loaded.
+pub(crate) fn code_of(error: &LoadError) -> Code {
+    let has = |part: &str| error.attempts().iter().any(|attempt| attempt.problem.contains(part));
+    if !is_present(error) {
+        Code::UnknownPlugin
+    } else if has("segport.lock") {
+        Code::PluginChanged
+    } else if has("writ") {
+        Code::PluginDirectoryUnsafe
+    } else {
+        Code::PluginUnloadable
+    }
+}
+
+/// A project without errors, ready to run.
+#[derive(Debug)]
+pub(crate) struct Ready {
+    pub(crate) engine: Engine,
+    pub(crate) catalog: Catalog,
+}
+
+impl Opened {
+    /// The engine of the project, which must be free of errors.
+    ///
+    /// # Errors
+    /// All findings, if one is an error.
+    pub(crate) fn ready(self) -> Result<Ready, Failure> {
+        let Self { settings, plugins, catalog, project, findings } = self;
+        match project {
+            Some(project) if !findings.has_errors() => {
+                let transport = transport(settings.egress.allow_private);
+                Ok(Ready { engine: Engine::new(Parts { project, plugins, transport }), catalog })
+            }
+            _ => Err(findings.into()),
+        }
+    }
+}
+
+/// Opens the project in `dir` to run or plan something.
+///
+/// # Errors
+/// All findings, if one is an error.
+pub(crate) fn open(dir: &Path) -> Result<Ready, Failure> {
+    read(dir, Handle::current())?.ready()
+}
+
+fn transport(allow_private: bool) -> Transport {
+    let mut options = Options::new(concat!("segport/", env!("CARGO_PKG_VERSION")));
+    if allow_private {
+        options.egress = Egress::AllowPrivate;
+    }
+    Transport::new(options)
+}
+
+/// The state of a project; made if there is none.
+///
+/// # Errors
+/// If it cannot be opened.
+pub(crate) async fn state(dir: &Path, state: &State) -> Result<Store, Failure> {
+    let path = state_path(dir, state)?;
+    Ok(Store::open(&path, &state_key(dir, state)?).await?)
+}
+
+/// The state of a project if there is one already; nothing is made.
+///
+/// # Errors
+/// If it cannot be opened.
+pub(crate) async fn existing_state(dir: &Path, state: &State) -> Result<Option<Store>, Failure> {
+    let path = state_path(dir, state)?;
+    if !path.exists() {
+        return Ok(None);
+    }
+    match Store::open_existing(&path, &state_key(dir, state)?).await {
+        Ok(store) => Ok(Some(store)),
+        Err(segport_ledger::Error::NoState { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn state_path(dir: &Path, state: &State) -> Result<PathBuf, Failure> {
+    let url = match &state.url {
+        StateUrl::Plain(url) => url.clone(),
+        StateUrl::Secret(reference) => secret(reference, dir)?.expose().to_owned(),
+    };
+    Ok(segport_ledger::sqlite_path(&url, dir)?)
+}
+
+fn state_key(dir: &Path, state: &State) -> Result<StateKey, Failure> {
+    match &state.key {
+        Some(reference) => Ok(StateKey::from_secret(&secret(reference, dir)?)?),
+        None => Ok(StateKey::load_or_create(&dir.join(".segport"))?),
+    }
+}
+
+fn secret(reference: &segport_manifest::SecretRef, dir: &Path) -> Result<segport_core::Secret, Failure> {
+    reference.resolve(dir, &ProcessEnvironment).map_err(|finding| Diagnostics::from(*finding).into())
+}
+
+/// The exports a command is about: those named, or all if none is.
+///
+/// # Errors
+/// If there is none of a name, or none at all.
+pub(crate) fn exports(project: &Project, named: &[String]) -> Result<Vec<String>, Failure> {
+    let all: Vec<String> = project.exports.keys().cloned().collect();
+    if all.is_empty() {
+        return Err(Failure::new("this project has no exports")
+            .help("make one in `exports/`, such as `exports/newsletter.toml`"));
+    }
+    if named.is_empty() {
+        return Ok(all);
+    }
+    let mut chosen: Vec<String> = Vec::new();
+    for name in named {
+        if !project.exports.contains_key(name) {
+            return Err(Failure::new(format!("there is no export `{name}`"))
+                .help(format!("the exports are {}", all.join(", "))));
+        }
+        if !chosen.contains(name) {
+            chosen.push(name.clone());
+        }
+    }
+    Ok(chosen)
+}

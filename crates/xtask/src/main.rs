@@ -1,0 +1,50 @@
+//! Tasks of the workspace: `cargo xtask demo | test | schemas | bench | tidy | new-connector`.
+
+#![forbid(unsafe_code)]
+
+mod bench;
+mod demo;
+mod proc;
+mod schemas;
+mod suite;
+mod tidy;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+Tasks of the Segport workspace
+
+Usage: cargo xtask <TASK>
+
+  demo [--profiles N]   build a release, then show an export of 100,000 generated profiles
+  test                  everything that must pass: format, lints, schemas, docs, all tests
+  schemas [--check]     write the JSON schemas from the types, or compare them
+  tidy                  check the rules of the tree that no compiler checks
+  bench [NAME...]       measure; names: engine, paced, unchanged, call, check
+  new-connector NAME    write a complete connector crate";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match words.as_slice() {
+        ["demo", rest @ ..] => demo::run(rest),
+        ["test"] => suite::run(),
+        ["schemas"] => schemas::write(),
+        ["schemas", "--check"] => schemas::check(),
+        ["tidy"] => tidy::run(),
+        ["bench", names @ ..] => bench::run(names),
+        ["new-connector", name] => demo::new_connector(name),
+        [] | ["help" | "-h" | "--help"] => {
+            proc::say(HELP);
+            Ok(())
+        }
+        _ => Err(format!("there is no task `{}`\n\n{HELP}", words.join(" "))),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            proc::say(&format!("error: {problem}"));
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! Running the binary.
+
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use crate::{Report, installation};
+
+/// Far more than any command needs: a test that gets here has found a hang.
+const PATIENCE: Duration = Duration::from_secs(150);
+
+/// A call of the binary that was not made yet. Its environment is empty but for `PATH` and a home of its own.
+#[derive(Debug)]
+pub struct Segport(Command);
+
+impl Segport {
+    /// `segport` in the directory `dir`.
+    pub fn new(dir: &Path, home: &Path) -> Self {
+        let mut command = Command::new(installation().join("segport"));
+        command.current_dir(dir).env_clear().env("HOME", home).stdin(Stdio::null());
+        if let Some(path) = std::env::var_os("PATH") {
+            command.env("PATH", path);
+        }
+        Self(command)
+    }
+
+    /// The same through a shell, which finds `segport` in its path.
+    pub fn shell(dir: &Path, home: &Path, line: &str) -> Self {
+        let mut command = Command::new("sh");
+        let path = std::env::var("PATH").unwrap_or_default();
+        command.args(["-c", line]).current_dir(dir).env_clear().env("HOME", home).stdin(Stdio::null());
+        command.env("PATH", format!("{}:{path}", installation().display()));
+        Self(command)
+    }
+
+    /// With a variable in its environment.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.0.env(name, value);
+        self
+    }
+
+    /// With further arguments.
+    #[must_use]
+    pub fn args<I: IntoIterator<Item = A>, A: AsRef<OsStr>>(mut self, arguments: I) -> Self {
+        self.0.args(arguments);
+        self
+    }
+
+    /// Starts it.
+    pub fn start(mut self) -> Running {
+        let mut child =
+            self.0.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary can be started");
+        let stdout = Lines::of(child.stdout.take().unwrap());
+        let stderr = Lines::of(child.stderr.take().unwrap());
+        let id = Pid::from_raw(i32::try_from(child.id()).unwrap());
+        Running { child: Some(child), id, stdout, stderr }
+    }
+
+    /// Starts it and waits for its end.
+    pub fn run(self) -> Ended {
+        self.start().wait()
+    }
+}
+
+/// A running process. Dropping it kills it.
+#[derive(Debug)]
+pub struct Running {
+    child: Option<Child>,
+    id: Pid,
+    stdout: Lines,
+    stderr: Lines,
+}
+
+impl Running {
+    /// Waits for the next line on standard output.
+    pub fn line(&mut self) -> String {
+        self.stdout.next().expect("the process prints another line")
+    }
+
+    /// Waits for a line on standard error that contains `text`.
+    pub fn says(&mut self, text: &str) {
+        while let Some(line) = self.stderr.next() {
+            if line.contains(text) {
+                return;
+            }
+        }
+        panic!("the process ended without saying `{text}`; it said:\n{}", self.stderr.all);
+    }
+
+    /// Ctrl-C.
+    pub fn interrupt(&self) {
+        kill(self.id, Signal::SIGINT).unwrap();
+    }
+
+    /// What a service manager sends.
+    pub fn terminate(&self) {
+        kill(self.id, Signal::SIGTERM).unwrap();
+    }
+
+    /// Kills it without warning and waits until it is gone.
+    pub fn kill(mut self) -> Ended {
+        kill(self.id, Signal::SIGKILL).unwrap();
+        self.end()
+    }
+
+    /// Waits for its end.
+    pub fn wait(mut self) -> Ended {
+        self.end()
+    }
+
+    fn end(&mut self) -> Ended {
+        let mut child = self.child.take().unwrap();
+        let (sender, exited) = mpsc::channel();
+        std::thread::spawn(move || sender.send(child.wait()));
+        let status = exited.recv_timeout(PATIENCE).unwrap_or_else(|_| {
+            kill(self.id, Signal::SIGKILL).unwrap();
+            self.stderr.drain();
+            panic!("the process does not end; it said:\n{}", self.stderr.all)
+        });
+        self.stdout.drain();
+        self.stderr.drain();
+        let (stdout, stderr) = (std::mem::take(&mut self.stdout.all), std::mem::take(&mut self.stderr.all));
+        Ended { status: status.unwrap(), stdout, stderr }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            child.kill().ok();
+            child.wait().ok();
+        }
+    }
+}
+
+/// The lines of a stream as they come.
+#[derive(Debug)]
+struct Lines {
+    lines: Receiver<String>,
+    reader: Option<JoinHandle<()>>,
+    all: String,
+}
+
+impl Lines {
+    fn of(stream: impl Read + Send + 'static) -> Self {
+        let (sender, lines) = mpsc::channel();
+        let reader = std::thread::spawn(move || {
+            let mut stream = BufReader::new(stream);
+            let mut line = Vec::new();
+            while stream.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
+                let text = String::from_utf8(std::mem::take(&mut line)).expect("output is UTF-8");
+                if sender.send(text).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { lines, reader: Some(reader), all: String::new() }
+    }
+
+    fn next(&mut self) -> Option<String> {
+        let deadline = Instant::now() + PATIENCE;
+        match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(line) => {
+                self.all.push_str(&line);
+                Some(line)
+            }
+            Err(mpsc::RecvTimeoutError::Disconnected) => None,
+            Err(mpsc::RecvTimeoutError::Timeout) => panic!("the process is silent; it said:\n{}", self.all),
+        }
+    }
+
+    /// Takes what is left until the stream is closed.
+    fn drain(&mut self) {
+        while self.next().is_some() {}
+        if let Some(reader) = self.reader.take() {
+            reader.join().expect("output is UTF-8");
+        }
+    }
+}
+
+/// A process that ended, and what it printed.
+#[derive(Debug)]
+pub struct Ended {
+    status: ExitStatus,
+    /// Its results.
+    pub stdout: String,
+    /// Everything else it said.
+    pub stderr: String,
+}
+
+impl Ended {
+    /// Its exit code.
+    ///
+    /// # Panics
+    /// If a signal ended it.
+    pub fn code(&self) -> i32 {
+        self.status.code().unwrap_or_else(|| panic!("a signal ended the process\n{self}"))
+    }
+
+    /// Checks its exit code.
+    #[track_caller]
+    pub fn exits(&self, code: i32) -> &Self {
+        assert_eq!(self.status.code(), Some(code), "{self}");
+        self
+    }
+
+    /// Checks that standard error contains `text`.
+    #[track_caller]
+    pub fn says(&self, text: &str) -> &Self {
+        assert!(self.stderr.contains(text), "nothing says `{text}`\n{self}");
+        self
+    }
+
+    /// Checks that standard output contains `text`.
+    #[track_caller]
+    pub fn prints(&self, text: &str) -> &Self {
+        assert!(self.stdout.contains(text), "nothing prints `{text}`\n{self}");
+        self
+    }
+
+    /// The objects of `--output json`.
+    #[track_caller]
+    pub fn objects(&self) -> Vec<Value> {
+        let object =
+            |line: &str| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in {line}\n{self}"));
+        self.stdout.lines().map(object).collect()
+    }
+
+    /// The reports of `--output json`, each of which keeps to its schema and balances.
+    #[track_caller]
+    pub fn reports(&self) -> Vec<Report> {
+        self.objects().into_iter().map(Report::new).collect()
+    }
+
+    /// The one report.
+    #[track_caller]
+    pub fn report(&self) -> Report {
+        let mut reports = self.reports();
+        assert_eq!(reports.len(), 1, "{self}");
+        reports.remove(0)
+    }
+}
+
+impl std::fmt::Display for Ended {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}\n--- stdout\n{}\n--- stderr\n{}", self.status, self.stdout, self.stderr)
+    }
+}

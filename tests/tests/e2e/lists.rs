@@ -1,0 +1,157 @@
+//! Segments and the lists they become.
+
+use segport_sandbox::Options;
+use segport_tests::{Person, Scene, people};
+
+const ADD: &str = "POST /list/{list}/contact/{contact}";
+
+#[test]
+fn a_profile_in_two_segments_is_one_contact_on_two_lists() {
+    let scene = Scene::new(&people(1..=4));
+    scene.segment("vip", &[Person::new(3).given_name("Other"), Person::new(4), Person::new(5)]);
+    scene.segments(&["newsletter", "vip"], "[guards]\nmax_removals = \"50%\"");
+    scene.comes_to("succeeded: 5 read, 5 added");
+    scene.has_contacts(&people(1..=5));
+    scene.has_members("newsletter", &people(1..=4));
+    scene.has_members("vip", &people(3..=5));
+    assert_eq!(scene.comes_to("succeeded: 5 read, 5 unchanged").requests(), 0);
+
+    scene.segment("vip", &[Person::new(1).given_name("Other"), Person::new(4), Person::new(5)]);
+    scene.comes_to("succeeded: 5 read, 4 unchanged, 1 changed; 1 planned, 1 removed");
+    scene.has_contacts(&people(1..=5));
+    scene.has_members("newsletter", &people(1..=4));
+    scene.has_members("vip", &[Person::new(1), Person::new(4), Person::new(5)]);
+    assert_eq!(scene.comes_to("succeeded: 5 read, 5 unchanged").requests(), 0);
+}
+
+#[test]
+fn values_come_from_the_first_segment_that_has_the_profile() {
+    let scene = Scene::new(&[Person::new(1).given_name("Newsletter")]);
+    scene.segment("vip", &[Person::new(1).given_name("Vip")]);
+    let check = |segments: &[&str], given_name: &str, summary: &str| {
+        scene.segments(segments, "");
+        scene.comes_to(summary);
+        scene.has_contacts(&[Person::new(1).given_name(given_name)]);
+    };
+    check(&["newsletter", "vip"], "Newsletter", "succeeded: 1 read, 1 added");
+    check(&["vip", "newsletter"], "Vip", "succeeded: 1 read, 1 changed");
+}
+
+#[test]
+fn a_segment_that_joins_the_export_later_joins_its_members() {
+    let scene = Scene::new(&people(1..=6));
+    scene.delivers();
+    scene.segment("vip", &people(5..=8));
+    scene.segments(&["newsletter", "vip"], "");
+    scene.comes_to("succeeded: 8 read, 4 unchanged, 2 added, 2 changed");
+    scene.has_members("vip", &people(5..=8));
+    scene.has_members("newsletter", &people(1..=6));
+    scene.has_contacts(&people(1..=8));
+}
+
+#[test]
+fn a_list_is_found_by_its_title_and_made_once() {
+    let scene = Scene::new(&people(1..=2));
+    scene.edit("segments/newsletter.toml", "source =", "display_name = \"Nyhetsbrev 📰 \\\"A/B\\\"\"\nsource =");
+    let title = "Nyhetsbrev 📰 \"A/B\"";
+    scene.delivers();
+    scene.segment("newsletter", &people(1..=3));
+    scene.delivers();
+    assert_eq!(scene.requests_to("POST /list"), 1);
+    assert_eq!(scene.sandbox.autopilot().counts().lists.len(), 1);
+    scene.has_members(title, &people(1..=3));
+}
+
+#[test]
+fn a_list_that_is_there_is_used() {
+    let scene = Scene::new(&people(1..=2));
+    scene.sandbox.autopilot().add_list("Newsletter");
+    scene.sandbox.autopilot().add_list("newsletter ");
+    let list = scene.sandbox.autopilot().add_list("newsletter");
+    scene.delivers();
+    assert_eq!(scene.requests_to("POST /list"), 0);
+    scene.has_members(&list, &people(1..=2));
+}
+
+#[test]
+fn of_several_lists_with_one_title_the_first_is_used() {
+    let scene = Scene::new(&people(1..=2));
+    let [first, second] = [(); 2].map(|()| scene.sandbox.autopilot().add_list("newsletter"));
+    let report = scene.comes_to("succeeded: 2 read, 2 added");
+    scene.has_members(&first, &people(1..=2));
+    scene.has_members(&second, &[]);
+    assert!(report.0["problems"].to_string().contains("several lists"), "{}", report.0);
+}
+
+#[test]
+fn a_list_can_be_chosen_by_its_id() {
+    let scene = Scene::new(&people(1..=2));
+    let list = scene.sandbox.autopilot().add_list("Some other title");
+    scene.connection(&format!("list_id = \"{list}\""));
+    scene.delivers();
+    scene.has_members(&list, &people(1..=2));
+    assert_eq!(scene.sandbox.autopilot().counts().lists.len(), 1);
+}
+
+#[test]
+fn a_list_id_that_does_not_exist_sends_nothing() {
+    let scene = Scene::new(&people(1..=2));
+    scene.connection("list_id = \"contactlist_00000000-0000-0000-0000-000000000000\"");
+    let report = scene.run("").exits(1).report();
+    assert_eq!(report.summary(), "failed: 2 read, 2 deferred");
+    assert_eq!(report.problems(), ["SP0611"]);
+    assert_eq!((scene.requests_to("POST /contacts"), scene.requests_to("POST /list")), (0, 0));
+}
+
+#[test]
+fn a_list_whose_creation_was_not_answered_is_not_made_twice() {
+    for fault in ["POST /list nth=1 status=500 commit", "POST /list nth=1 reset-after-body commit", "POST /list nth=1 truncate"] {
+        let scene = Scene::faulty(&[fault], &people(1..=3));
+        scene.comes_to("succeeded: 3 read, 3 added");
+        assert_eq!(scene.sandbox.autopilot().counts().lists.len(), 1, "{fault}");
+        scene.has_members("newsletter", &people(1..=3));
+    }
+}
+
+#[test]
+fn lists_are_filled_in_the_way_that_works() {
+    let check = |membership: &str, bulk_lists: bool, single_adds: u64| {
+        let scene = Scene::with(Options { bulk_lists, ..Options::default() }, &people(1..=120));
+        scene.connection(&format!("list_membership = \"{membership}\""));
+        scene.comes_to("succeeded: 120 read, 120 added");
+        scene.has_members("newsletter", &people(1..=120));
+        assert_eq!(scene.requests_to(ADD), single_adds, "{membership}, {bulk_lists}");
+        assert_eq!(scene.comes_to("succeeded: 120 read, 120 unchanged").requests(), 0);
+        scene.segment("newsletter", &people(1..=121));
+        scene.comes_to("succeeded: 121 read, 120 unchanged, 1 added");
+        scene.has_members("newsletter", &people(1..=121));
+    };
+    check("probe", true, 0);
+    check("probe", false, 120);
+    check("single", true, 120);
+    check("single", false, 120);
+    check("bulk", true, 0);
+}
+
+#[test]
+fn a_member_whose_values_change_is_not_added_again() {
+    let scene = Scene::with(Options { bulk_lists: false, ..Options::default() }, &people(1..=5));
+    scene.delivers();
+    let before = scene.requests_to(ADD);
+    let changed: Vec<Person> = people(1..=5).into_iter().map(|person| person.given_name("New")).collect();
+    scene.segment("newsletter", &changed);
+    scene.comes_to("succeeded: 5 read, 5 changed");
+    assert_eq!(scene.requests_to(ADD), before);
+    scene.has_members("newsletter", &changed);
+}
+
+#[test]
+fn an_address_that_changes_moves_the_membership() {
+    let scene = Scene::new(&people(1..=10));
+    scene.delivers();
+    let mut moved = people(1..=10);
+    moved[0] = Person::new(1).email("new@example.com");
+    scene.segment("newsletter", &moved);
+    scene.comes_to("succeeded: 10 read, 9 unchanged, 1 added; 1 planned, 1 removed");
+    scene.has_members("newsletter", &moved);
+}

@@ -1,0 +1,16 @@
+//! Runs of the binary, with its plugins as the files that users get, against a stand-in destination on loopback.
+
+mod delivery;
+mod guards;
+mod inspection;
+mod interruption;
+mod lists;
+mod manifest;
+mod network;
+mod plans;
+mod plugins;
+mod refusals;
+mod rows;
+mod secrecy;
+mod sources;
+mod starter;
