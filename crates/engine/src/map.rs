@@ -253,14 +253,7 @@ fn convert(values: &ArrayRef, field: &FieldMapping, position: usize, flaws: &mut
         FieldType::Integer => Arc::new(parsed::<Int64Array, _>(&text, wrong, flaws, integer)),
         FieldType::Float => Arc::new(parsed::<Float64Array, _>(&text, wrong, flaws, float)),
         FieldType::Boolean => Arc::new(parsed::<BooleanArray, _>(&text, wrong, flaws, boolean)),
-        FieldType::Date => Arc::new(rewritten(
-            &text,
-            |value| match iso_date(value) {
-                Some(date) => Ok(Some(date)),
-                None => Err(wrong),
-            },
-            flaws,
-        )),
+        FieldType::Date => Arc::new(dated(&text, wrong, flaws, iso_date)),
     })
 }
 
@@ -329,27 +322,31 @@ fn apply(transform: &Transform, text: &StringArray, wrong: Flaw, flaws: &mut Fla
         Transform::Sha256 => {
             rewritten(text, |value| Ok(Some(Cow::Owned(hex::encode(Sha256::digest(value.as_bytes()))))), flaws)
         }
-        Transform::Date(format) => rewritten(
-            text,
-            |value| match date_in(Some(format), value.trim()) {
-                Some(date) => Ok(Some(date)),
-                None => Err(wrong),
-            },
-            flaws,
-        ),
+        Transform::Date => dated(text, wrong, flaws, iso_date),
+        Transform::DateIn { date: format } => dated(text, wrong, flaws, |value| date_in(format, value)),
     }
 }
 
-/// Reads a date in `format` (strptime), or ISO 8601 without one, and writes it as ISO 8601.
-fn date_in<'a>(format: Option<&str>, value: &'a str) -> Option<Cow<'a, str>> {
-    let Some(format) = format else { return iso_date(value) };
+/// Each value as `read` has it; a value that it cannot read is of the wrong type.
+fn dated<'a>(
+    text: &'a StringArray,
+    wrong: Flaw,
+    flaws: &mut Flaws,
+    read: impl Fn(&'a str) -> Option<Cow<'a, str>>,
+) -> StringArray {
+    rewritten(text, |value| read(value.trim()).map(Some).ok_or(wrong), flaws)
+}
+
+/// Reads a date in `format` (strptime) and writes it as ISO 8601.
+fn date_in(format: &str, value: &str) -> Option<Cow<'static, str>> {
     let broken_down = jiff::fmt::strtime::parse(format, value).ok()?;
-    let text = broken_down
-        .to_timestamp()
-        .map(|at| at.to_string())
-        .or_else(|_| broken_down.to_datetime().map(|at| at.to_string()))
-        .or_else(|_| broken_down.to_date().map(|at| at.to_string()))
-        .ok()?;
+    // Without an hour in the format, the text says nothing about a time, and none is made up.
+    let text = if broken_down.hour().is_none() {
+        broken_down.to_date().ok()?.to_string()
+    } else {
+        let instant = broken_down.to_timestamp().map(|at| at.to_string());
+        instant.or_else(|_| broken_down.to_datetime().map(|at| at.to_string())).ok()?
+    };
     Some(Cow::Owned(text))
 }
 
@@ -445,7 +442,7 @@ mod tests {
 
     fn check(field: FieldMapping, values: ArrayRef, expected: &[&str]) {
         let page = RecordBatch::try_from_iter_with_nullable([("c", values, true)]).unwrap();
-        let mapping = Mapping::new(&[field], vec![Some(12)], 9, &[]);
+        let mapping = Mapping::new(&[field], vec![Some(20)], 9, &[]);
         let mapped = mapping.map(&page).unwrap();
         let text = arrow_cast::cast(mapped.rows.column(0), &DataType::Utf8).unwrap();
         let seen: Vec<String> = (0..page.num_rows())
@@ -468,13 +465,13 @@ mod tests {
         let plain = |field_type| field("x", field_type, vec![], WhenNull::Omit);
         check(
             plain(String),
-            text(&[" Zoë ", "", "null", "0012", "thirteen chars"]),
+            text(&[" Zoë ", "", "null", "0012", "more than twenty chars"]),
             &[" Zoë ", "", "null", "0012", "!too_long"],
         );
         check(
             plain(Email),
             text(&[" Anna@Example.COM ", "x", "null", " "]),
-            &["!too_long", "!malformed_email", "null", "null"],
+            &["anna@example.com", "!malformed_email", "null", "null"],
         );
         check(
             plain(Integer),
@@ -493,7 +490,7 @@ mod tests {
         let with = |transform| field("x", FieldType::String, transform, WhenNull::Omit);
         check(with(vec![Transform::Trim, Transform::Upper]), text(&[" zoë ", "  "]), &["ZOË", "null"]);
         check(
-            with(vec![Transform::Date("%d.%m.%Y".into())]),
+            with(vec![Transform::DateIn { date: "%d.%m.%Y".into() }]),
             text(&["23.11.2026", "x"]),
             &["2026-11-23", "!wrong_type"],
         );
@@ -504,6 +501,12 @@ mod tests {
             mapped.rows.column(0).as_string::<i32>().value(0),
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
         );
+    }
+
+    #[test]
+    fn a_plain_date_transform_takes_iso_8601() {
+        let date = field("x", FieldType::Date, vec![Transform::Date], WhenNull::Omit);
+        check(date, text(&["2026-11-23 10:00:00", "x"]), &["2026-11-23T10:00:00", "!wrong_type"]);
     }
 
     #[test]

@@ -290,7 +290,7 @@ mod tests {
             row += count;
         }
         let mut sealed = outbox.seal().unwrap();
-        let (mut seen, mut sizes) = (0, Vec::new());
+        let (mut seen, mut sizes) = (0_u32, Vec::new());
         while let Some(block) = sealed.next_block().unwrap() {
             for (value, ticket) in block.rows.column(0).as_string::<i32>().iter().zip(&block.tickets) {
                 assert_eq!(value.unwrap(), format!("{seen:0>width$}"));

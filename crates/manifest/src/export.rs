@@ -224,12 +224,12 @@ impl Check<'_> {
                     let help = "only text fields can hold a hash";
                     self.report(Code::TransformMismatch, message, &at, "does not go with the field's type", help);
                 }
-                Transform::Date(_) if !matches!(field_type, FieldType::Date | FieldType::String) => {
+                Transform::Date | Transform::DateIn { .. } if !matches!(field_type, FieldType::Date | FieldType::String) => {
                     let message = format!("`date` makes a date that is no `{}`", field_type.as_str());
                     let help = "only date and text fields can hold a date";
                     self.report(Code::TransformMismatch, message, &at, "does not go with the field's type", help);
                 }
-                Transform::Date(format) if !is_date_format(format) => {
+                Transform::DateIn { date: format } if !is_date_format(format) => {
                     let message = format!("`{format}` is no date format");
                     let help = "write it as for strptime, such as `%d.%m.%Y` or `%Y-%m-%d %H:%M:%S`";
                     self.report(Code::BadDateFormat, message, &pointer::join(&at, "date"), "cannot be read with", help);

@@ -230,8 +230,15 @@ pub enum Transform {
     Upper,
     /// The SHA-256 of the text as 64 lower-case hexadecimal digits.
     Sha256,
-    /// Reads the text as a date in this form, such as `%d.%m.%Y` (strptime).
-    Date(String),
+    /// Reads the text as an ISO 8601 date, or date and time, and writes it with a `T` between the two.
+    Date,
+    /// Reads the text as a date in this form, such as `%d.%m.%Y` (strptime), and writes it as ISO 8601.
+    #[serde(untagged)]
+    #[schemars(extend("additionalProperties" = false))]
+    DateIn {
+        /// How the text is written, such as `%d.%m.%Y` (strptime).
+        date: String,
+    },
 }
 
 /// What a null does.

@@ -36,7 +36,7 @@ segments = ["vip", "newsletter"]
 [fields]
 last_name = { column = "family_name", transform = ["trim", "upper"], when_null = "skip_row" }
 email = "email_address"
-born = { column = "birthday", transform = [{ date = "%d.%m.%Y" }], when_null = "clear" }
+born = { column = "birthday", transform = ["trim", { date = "%d.%m.%Y" }], when_null = "clear" }
 [fields.custom]
 "Lifetime Value" = { column = "ltv", type = "float" }
 Note = "note"
@@ -98,7 +98,7 @@ fn everything_that_is_written_arrives() {
     );
     assert_eq!(export.fields[0].transform, [Transform::Trim, Transform::Upper]);
     assert_eq!(export.fields[0].when_null, WhenNull::SkipRow);
-    assert_eq!(export.fields[2].transform, [Transform::Date("%d.%m.%Y".to_owned())]);
+    assert_eq!(export.fields[2].transform, [Transform::Trim, Transform::DateIn { date: "%d.%m.%Y".to_owned() }]);
 }
 
 #[test]
