@@ -43,7 +43,7 @@ pub fn steps(markdown: &str) -> Vec<Step> {
                 while typed.ends_with('\\') {
                     typed.pop();
                     let rest = lines.next().unwrap_or_default().trim();
-                    typed = format!("{} {}", typed.trim_end(), rest.strip_prefix("> ").unwrap_or(rest));
+                    typed = format!("{} {}", typed.trim_end(), rest.strip_prefix('>').unwrap_or(rest).trim());
                 }
                 steps.extend(step(&typed));
             }
@@ -112,7 +112,7 @@ impl Play {
     /// Does a step.
     ///
     /// A stand-in is started on a free port and goes on in the background, whether or not the line ends in `&`; projects are
-    /// led to it. `RUN`, or what looks like the id of a run, stands for the newest run.
+    /// led to it. Where a text has one running in another terminal, which is no step, `segport connect` starts it. `RUN`, or what looks like the id of a run, stands for the newest run.
     ///
     /// # Panics
     /// If it does not end as it should.
@@ -124,14 +124,10 @@ impl Play {
                 assert!(self.dir.starts_with(self.root.path()), "`cd {dir}` leaves the place");
             }
             Step::Segport { line, .. } if line.starts_with("segport sandbox ") && !line.contains("--help") => {
-                let words = line.trim_end_matches(['&', ' ']);
-                let free = if words.contains("--listen") { "" } else { " --listen 127.0.0.1:0" };
-                let mut sandbox = Segport::shell(&self.dir, self.home.path(), &format!("exec {words}{free}")).start();
-                let url = sandbox.line().trim().to_owned();
-                self.sandbox = Some((sandbox, url));
+                self.start_sandbox(line.trim_end_matches(['&', ' ']));
             }
             Step::Segport { line, exit } => {
-                self.lead_to_sandbox();
+                self.lead_to_sandbox(line);
                 let ended = self.call(&self.with_run(line));
                 assert_eq!(ended.code(), *exit, "$ {line}\n{ended}");
             }
@@ -142,7 +138,21 @@ impl Play {
         Segport::shell(&self.dir, self.home.path(), line).env("AUTOPILOT_API_KEY", crate::KEY).run()
     }
 
-    fn lead_to_sandbox(&self) {
+    fn start_sandbox(&mut self, line: &str) {
+        let mut words: Vec<&str> = line.split_whitespace().collect();
+        match words.iter().position(|word| *word == "--listen") {
+            Some(at) => words[at + 1] = "127.0.0.1:0",
+            None => words.extend(["--listen", "127.0.0.1:0"]),
+        }
+        let mut sandbox = Segport::shell(&self.dir, self.home.path(), &format!("exec {}", words.join(" "))).start();
+        let url = sandbox.line().trim().to_owned();
+        self.sandbox = Some((sandbox, url));
+    }
+
+    fn lead_to_sandbox(&mut self, line: &str) {
+        if line.starts_with("segport connect ") && self.sandbox.is_none() {
+            self.start_sandbox("segport sandbox autopilot");
+        }
         let Some((_, url)) = &self.sandbox else { return };
         for connection in files(&self.dir.join("connections")) {
             let text = fs::read_to_string(&connection).unwrap();

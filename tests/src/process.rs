@@ -24,7 +24,12 @@ pub struct Segport(Command);
 impl Segport {
     /// `segport` in the directory `dir`.
     pub fn new(dir: &Path, home: &Path) -> Self {
-        let mut command = Command::new(installation().join("segport"));
+        Self::of(&installation().join("segport"), dir, home)
+    }
+
+    /// Another copy of `segport`.
+    pub fn of(binary: &Path, dir: &Path, home: &Path) -> Self {
+        let mut command = Command::new(binary);
         command.current_dir(dir).env_clear().env("HOME", home).stdin(Stdio::null());
         if let Some(path) = std::env::var_os("PATH") {
             command.env("PATH", path);

@@ -1,5 +1,6 @@
 //! Reports of runs, as `--output json` prints them.
 
+use std::fs;
 use std::sync::OnceLock;
 
 use serde_json::Value;
@@ -20,8 +21,10 @@ impl Report {
     pub fn new(report: Value) -> Self {
         static SCHEMA: OnceLock<jsonschema::Validator> = OnceLock::new();
         let schema = SCHEMA.get_or_init(|| {
-            let schema = include_str!("../../schemas/run-report.json");
-            jsonschema::validator_for(&serde_json::from_str(schema).unwrap()).unwrap()
+            let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../schemas/run-report.json");
+            let schema =
+                fs::read_to_string(path).unwrap_or_else(|error| panic!("{path}: {error}; run `cargo xtask schemas`"));
+            jsonschema::validator_for(&serde_json::from_str(&schema).unwrap()).unwrap()
         });
         let errors: Vec<String> = schema.iter_errors(&report).map(|error| error.to_string()).collect();
         assert!(errors.is_empty(), "{errors:?} in {report}");

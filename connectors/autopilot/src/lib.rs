@@ -104,6 +104,15 @@ impl Connector for Autopilot {
         estimate::estimate(workload, self.settings.list_membership, self.settings.list_id.is_some())
     }
 
+    fn targets(&self, export: &ExportSpec) -> Vec<String> {
+        let base = self.settings.base_url.trim_end_matches('/');
+        let list = |display_name: &String| match &self.settings.list_id {
+            Some(id) => format!("{base} id {id}"),
+            None => format!("{base} title {display_name}"),
+        };
+        export.segments.iter().map(|segment| list(&segment.display_name)).collect()
+    }
+
     fn accepts(&self, export: &ExportSpec) -> Result<()> {
         Layout::new(&export.fields)?;
         let invalid = |message: String| Err(Error::new(ErrorKind::ConfigInvalid, message));

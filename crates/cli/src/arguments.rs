@@ -9,7 +9,7 @@ use segport_engine::Guard;
 
 const EXAMPLES: &str = "\
 Getting started:
-  segport demo                    see it work: everything in a temporary directory, nothing leaves this machine
+  segport demo                    see it work, offline, in a temporary directory
   segport init shop && cd shop    make a project with sample data
   segport check                   look for mistakes; sends nothing
   segport plan                    what a run would send
@@ -97,8 +97,8 @@ Examples:
   segport connect autopilot                                        show the text, ask, test
   segport connect autopilot --accept --by anna@example.com         for scripts
 
-Nothing is sent through a connection whose text nobody has accepted. Who accepted it and when is written into the
-connection's file.")]
+Nothing is sent through a connection whose text nobody has accepted. Who accepted it and when is
+written into the connection's file.")]
     Connect(Connect),
     /// Show what a run would send; sends nothing
     #[command(after_help = "\
@@ -114,8 +114,8 @@ Examples:
   segport run --plan plan.json                  refuses if anything moved since the plan was made
   segport run newsletter --override max_removals
 
-Several exports run one after another; the exit code is the worst of them. Ctrl-C stops after what is under way, and the next
-run goes on from there.")]
+Several exports run one after another; the exit code is the worst of them. Ctrl-C stops after what
+is under way, and the next run goes on from there.")]
     Run(Run),
     /// Send again what failed, was deferred or is unknown
     #[command(after_help = "\
@@ -173,7 +173,7 @@ pub(crate) struct Connect {
     /// Accept the data-privacy text without being asked
     #[arg(long)]
     pub(crate) accept: bool,
-    /// Who accepts it, such as an e-mail address [default: git's user.email, or user@host]
+    /// Who accepts it, such as an e-mail address; without it git's user.email, or user@host
     #[arg(long, value_name = "WHO")]
     pub(crate) by: Option<String>,
 }
@@ -221,7 +221,7 @@ pub(crate) struct Retry {
 
 #[derive(Debug, Args)]
 pub(crate) struct Runs {
-    /// Show this run: its id, or the beginning of it
+    /// Show this run: its id, the beginning of it, or `latest`
     #[arg(conflicts_with_all = ["export", "limit"])]
     pub(crate) run: Option<String>,
     /// Only runs of this export
@@ -234,7 +234,7 @@ pub(crate) struct Runs {
 
 #[derive(Debug, Args)]
 pub(crate) struct Rows {
-    /// The run: its id, or the beginning of it
+    /// The run: its id, the beginning of it, or `latest`
     pub(crate) run: String,
     /// Only rows with this outcome: added, changed, removed, invalid, duplicate, suppressed, deferred, refused or unknown
     #[arg(long, value_name = "OUTCOME")]
@@ -259,8 +259,8 @@ pub(crate) enum Connectors {
 Example:
   segport connectors new mailgrid
 
-Inside a Segport workspace the crate goes to connectors/NAME, elsewhere to NAME in the current directory. No existing file is
-touched.")]
+Inside a Segport workspace the crate goes to connectors/NAME, elsewhere to NAME in the current
+directory. No existing file is touched.")]
     New {
         /// The plugin's id: lower-case letters, digits and underscores, a letter first
         name: String,
@@ -290,12 +290,16 @@ pub(crate) enum Sandbox {
 Examples:
   segport sandbox autopilot
   segport sandbox autopilot --listen 127.0.0.1:0 --rate 0
-  segport sandbox autopilot --fault 'POST /contacts every=10 status=503' --fault 'POST /contacts nth=3 timeout=30s'
+  segport sandbox autopilot --fault 'POST /contacts every=10 status=503' --fault 'reset nth=3'
 
-A fault is [METHOD] [PATH] WHEN ACTION. WHEN: nth=N every=N from=N to=N times=N. ACTION: status=CODE body=TEXT reset
-reset-after-body truncate timeout[=TIME] commit-then-timeout[=TIME] partial-map=N bulk-lists=on|off refuse-email=GLOB
-drop-email=GLOB, with delay=TIME retry-after=N commit. Look inside at /_sandbox/state, /_sandbox/requests and
-/_sandbox/counts.")]
+A fault is [METHOD] [PATH] and words in any order:
+  when    nth=N every=N from=N to=N times=N
+  action  status=CODE body=TEXT reset reset-after-body truncate timeout[=TIME]
+          commit-then-timeout[=TIME] partial-map=N bulk-lists=on|off refuse-email=GLOB
+          drop-email=GLOB
+  also    delay=TIME retry-after=N commit
+
+Look inside at /_sandbox/state, /_sandbox/requests and /_sandbox/counts.")]
     Autopilot(Standin),
 }
 

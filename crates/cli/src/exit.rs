@@ -183,11 +183,13 @@ impl From<LoadError> for Failure {
 
 impl From<segport_ledger::Error> for Failure {
     fn from(error: segport_ledger::Error) -> Self {
-        let exit = match error {
-            segport_ledger::Error::Held { .. } => Exit::Held,
-            _ => Exit::NotStarted,
-        };
-        Self::coded(Code::LedgerUnavailable, chain(&error)).exit_with(exit)
+        use segport_ledger::Error;
+        match error {
+            // The user named something that is not there; the store is fine.
+            Error::NoRun { .. } | Error::AmbiguousRun { .. } => Self::new(error.to_string()),
+            Error::Held { .. } => Self::coded(Code::ExportHeld, chain(&error)).exit_with(Exit::Held),
+            _ => Self::coded(Code::LedgerUnavailable, chain(&error)),
+        }
     }
 }
 

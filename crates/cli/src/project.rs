@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use segport_engine::{Engine, Parts};
 use segport_host::{LoadError, Plugins, Search};
-use segport_ledger::{StateKey, Store};
+use segport_ledger::{RunRecord, StateKey, Store};
 use segport_manifest::{
     Catalog, Code, Diagnostic, Diagnostics, Loaded, ProcessEnvironment, Project, ProjectSettings, State, StateUrl,
 };
@@ -262,4 +262,17 @@ pub(crate) fn exports(project: &Project, named: &[String]) -> Result<Vec<String>
         }
     }
     Ok(chosen)
+}
+
+/// What stands for the newest run.
+const LATEST: &str = "latest";
+
+/// The run with this id or beginning of an id, or the newest one as `latest`.
+pub(crate) async fn run_named(store: &Store, name: &str) -> Result<RunRecord, segport_ledger::Error> {
+    if name == LATEST
+        && let Some(newest) = store.runs(None, 1).await?.pop()
+    {
+        return Ok(newest);
+    }
+    store.run(name).await
 }

@@ -106,9 +106,14 @@ fn guards(guards: &[GuardVerdict], only_notable: bool) -> String {
             let verdict = match guard.verdict {
                 Verdict::Passed => "passed",
                 Verdict::Stopped => "stops the run",
+                Verdict::Exceeded => "exceeded, with nothing left to stop",
                 Verdict::Overridden => "overridden",
             };
-            let found = format!("{} (limit: {})", guard.found, guard.limit);
+            // A guard that is on or off has no limit to show.
+            let found = match guard.limit.parse::<bool>() {
+                Ok(_) => guard.found.clone(),
+                Err(_) => format!("{} (limit: {})", guard.found, guard.limit),
+            };
             vec![format!("  guard {}", guard.guard), verdict.to_owned(), found]
         })
         .collect();

@@ -186,7 +186,8 @@ impl Profile {
     fn new(number: u64, quality: Quality) -> Self {
         let mut dice = Dice(number);
         let place = dice.pick(&PLACES);
-        let orders = dice.below(26);
+        // Whoever cannot be reached does not order.
+        let orders = if flaw(number, quality).is_some() { 0 } else { dice.below(26) };
         let (month, day) = (1 + dice.below(12), 1 + dice.below(28));
         Self {
             number,
@@ -210,14 +211,31 @@ impl Profile {
     }
 }
 
+/// What is wrong with an address.
+#[derive(Debug, Clone, Copy)]
+enum Flaw {
+    Missing,
+    Malformed,
+    Shared,
+}
+
+fn flaw(number: u64, quality: Quality) -> Option<Flaw> {
+    match (quality, number % 250) {
+        (Quality::Real, 83) => Some(Flaw::Missing),
+        (Quality::Real, 167) => Some(Flaw::Malformed),
+        (Quality::Real, 211) => Some(Flaw::Shared),
+        _ => None,
+    }
+}
+
 /// Unique, unless the data is to be as it is in life.
 fn email(number: u64, quality: Quality) -> String {
-    let whose = match (quality, number % 250) {
-        (Quality::Real, 83) => return String::new(),
-        (Quality::Real, 167) => return format!("customer.{number} at mail.example"),
+    let whose = match flaw(number, quality) {
+        Some(Flaw::Missing) => return String::new(),
+        Some(Flaw::Malformed) => return format!("customer.{number} at mail.example"),
         // The address of the profile before.
-        (Quality::Real, 211) => number - 1,
-        _ => number,
+        Some(Flaw::Shared) => number - 1,
+        None => number,
     };
     let domain = Dice(whose ^ 0x5eed).pick(&DOMAINS);
     format!("customer.{whose}@{domain}")
@@ -288,7 +306,7 @@ mod tests {
         let emails: Vec<_> = (1..=1000).map(|number| email(number, Quality::Real)).collect();
         assert_eq!(emails.iter().filter(|email| email.is_empty()).count(), 4);
         assert_eq!(emails.iter().filter(|email| email.contains(' ')).count(), 4);
-        assert_eq!(emails.iter().collect::<HashSet<_>>().len(), 1000 - 4 - 3);
+        assert_eq!(emails.iter().collect::<HashSet<_>>().len(), 1000 - 4 - 3, "4 shared, and 3 of the 4 empty ones");
     }
 
     #[test]

@@ -51,6 +51,12 @@ pub trait Connector: Send + Sync + Sized + 'static {
     /// Ends a run.
     async fn finish(&self, cx: &Context, session: &Session) -> Result<()>;
 
+    /// What decides where the rows of each segment end up, such as the address and the list; one text a segment, in their
+    /// order. Called without network. When a segment's text changes, its rows count as not delivered there yet.
+    fn targets(&self, export: &ExportSpec) -> Vec<String> {
+        export.segments.iter().map(|segment| segment.display_name.clone()).collect()
+    }
+
     /// Checks an export's mapping beyond what the descriptor can say; called by `segport check` without network.
     ///
     /// # Errors

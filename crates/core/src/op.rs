@@ -19,6 +19,8 @@ pub const FINISH: u32 = 4;
 pub const ESTIMATE: u32 = 5;
 /// [`crate::Connector::accepts`]: [`Call`] of [`crate::ExportSpec`] to `null`.
 pub const ACCEPTS: u32 = 6;
+/// [`crate::Connector::targets`]: [`Call`] of [`crate::ExportSpec`] to an array of texts.
+pub const TARGETS: u32 = 7;
 /// [`crate::SegmentSource::schema`]: [`Call`] of [`ReadHead`] to `null` and an empty IPC stream that carries the schema.
 pub const SCHEMA: u32 = 32;
 /// [`crate::SegmentSource::read`]: [`Call`] of [`ReadHead`] to [`PageHead`] and rows.

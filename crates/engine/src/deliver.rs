@@ -118,6 +118,8 @@ pub(crate) struct Delivery<'a> {
     pub(crate) cancel: &'a Cancel,
     /// Rows the run set out to send.
     pub(crate) planned: u64,
+    /// The same and the leavers to remove.
+    pub(crate) to_send: u64,
     pub(crate) rows_per_batch: usize,
     pub(crate) max_in_flight: usize,
     pub(crate) call_timeout: Duration,
@@ -156,7 +158,10 @@ impl Delivery<'_> {
                     () = self.cancel.cancelled(), if course.halt.is_none() => course.halt = Some(Halt::Cancelled),
                     parcel = parcels.recv(), if open && calls.len() < self.max_in_flight => match (parcel, &course.halt) {
                         (None, _) => open = false,
-                        (Some(parcel), None) => calls.push(self.call(parcel)),
+                        (Some(parcel), None) => {
+                            course.tried += parcel.len() as u64;
+                            calls.push(self.call(parcel));
+                        }
                         (Some(parcel), Some(halt)) => {
                             let outcomes = vec![RowOutcome::Deferred { reason: halt.reason() }; parcel.len()];
                             to_settle.send(Answered { parcel, outcomes, notes: Vec::new() }).await.map_err(|_| ledger_gone())?;
@@ -167,7 +172,10 @@ impl Delivery<'_> {
             Ok(course)
         };
         let (course, settlement) = tokio::try_join!(send, self.settle(settling))?;
-        let refusals = self.watch.judge_refusals(settlement.rows.refused, self.planned);
+        let mut refusals = self.watch.judge_refusals(settlement.rows.refused, self.planned);
+        if refusals.verdict == Verdict::Stopped && !matches!(course.halt, Some(Halt::Guard)) {
+            refusals.verdict = Verdict::Exceeded;
+        }
         Ok(Delivered { settlement, refusals, halt: course.halt })
     }
 
@@ -310,13 +318,15 @@ fn is_final(kind: ErrorKind) -> bool {
 struct Course<'a> {
     delivery: &'a Delivery<'a>,
     refused: u64,
+    /// Rows and leavers that were handed to the connector.
+    tried: u64,
     failures: u32,
     halt: Option<Halt>,
 }
 
 impl<'a> Course<'a> {
     fn new(delivery: &'a Delivery<'a>) -> Self {
-        Self { delivery, refused: 0, failures: 0, halt: None }
+        Self { delivery, refused: 0, tried: 0, failures: 0, halt: None }
     }
 
     fn judge(&mut self, parcel: &Parcel, judged: Judged) -> Outcome {
@@ -324,7 +334,8 @@ impl<'a> Course<'a> {
             let refused = judged.rows.iter().filter(|row| matches!(row, RowOutcome::Refused { .. })).count();
             self.refused += refused as u64;
             let verdict = self.delivery.watch.judge_refusals(self.refused, self.delivery.planned);
-            if verdict.verdict == Verdict::Stopped && self.halt.is_none() {
+            let rest = self.delivery.to_send.saturating_sub(self.tried);
+            if verdict.verdict == Verdict::Stopped && rest > 0 && self.halt.is_none() {
                 self.halt = Some(Halt::Guard);
             }
         }

@@ -1,6 +1,6 @@
 //! Comparing what was read with what the destination has acknowledged: which rows must be sent.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use arrow_array::UInt32Array;
 use arrow_array::cast::AsArray;
@@ -27,19 +27,28 @@ pub(crate) enum Scope {
     Only(HashSet<Identity>),
 }
 
-/// The state of one comparison; pages go in, in the order of the export's segments.
-#[derive(Debug)]
-pub(crate) struct Diff<'a> {
+/// What a comparison goes by.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rules<'a> {
     pub(crate) hasher: &'a Hasher,
-    pub(crate) index: &'a mut Index,
     pub(crate) suppressed: &'a HashSet<Identity>,
     pub(crate) scope: &'a Scope,
     /// Most rows to send.
     pub(crate) cap: u64,
-    pub(crate) outbox: Outbox,
-    pub(crate) tally: Tally,
+    pub(crate) has_several_segments: bool,
+}
+
+/// The state of one comparison; pages go in, in the order of the export's segments.
+#[derive(Debug)]
+pub(crate) struct Diff<'a> {
+    rules: Rules<'a>,
+    index: &'a mut Index,
+    outbox: Outbox,
+    tally: Tally,
     /// Rows judged unchanged whose memberships grew in a later segment; their values are fetched by a second reading.
     grown: HashSet<Identity>,
+    /// In an export of several segments: keys of rows counted as skipped, with the segment that counted them.
+    skipped_in: HashMap<KeyHash, SegmentNumber>,
     payload: Payload,
 }
 
@@ -80,16 +89,16 @@ struct Name {
 }
 
 impl<'a> Diff<'a> {
-    pub(crate) fn new(
-        hasher: &'a Hasher,
-        index: &'a mut Index,
-        suppressed: &'a HashSet<Identity>,
-        scope: &'a Scope,
-        cap: u64,
-        outbox: Outbox,
-        payload: Payload,
-    ) -> Self {
-        Self { hasher, index, suppressed, scope, cap, outbox, tally: Tally::default(), grown: HashSet::new(), payload }
+    pub(crate) fn new(rules: Rules<'a>, index: &'a mut Index, outbox: Outbox, payload: Payload) -> Self {
+        Self {
+            rules,
+            index,
+            outbox,
+            tally: Tally::default(),
+            grown: HashSet::new(),
+            skipped_in: HashMap::new(),
+            payload,
+        }
     }
 
     /// Whether a second reading is needed, and of how many rows.
@@ -105,15 +114,15 @@ impl<'a> Diff<'a> {
         let reader = RowReader::new(mapping, page)?;
         for row in 0..page.rows.num_rows() {
             *slot(&mut self.tally.by_segment, place.position) += 1;
-            let key = reader.key(row, self.hasher, &mut self.payload.scratch);
+            let key = reader.key(row, self.rules.hasher, &mut self.payload.scratch);
             if let Some(flaw) = page.flaws.get(row).copied().flatten() {
-                let identity = reader.identity(row).map(|identity| self.hasher.identity(identity));
+                let identity = reader.identity(row).map(|identity| self.rules.hasher.identity(identity));
                 if let Some(identity) = identity {
                     self.index.keep(identity, place.number);
                 }
                 self.absorb(u128::from(key.bits()) ^ flaw.field as u128);
                 self.tally.present.add(place.number, key);
-                if self.considers(identity) {
+                if self.considers(identity) && self.counts_here(place, key) {
                     let skip =
                         Skip { outcome: Undelivered::Invalid, code: flaw.kind.code(), reason: mapping.explain(flaw) };
                     records.push(self.skip(place, identity, skip));
@@ -122,9 +131,9 @@ impl<'a> Diff<'a> {
             }
             let Some(identity) = reader.identity(row) else { continue };
             let name = Name {
-                identity: self.hasher.identity(identity),
+                identity: self.rules.hasher.identity(identity),
                 key,
-                fingerprint: self.payload.fingerprint(self.hasher, &reader, row),
+                fingerprint: self.payload.fingerprint(self.rules.hasher, &reader, row),
             };
             self.absorb(name.identity.bits() ^ name.fingerprint.bits().rotate_left(1) ^ u128::from(place.number.get()));
             match self.judge(place, name) {
@@ -134,6 +143,9 @@ impl<'a> Diff<'a> {
                 }
                 Judgement::Skip(skip) => {
                     self.tally.present.add(place.number, key);
+                    if skip.outcome == Undelivered::Suppressed && !self.counts_here(place, key) {
+                        continue;
+                    }
                     records.push(self.skip(place, Some(name.identity), skip));
                 }
                 Judgement::Nothing => {}
@@ -149,10 +161,10 @@ impl<'a> Diff<'a> {
         let mut tickets = Vec::new();
         let reader = RowReader::new(mapping, page)?;
         for row in (0..page.rows.num_rows()).filter(|&row| page.flaws.get(row).is_some_and(Option::is_none)) {
-            let Some(identity) = reader.identity(row).map(|identity| self.hasher.identity(identity)) else { continue };
+            let Some(identity) = reader.identity(row).map(|identity| self.rules.hasher.identity(identity)) else { continue };
             if self.grown.remove(&identity) {
-                let key = reader.key(row, self.hasher, &mut self.payload.scratch);
-                let fingerprint = self.payload.fingerprint(self.hasher, &reader, row);
+                let key = reader.key(row, self.rules.hasher, &mut self.payload.scratch);
+                let fingerprint = self.payload.fingerprint(self.rules.hasher, &reader, row);
                 to_send.push(u32::try_from(row).unwrap_or(u32::MAX));
                 tickets.push(Ticket { identity, key, fingerprint, added: false });
             }
@@ -181,7 +193,7 @@ impl<'a> Diff<'a> {
 
     /// Notes rows that the source could not read; nobody knows who they are.
     pub(crate) fn unreadable(&mut self, place: Place, rows: &[UnreadableRow]) -> Vec<Record> {
-        if matches!(self.scope, Scope::Only(_)) {
+        if matches!(self.rules.scope, Scope::Only(_)) {
             self.tally.unreadable += rows.len() as u64;
             return Vec::new();
         }
@@ -200,8 +212,13 @@ impl<'a> Diff<'a> {
             .collect()
     }
 
+    /// Whether a skipped row is counted in this segment: a profile that is in several counts in the first.
+    fn counts_here(&mut self, place: Place, key: KeyHash) -> bool {
+        !self.rules.has_several_segments || *self.skipped_in.entry(key).or_insert(place.number) == place.number
+    }
+
     fn considers(&self, identity: Option<Identity>) -> bool {
-        match self.scope {
+        match self.rules.scope {
             Scope::Only(set) => identity.is_some_and(|identity| set.contains(&identity)),
             Scope::Changes | Scope::Full => true,
         }
@@ -209,7 +226,7 @@ impl<'a> Diff<'a> {
 
     fn judge(&mut self, place: Place, name: Name) -> Judgement {
         let is_considered = self.considers(Some(name.identity));
-        if self.suppressed.contains(&name.identity) {
+        if self.rules.suppressed.contains(&name.identity) {
             self.index.keep(name.identity, place.number);
             return Judgement::skip_if(
                 is_considered,
@@ -227,7 +244,7 @@ impl<'a> Diff<'a> {
             Observation::New | Observation::Changed | Observation::MembershipGrew => {
                 self.send(is_considered, added, joins)
             }
-            Observation::Unchanged if matches!(self.scope, Scope::Full) => self.send(true, added, joins),
+            Observation::Unchanged if matches!(self.rules.scope, Scope::Full) => self.send(true, added, joins),
             Observation::Unchanged => {
                 if is_considered {
                     self.tally.rows.read += 1;
@@ -237,7 +254,7 @@ impl<'a> Diff<'a> {
             }
             Observation::SeenInEarlierSegment { membership_grew } => {
                 self.tally.joins += u64::from(joins && is_considered);
-                if membership_grew && is_considered && !matches!(self.scope, Scope::Full) {
+                if membership_grew && is_considered && !matches!(self.rules.scope, Scope::Full) {
                     return self.grow(name.identity);
                 }
                 Judgement::Nothing
@@ -257,7 +274,7 @@ impl<'a> Diff<'a> {
         if !is_considered {
             return Judgement::Nothing;
         }
-        if self.tally.rows.add + self.tally.rows.change >= self.cap {
+        if self.tally.rows.add + self.tally.rows.change >= self.rules.cap {
             return Judgement::Skip(self.over_the_cap());
         }
         self.tally.rows.read += 1;
@@ -272,7 +289,7 @@ impl<'a> Diff<'a> {
 
     /// A row counted as unchanged turns out to need a further membership.
     fn grow(&mut self, identity: Identity) -> Judgement {
-        if self.tally.rows.add + self.tally.rows.change >= self.cap {
+        if self.tally.rows.add + self.tally.rows.change >= self.rules.cap {
             self.tally.rows.unchanged -= 1;
             self.tally.rows.read -= 1;
             return Judgement::Skip(self.over_the_cap());
@@ -288,7 +305,7 @@ impl<'a> Diff<'a> {
         Skip {
             outcome: Undelivered::Deferred,
             code: "over_cap",
-            reason: format!("over the {} rows that one run sends; the next run takes it", self.cap),
+            reason: format!("over the {} rows that one run sends; the next run takes it", self.rules.cap),
         }
     }
 

@@ -15,6 +15,7 @@ use segport_manifest::{
 };
 use segport_transport::Transport;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use crate::map::Mapping;
 use crate::plan_report::PlanReport;
@@ -85,7 +86,8 @@ impl StartError {
     /// The stable code, explained by `segport explain`.
     pub fn code(&self) -> Code {
         match self {
-            Self::UnknownExport(_) | Self::UnknownConnection(_) => Code::UnknownConnection,
+            Self::UnknownExport(_) => Code::UnknownExport,
+            Self::UnknownConnection(_) => Code::UnknownConnection,
             Self::NoConsent { .. } => Code::NoConsent,
             Self::Secrets(findings) => {
                 findings.iter().next().map_or(Code::SecretNotInEnvironment, |finding| finding.code)
@@ -124,6 +126,8 @@ pub(crate) struct OpenExport {
     pub(crate) limits: Limits,
     pub(crate) segments: Vec<OpenSegment>,
     pub(crate) spec: ExportSpec,
+    /// The export's segments as the ledger names them.
+    pub(crate) ledger_names: Vec<String>,
     pub(crate) has_consent: bool,
 }
 
@@ -132,6 +136,21 @@ pub(crate) struct OpenExport {
 pub(crate) struct OpenSegment {
     pub(crate) reader: SegmentReader,
     pub(crate) mapping: Mapping,
+}
+
+/// A segment as the ledger names it: with what decides where its rows go. So a list that is renamed, or an address that
+/// changes, has no members yet, whatever was acknowledged elsewhere.
+fn ledger_name(segment: &str, target: &str) -> String {
+    let digest = hex::encode(Sha256::digest(target));
+    format!("{segment}{TARGET_MARK}{}", digest.get(..16).unwrap_or_default())
+}
+
+/// Stands between a segment's id, which never has it, and its target.
+const TARGET_MARK: char = '#';
+
+/// The id of the segment that the ledger names so.
+pub fn segment_id(ledger_name: &str) -> &str {
+    ledger_name.split_once(TARGET_MARK).map_or(ledger_name, |(id, _)| id)
 }
 
 /// The HTTP client of one connection. A connector is opened before its limits are known, and they decide about the client, so
@@ -199,7 +218,7 @@ impl Engine {
         columns
     }
 
-    /// Asks the connector of `export` whether it can work like that. Calls no destination and needs no secret.
+    /// Asks the connector of `export` whether it can work like that. Calls no destination.
     ///
     /// # Errors
     /// What the connector objects to, and what keeps it from being opened.
@@ -230,7 +249,7 @@ impl Engine {
         progress: &dyn Progress,
         cancel: &Cancel,
     ) -> Result<PlanReport, StartError> {
-        let open = self.open(&request.export)?;
+        let open = self.open(&request.export).await?;
         run::plan(&open, &self.parts.project, store, request, progress, cancel).await
     }
 
@@ -245,7 +264,7 @@ impl Engine {
         progress: &dyn Progress,
         cancel: &Cancel,
     ) -> Result<RunReport, StartError> {
-        let open = self.open(&request.export)?;
+        let open = self.open(&request.export).await?;
         run::run(&open, &self.parts.project, store, request, progress, cancel).await
     }
 
@@ -258,7 +277,7 @@ impl Engine {
         self.parts.project.connections.get(id).ok_or_else(|| StartError::UnknownConnection(id.to_owned()))
     }
 
-    fn open(&self, export: &str) -> Result<OpenExport, StartError> {
+    async fn open(&self, export: &str) -> Result<OpenExport, StartError> {
         let (export, connection) = self.export(export)?;
         let (connector, line, descriptor) = self.open_connector(connection)?;
         let plugin = self.parts.plugins.load(&connection.plugin)?;
@@ -271,6 +290,9 @@ impl Engine {
                 Ok(OpenSegment { reader, mapping: self.mapping(export, &descriptor, id)? })
             })
             .collect::<Result<Vec<_>, StartError>>()?;
+        let spec = self.spec(export);
+        let targets = connector.targets("", &spec, OFFLINE_TIMEOUT).await?;
+        let ledger_names = export.segments.iter().zip(&targets).map(|(id, target)| ledger_name(id, target)).collect();
         Ok(OpenExport {
             export: export.clone(),
             config_hash: config_hash(&self.parts.project, &export.id).unwrap_or_default(),
@@ -283,7 +305,8 @@ impl Engine {
             connector,
             line,
             segments,
-            spec: self.spec(export),
+            spec,
+            ledger_names,
             has_consent: connection.consent.is_some(),
         })
     }

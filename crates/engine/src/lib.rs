@@ -8,6 +8,7 @@
 #![deny(missing_docs)]
 
 mod check;
+mod conclusion;
 mod deliver;
 mod diff;
 mod engine;
@@ -22,7 +23,7 @@ pub mod report;
 pub mod run;
 mod settle;
 
-pub use engine::{Engine, Parts, StartError};
+pub use engine::{Engine, Parts, StartError, segment_id};
 pub use guard::Guard;
 pub use plan_report::{PlanReport, PlannedCalls, PlannedLeavers, PlannedRows, PlannedSegment, Skipped};
 pub use progress::{Progress, Silent, Stage};

@@ -194,7 +194,8 @@ fn arrow_type(field_type: FieldType) -> DataType {
 
 fn column<'a>(page: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef> {
     page.column_by_name(name).ok_or_else(|| {
-        Error::new(ErrorKind::Contract, "the source gave a page without a column it had announced").with("column", name)
+        Error::new(ErrorKind::ConfigInvalid, "the segment has no such column; `segport check` finds the nearest name")
+            .with("column", name)
     })
 }
 

@@ -214,6 +214,7 @@ impl BlockStore {
 
     fn open_file(&mut self) -> Result<&mut File> {
         if self.file.is_none() {
+            std::fs::create_dir_all(&self.dir).map_err(|error| self.disk("created", &error))?;
             let file = tempfile::tempfile_in(&self.dir).map_err(|error| self.disk("created", &error))?;
             return Ok(self.file.insert(file));
         }

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use segport_core::{Error, ErrorKind, Result, Workload};
 use segport_ledger::{Hasher, Identity, Journal, Leaver, Record, SegmentNumber, Snapshot};
-use segport_manifest::Leavers as Policy;
+use segport_manifest::{Code, Leavers as Policy};
 
 use crate::deliver::{Listed, ledger};
-use crate::diff::{Diff, Payload, Place, Scope, Tally};
-use crate::engine::OpenExport;
+use crate::diff::{Diff, Payload, Place, Rules, Scope, Tally};
+use crate::engine::{OpenExport, segment_id};
 use crate::guard::{Findings, Watch};
 use crate::outbox::{Outbox, Sealed};
 use crate::plan_report::{PlanReport, PlannedCalls, PlannedLeavers, PlannedSegment};
@@ -59,15 +59,15 @@ impl Comparison<'_> {
         let schema = open.segments.first().map(|segment| segment.mapping.schema()).ok_or_else(no_segment)?;
         let places: Vec<Place> =
             snapshot.segments().iter().enumerate().map(|(position, &number)| Place { position, number }).collect();
-        let mut diff = Diff::new(
-            self.hasher,
-            &mut snapshot.index,
-            self.suppressed,
-            self.scope,
-            open.limits.rows_per_export.unwrap_or(u64::MAX),
-            Outbox::new(schema, rows_per_block, self.dir)?,
-            Payload::new(&open.spec.fields),
-        );
+        let rules = Rules {
+            hasher: self.hasher,
+            suppressed: self.suppressed,
+            scope: self.scope,
+            cap: open.limits.rows_per_export.unwrap_or(u64::MAX),
+            has_several_segments: open.segments.len() > 1,
+        };
+        let outbox = Outbox::new(schema, rows_per_block, self.dir)?;
+        let mut diff = Diff::new(rules, &mut snapshot.index, outbox, Payload::new(&open.spec.fields));
         let mut error = self.read_all(&mut diff, &places).await?;
         if error.is_none() && diff.rows_to_fetch() > 0 {
             error = self.fetch_all(&mut diff).await?;
@@ -88,7 +88,10 @@ impl Comparison<'_> {
                 if self.cancel.is_cancelled() {
                     return Ok(Some(cancelled()));
                 }
-                let mapped = segment.mapping.map(&page.rows)?;
+                let mapped = match segment.mapping.map(&page.rows) {
+                    Ok(mapped) => mapped,
+                    Err(error) => return Ok(Some(error.with("segment", &*segment.reader.id))),
+                };
                 let mut records = diff.page(place, &segment.mapping, &mapped)?;
                 records.extend(diff.unreadable(place, &page.unreadable));
                 self.write_down(&records).await?;
@@ -224,6 +227,7 @@ pub(crate) async fn report(
     tally: &Tally,
     leavers: &LeaverTally,
     guards: Vec<GuardVerdict>,
+    is_full: bool,
 ) -> Result<PlanReport> {
     let rows = tally.rows;
     let sends = rows.add + rows.change;
@@ -248,6 +252,7 @@ pub(crate) async fn report(
         schema_version: 1,
         export: open.export.id.clone(),
         connection: open.export.connection.clone(),
+        full: is_full,
         config_hash: open.config_hash.clone(),
         source_digest: format!("{:032x}", tally.digest),
         ledger_generation: snapshot.generation().to_string(),
@@ -271,8 +276,8 @@ pub(crate) async fn report(
 /// What a reader should know of a comparison.
 pub(crate) fn problems(open: &OpenExport, tally: &Tally, leavers: &LeaverTally, snapshot: &Snapshot) -> Vec<Problem> {
     let mut problems = Vec::new();
-    let mut add = |severity, code: &str, message: String, help: Option<&str>| {
-        problems.push(Problem { severity, code: code.to_owned(), message, help: help.map(str::to_owned) });
+    let mut add = |severity, code: Code, message: String, help: Option<&str>| {
+        problems.push(Problem { severity, code: code.to_string(), message, help: help.map(str::to_owned) });
     };
     if let Some(row) = &tally.first_unreadable {
         let at = row.line.map_or_else(|| format!("row {}", row.row), |line| format!("line {line}"));
@@ -280,20 +285,20 @@ pub(crate) fn problems(open: &OpenExport, tally: &Tally, leavers: &LeaverTally, 
             "{} row(s) could not be read, the first in {} at {at}: {}",
             tally.unreadable, row.place, row.reason
         );
-        add(Severity::Warning, "SP0601", message, Some("`segport rows RUN --outcome invalid` lists them"));
+        add(Severity::Warning, Code::SourceUnreadable, message, Some("`segport rows latest --outcome invalid` lists them"));
     }
     if leavers.planned.deferred > 0 {
         let message = format!(
             "{} leaver(s) stay where they are this time: rows could not be read, and they might be among them",
             leavers.planned.deferred
         );
-        add(Severity::Warning, "SP0601", message, Some("repair the source; the next run removes them"));
+        add(Severity::Warning, Code::SourceUnreadable, message, Some("repair the source; the next run removes them"));
     }
     if let Some(cap) = open.limits.rows_per_export.filter(|_| tally.rows.deferred > 0) {
         let message = format!("{} row(s) are over the {cap} rows that one run sends", tally.rows.deferred);
         add(
             Severity::Warning,
-            "SP0507",
+            Code::RowLimit,
             message,
             Some("the next run takes them; `rows_per_export` in the connection's settings sets the number"),
         );
@@ -301,16 +306,16 @@ pub(crate) fn problems(open: &OpenExport, tally: &Tally, leavers: &LeaverTally, 
     let gone: Vec<String> = snapshot
         .dropped()
         .filter(|(number, _)| leavers.by_segment.contains_key(number))
-        .map(|(_, id)| format!("`{id}`"))
+        .map(|(_, name)| format!("`{}`", segment_id(name)))
         .collect();
     if !gone.is_empty() && open.export.leavers == Policy::Remove {
         let message =
-            format!("members of {} stay on their lists: the export no longer names these segments", gone.join(", "));
+            format!("members of {} stay on their former lists: the export no longer names the segment, or its list or address changed", gone.join(", "));
         add(
             Severity::Warning,
-            "SP0202",
+            Code::SegmentMoved,
             message,
-            Some("put the segment back, with no rows and `allow_empty`, to have them removed"),
+            Some("take them off at the destination, or undo the change and let them leave first"),
         );
     }
     problems

@@ -15,6 +15,8 @@ pub struct PlanReport {
     pub export: String,
     /// Id of the connection.
     pub connection: String,
+    /// Whether every row is sent, changed or not (`--full`).
+    pub full: bool,
     /// Fingerprint of the configuration: SHA-256, in hexadecimal digits.
     pub config_hash: String,
     /// Keyed fingerprint of all rows as mapped; changes when the source does.

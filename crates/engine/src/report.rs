@@ -193,6 +193,8 @@ pub enum Verdict {
     Passed,
     /// Over the limit: the run stops.
     Stopped,
+    /// Over the limit, but only after everything had been tried: there was nothing left to stop.
+    Exceeded,
     /// Over the limit, but the user said to go on.
     Overridden,
 }

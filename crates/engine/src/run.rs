@@ -6,11 +6,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use segport_core::{Error, ErrorKind, Session};
 use segport_ledger::{
-    Identity, Journal, Memberships, NewRun, OutcomeKind, Record, Row, RunEnd, RunStatus, Snapshot, Store, Undelivered,
+    Identity, Journal, Leaver, Memberships, NewRun, OutcomeKind, Record, Row, RunStatus, Snapshot, Store, Undelivered,
 };
 use segport_manifest::{Code, Project};
 use tokio::sync::{mpsc, watch};
 
+use crate::conclusion::{Ending, Story, problem, run_end};
 use crate::deliver::{Delivered, Delivery, Halt, Listed, Packer, ledger};
 use crate::diff::{Scope, Tally};
 use crate::engine::{OpenExport, StartError};
@@ -19,9 +20,7 @@ use crate::outbox::Sealed;
 use crate::plan::{self, Comparison, LeaverFate, LeaverRule, LeaverTally};
 use crate::plan_report::PlanReport;
 use crate::progress::{Progress, Stage};
-use crate::report::{
-    CallCounts, GuardVerdict, LeaverCounts, Problem, RowCounts, RunReport, Severity, Status, Trigger, Verdict,
-};
+use crate::report::{GuardVerdict, RunReport, Severity, Trigger, Verdict};
 use crate::settle::Settlement;
 
 /// Longest wait for a connector to prepare or end a run, retries and pauses of the destination included.
@@ -110,7 +109,7 @@ pub(crate) async fn plan(
     progress: &dyn Progress,
     cancel: &Cancel,
 ) -> Result<PlanReport, StartError> {
-    let mut snapshot = store.snapshot(&open.export.id, &open.export.segments).await?;
+    let mut snapshot = store.snapshot(&open.export.id, &open.ledger_names).await?;
     let scope = scope(store, &request.mode).await?;
     let suppressed = store.suppressed().await?;
     let held = snapshot.index.held_rows();
@@ -136,7 +135,7 @@ pub(crate) async fn plan(
     let leavers = plan::count_leavers(&snapshot, &rule, &compared.tally).await?;
     let watch = Watch::new(open.export.guards, &request.overrides);
     let guards = plan::judge(&watch, open, &listed, &compared.tally, &leavers, held);
-    Ok(plan::report(open, &snapshot, &compared.tally, &leavers, guards).await?)
+    Ok(plan::report(open, &snapshot, &compared.tally, &leavers, guards, matches!(scope, Scope::Full)).await?)
 }
 
 /// Runs an export from lease to report.
@@ -151,12 +150,17 @@ pub(crate) async fn run(
     if !open.has_consent {
         return Err(StartError::NoConsent { connection: open.export.connection.clone() });
     }
-    let scope = scope(store, &request.mode).await?;
+    // A plan is carried out as it was made.
+    let scope = match &request.expected {
+        Some(plan) if plan.full => Scope::Full,
+        Some(_) => Scope::Changes,
+        None => scope(store, &request.mode).await?,
+    };
     let suppressed = store.suppressed().await?;
     let started_at = Timestamp::now();
     let run_id = uuid::Uuid::now_v7().to_string();
     let lease = store.lease(&open.export.id).await?;
-    let mut run = lease.begin(NewRun { run_id: &run_id, started_at, segments: &open.export.segments }).await?;
+    let mut run = lease.begin(NewRun { run_id: &run_id, started_at, segments: &open.ledger_names }).await?;
     let held = run.snapshot.index.held_rows();
     let dir = project.state_dir();
     let comparison = Comparison {
@@ -200,8 +204,14 @@ pub(crate) async fn run(
     };
     let stage = Sending { open, run_id: &run_id, snapshot: &run.snapshot, journal: &run.journal, listed: &listed };
     match hold {
+        Some(hold @ Hold::Outdated(_)) => {
+            // Nothing was asked of these rows: a retry must not take them for rows left undone.
+            story.tally = Tally::default();
+            story.leavers = LeaverTally::default();
+            story.end = hold.ending();
+        }
         Some(hold) => {
-            stage.decline(compared.outbox, &mut story, &hold.reason()).await?;
+            stage.decline(compared.outbox, &rule, &mut story, &hold.reason()).await?;
             story.end = hold.ending();
         }
         None => stage.send(compared.outbox, &rule, &watch, &mut story, progress, cancel).await?,
@@ -296,15 +306,6 @@ impl Hold {
     }
 }
 
-/// How the story ends.
-#[derive(Debug)]
-enum Ending {
-    Through,
-    Stopped,
-    Cancelled,
-    Failed { code: Code, error: Error },
-}
-
 /// What a run knows by the time it sends.
 #[derive(Debug, Clone, Copy)]
 struct Sending<'a> {
@@ -317,7 +318,13 @@ struct Sending<'a> {
 
 impl Sending<'_> {
     /// Writes down that nothing of the outbox was tried.
-    async fn decline(&self, mut outbox: Sealed, story: &mut Story<'_>, reason: &str) -> Result<(), StartError> {
+    async fn decline(
+        &self,
+        mut outbox: Sealed,
+        rule: &LeaverRule<'_>,
+        story: &mut Story<'_>,
+        reason: &str,
+    ) -> Result<(), StartError> {
         while let Some(block) = outbox.next_block()? {
             let records: Vec<Record> = block
                 .tickets
@@ -335,7 +342,16 @@ impl Sending<'_> {
             self.journal.settle(&records).await?;
             story.settlement.rows.deferred += records.len() as u64;
         }
-        story.settlement.leavers.deferred += story.leavers.planned.remove;
+        if story.leavers.planned.remove == 0 {
+            return Ok(());
+        }
+        let mut leavers = self.snapshot.leavers(&story.tally.present);
+        while let Some(chunk) = leavers.next().await? {
+            let removals = chunk.iter().filter(|leaver| matches!(rule.judge(leaver), LeaverFate::Remove(_)));
+            let records: Vec<Record> = removals.map(|leaver| stayed(leaver, "not_sent", reason.to_owned())).collect();
+            self.journal.settle(&records).await?;
+            story.settlement.leavers.deferred += records.len() as u64;
+        }
         Ok(())
     }
 
@@ -364,7 +380,7 @@ impl Sending<'_> {
             Ok(session) => session,
             Err(error) => {
                 let reason = format!("not tried: the connection could not be prepared ({})", error.kind());
-                self.decline(outbox, story, &reason).await?;
+                self.decline(outbox, rule, story, &reason).await?;
                 story.end = Ending::of(error);
                 return Ok(());
             }
@@ -410,6 +426,7 @@ impl Sending<'_> {
             watch,
             cancel,
             planned: outbox.rows(),
+            to_send: outbox.rows() + story.leavers.planned.remove,
             rows_per_batch,
             max_in_flight,
             call_timeout: call_timeout(self.open, rows_per_batch, max_in_flight),
@@ -451,26 +468,23 @@ impl Sending<'_> {
     ) -> Result<(), Error> {
         let mut leavers = self.snapshot.leavers(&tally.present);
         while let Some(chunk) = leavers.next().await.map_err(ledger)? {
-            let mut stayed = Vec::new();
-            let mut by_list: Vec<(Listed, Vec<segport_ledger::Leaver>)> = Vec::new();
+            let mut deferred = Vec::new();
+            let mut by_list: Vec<(Listed, Vec<Leaver>)> = Vec::new();
             for leaver in chunk {
                 match rule.judge(&leaver) {
                     LeaverFate::Ignore | LeaverFate::Keep => {}
-                    LeaverFate::Defer => stayed.push(Record::Stayed(Row {
-                        outcome: Undelivered::Deferred,
-                        identity: Some(leaver.identity),
-                        memberships: Memberships::from(leaver.segment),
-                        code: "unreadable_rows".into(),
-                        reason: "rows of the source could not be read, and this might be one of them".into(),
-                    })),
+                    LeaverFate::Defer => {
+                        let reason = "rows of the source could not be read, and this might be one of them";
+                        deferred.push(stayed(&leaver, "unreadable_rows", reason.to_owned()));
+                    }
                     LeaverFate::Remove(listed) => match by_list.iter_mut().find(|(at, _)| at.number == listed.number) {
                         Some((_, leavers)) => leavers.push(leaver),
                         None => by_list.push((listed, vec![leaver])),
                     },
                 }
             }
-            if !stayed.is_empty() {
-                self.journal.settle(&stayed).await.map_err(ledger)?;
+            if !deferred.is_empty() {
+                self.journal.settle(&deferred).await.map_err(ledger)?;
             }
             for (listed, leavers) in by_list {
                 if !packer.pack_leavers(listed, leavers, parcels).await? {
@@ -493,133 +507,13 @@ fn call_timeout(open: &OpenExport, rows_per_batch: usize, max_in_flight: usize) 
         + Duration::try_from_secs_f64(paced * 2.0).unwrap_or(SESSION_TIMEOUT)
 }
 
-impl Ending {
-    fn of(error: Error) -> Self {
-        match error.kind() {
-            ErrorKind::Cancelled => Self::Cancelled,
-            kind => Self::Failed { code: Code::of(kind), error },
-        }
-    }
-}
-
-/// Everything that the report is made of.
-#[derive(Debug)]
-struct Story<'a> {
-    open: &'a OpenExport,
-    run_id: &'a str,
-    started_at: Timestamp,
-    trigger: Trigger,
-    tally: Tally,
-    leavers: LeaverTally,
-    guards: Vec<GuardVerdict>,
-    settlement: Settlement,
-    problems: Vec<Problem>,
-    end: Ending,
-}
-
-impl Story<'_> {
-    fn report(mut self) -> RunReport {
-        let (read, sent) = (self.tally.rows, self.settlement.rows);
-        let rows = RowCounts {
-            read: read.read,
-            unchanged: read.unchanged,
-            added: sent.added,
-            changed: sent.changed,
-            invalid: read.invalid,
-            duplicate: read.duplicate,
-            suppressed: read.suppressed,
-            deferred: read.deferred + sent.deferred,
-            refused: sent.refused,
-            unknown: sent.unknown,
-        };
-        let (planned, done) = (self.leavers.planned, self.settlement.leavers);
-        let leavers = LeaverCounts {
-            planned: planned.planned,
-            removed: done.removed,
-            kept: planned.keep,
-            deferred: planned.deferred + done.deferred,
-            refused: done.refused,
-            unknown: done.unknown,
-        };
-        let calls = self.open.line.connection().map(segport_transport::Connection::counters).unwrap_or_default();
-        let mut status = self.status(rows, leavers);
-        self.problems.extend(self.settlement.problems());
-        if let Ending::Failed { code, error } = &self.end {
-            self.problems.push(problem(Severity::Error, *code, error.to_string()));
-        }
-        for guard in self.guards.iter().filter(|guard| guard.verdict == Verdict::Stopped) {
-            self.problems.push(stopped(guard));
-        }
-        if !rows.balances() || !leavers.balances() {
-            status = Status::Failed;
-            let message =
-                format!("the sums of the run do not balance ({rows:?}, {leavers:?}); this is a defect in Segport");
-            self.problems.push(problem(Severity::Error, Code::Unbalanced, message));
-        }
-        self.problems.sort_by_key(|problem| problem.severity);
-        RunReport {
-            schema_version: 1,
-            run_id: self.run_id.to_owned(),
-            export: self.open.export.id.clone(),
-            connection: self.open.export.connection.clone(),
-            trigger: self.trigger,
-            status,
-            started_at: self.started_at,
-            finished_at: Timestamp::now(),
-            config_hash: self.open.config_hash.clone(),
-            plugin: self.open.plugin.clone(),
-            rows,
-            leavers,
-            calls: CallCounts { requests: calls.requests, retried: calls.retried, throttled: calls.throttled },
-            guards: self.guards,
-            problems: self.problems,
-        }
-    }
-
-    fn status(&self, rows: RowCounts, leavers: LeaverCounts) -> Status {
-        let undone = rows.deferred + rows.refused + rows.unknown + leavers.deferred + leavers.refused + leavers.unknown;
-        let delivered = rows.added + rows.changed + leavers.removed;
-        match &self.end {
-            Ending::Cancelled => Status::Cancelled,
-            Ending::Stopped => Status::Stopped,
-            // A destination that went away half way through leaves a part; a revoked key is a failure whatever came before.
-            Ending::Failed { error, .. }
-                if delivered > 0
-                    && matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Timeout | ErrorKind::RateLimited) =>
-            {
-                Status::Partial
-            }
-            Ending::Failed { .. } => Status::Failed,
-            Ending::Through if undone > 0 => Status::Partial,
-            Ending::Through => Status::Succeeded,
-        }
-    }
-}
-
-fn stopped(guard: &GuardVerdict) -> Problem {
-    let code = match guard.guard.as_str() {
-        "max_removals" => Code::GuardMaxRemovals,
-        "max_refused" => Code::GuardMaxRefused,
-        _ => Code::GuardAllowEmpty,
-    };
-    Problem {
-        severity: Severity::Error,
-        code: code.as_str().to_owned(),
-        message: format!("guard `{}` stopped the run: {} (limit {})", guard.guard, guard.found, guard.limit),
-        help: Some(format!("if that is as it should be, run again with `--override {}`", guard.guard)),
-    }
-}
-
-fn problem(severity: Severity, code: Code, message: String) -> Problem {
-    Problem { severity, code: code.as_str().to_owned(), message, help: None }
-}
-
-fn run_end(status: Status) -> RunEnd {
-    match status {
-        Status::Succeeded => RunEnd::Succeeded,
-        Status::Partial => RunEnd::Partial,
-        Status::Failed => RunEnd::Failed,
-        Status::Stopped => RunEnd::Stopped,
-        Status::Cancelled => RunEnd::Cancelled,
-    }
+/// That a leaver was not removed this time.
+fn stayed(leaver: &Leaver, code: &'static str, reason: String) -> Record {
+    Record::Stayed(Row {
+        outcome: Undelivered::Deferred,
+        identity: Some(leaver.identity),
+        memberships: Memberships::from(leaver.segment),
+        code: code.into(),
+        reason: reason.into(),
+    })
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use segport_core::RowOutcome;
+use segport_manifest::Code;
 use segport_ledger::{Change, Done, Memberships, Record, Row, Undelivered};
 
 use crate::deliver::Parcel;
@@ -110,17 +111,17 @@ impl Settlement {
         let troubles = self.troubles.iter().map(|((what, outcome, reason), &count)| Problem {
             severity: Severity::Warning,
             code: match outcome.as_str() {
-                "refused" => "SP0616",
-                "unknown" => "SP0618",
-                _ => "SP0619",
+                "refused" => Code::RowsRefused,
+                "unknown" => Code::RowsUnknown,
+                _ => Code::RowsDeferred,
             }
-            .to_owned(),
+            .to_string(),
             message: format!("{count} {what}{} {outcome}: {reason}", if count == 1 { "" } else { "s" }),
-            help: Some("`segport rows RUN` lists them; `segport retry` tries them again".to_owned()),
+            help: Some("`segport rows latest` lists them; `segport retry` tries them again".to_owned()),
         });
         let notes = self.notes.iter().map(|note| Problem {
             severity: Severity::Note,
-            code: "SP0623".to_owned(),
+            code: Code::ConnectorNote.to_string(),
             message: note.clone(),
             help: None,
         });

@@ -137,6 +137,24 @@ impl ConnectorInstance {
         self.ask(op::ACCEPTS, run, export, timeout).await
     }
 
+    /// What decides where the rows of each segment end up; no destination is called. Plugins made before this operation
+    /// existed answer with the segments' display names.
+    ///
+    /// # Errors
+    /// As [`ConnectorInstance::check`]; `contract` unless there is one text per segment.
+    pub async fn targets(&self, run: &str, export: &ExportSpec, timeout: Duration) -> Result<Vec<String>> {
+        let by_name = || export.segments.iter().map(|segment| segment.display_name.clone()).collect();
+        let targets: Vec<String> = match self.ask(op::TARGETS, run, export, timeout).await {
+            Err(error) if error.kind() == ErrorKind::Unsupported => by_name(),
+            answered => answered?,
+        };
+        if targets.len() != export.segments.len() {
+            let message = format!("plugin `{}` must name exactly one target for each segment of an export", self.plugin);
+            return Err(Error::new(ErrorKind::Contract, message));
+        }
+        Ok(targets)
+    }
+
     async fn ask<T: Serialize, R: DeserializeOwned>(
         &self,
         op: u32,

@@ -92,16 +92,28 @@ impl<'a> DestinationId<'a> {
     const UUID_LENGTH: usize = 36;
 
     pub(crate) fn new(id: Option<&'a str>) -> Self {
-        let Some(id) = id else { return Self::None };
-        Self::with_uuid(id).filter(|packed| packed.to_text().as_deref() == Some(id)).unwrap_or(Self::Text(id))
+        id.map_or(Self::None, |id| Self::with_uuid(id).unwrap_or(Self::Text(id)))
     }
 
+    /// Packs an id whose text [`DestinationId::to_text`] gives back exactly.
     fn with_uuid(id: &'a str) -> Option<Self> {
-        let (prefix, uuid) = id.split_at_checked(id.len().checked_sub(Self::UUID_LENGTH)?)?;
-        let mut packed = [0; 16];
-        let digits: Vec<u8> = uuid.bytes().filter(|byte| *byte != b'-').collect();
-        hex::decode_to_slice(&digits, &mut packed).ok()?;
-        Some(Self::Uuid { prefix, uuid: packed, upper_case: uuid.bytes().any(|byte| byte.is_ascii_uppercase()) })
+        let (prefix, text) = id.split_at_checked(id.len().checked_sub(Self::UUID_LENGTH)?)?;
+        let mut digits = [0; 32];
+        let mut free = digits.iter_mut();
+        for (position, byte) in text.bytes().enumerate() {
+            if matches!(position, 8 | 13 | 18 | 23) {
+                (byte == b'-').then_some(())?;
+            } else {
+                *free.next()? = byte;
+            }
+        }
+        let upper_case = digits.iter().any(u8::is_ascii_uppercase);
+        if upper_case && digits.iter().any(u8::is_ascii_lowercase) {
+            return None;
+        }
+        let mut uuid = [0; 16];
+        hex::decode_to_slice(digits, &mut uuid).ok()?;
+        Some(Self::Uuid { prefix, uuid, upper_case })
     }
 
     pub(crate) fn is_some(&self) -> bool {
@@ -113,14 +125,15 @@ impl<'a> DestinationId<'a> {
             Self::None => None,
             Self::Text(text) => Some(text.to_owned()),
             Self::Uuid { prefix, uuid, upper_case } => {
-                let digits = if upper_case { hex::encode_upper(uuid) } else { hex::encode(uuid) };
+                let digits: &[u8; 16] = if upper_case { b"0123456789ABCDEF" } else { b"0123456789abcdef" };
                 let mut text = String::with_capacity(prefix.len() + Self::UUID_LENGTH);
                 text.push_str(prefix);
-                for (position, digit) in digits.chars().enumerate() {
-                    if matches!(position, 8 | 12 | 16 | 20) {
+                for (position, byte) in uuid.into_iter().enumerate() {
+                    if matches!(position, 4 | 6 | 8 | 10) {
                         text.push('-');
                     }
-                    text.push(digit);
+                    let digit = |nibble: u8| digits.get(usize::from(nibble)).copied().map(char::from);
+                    text.extend([digit(byte >> 4), digit(byte & 0x0f)].into_iter().flatten());
                 }
                 Some(text)
             }
@@ -479,6 +492,8 @@ mod tests {
         check("00000000-0000-0000-0000-000000000000", true);
         check("person_9Eaf39e4-9aec-4134-964a-d9d8d54162e7", false);
         check("person_9eaf39e49aec4134964ad9d8d54162e7", false);
+        check("9eaf39e4-9aec-4134-964a-d9d8d54162g7", false);
+        check("9eaf39e4-9aec-4134-964ad-9d8d54162e7", false);
         check("9eaf39e-49aec-4134-964a-d9d8d54162e7", false);
         check("héé-héé-héé-héé-héé-héé-héé-héé-héé-héé-héé-héé", false);
         check("", false);

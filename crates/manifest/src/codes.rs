@@ -88,6 +88,8 @@ codes! {
     TransformMismatch = "SP0213";
     /// A date format that cannot be used.
     BadDateFormat = "SP0214";
+    /// No export has this id.
+    UnknownExport = "SP0215";
     /// A secret is written into a file.
     SecretLiteral = "SP0301";
     /// A secret reference that is none.
@@ -140,6 +142,16 @@ codes! {
     PlanOutdated = "SP0604";
     /// A run's sums do not balance.
     Unbalanced = "SP0605";
+    /// The destination rejected rows.
+    RowsRefused = "SP0606";
+    /// Nobody knows what became of rows.
+    RowsUnknown = "SP0607";
+    /// Rows were not tried.
+    RowsDeferred = "SP0608";
+    /// Something the connector says of a run.
+    ConnectorNote = "SP0609";
+    /// Members stay on a list that an export no longer writes to.
+    SegmentMoved = "SP0610";
     /// Settings or a mapping that the plugin does not accept.
     ConfigInvalid = "SP0611";
     /// The destination does not know the credential.

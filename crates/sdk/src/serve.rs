@@ -93,6 +93,10 @@ impl<C: Connector> Served for ServedConnector<C> {
                 log::in_run(&run, async { connector.accepts(&args) }).await?;
                 Frame::header_only(&())
             }
+            op::TARGETS => {
+                let Call { run, args } = frame.header::<Call<ExportSpec>>()?;
+                Frame::header_only(&log::in_run(&run, async { connector.targets(&args) }).await)
+            }
             _ => Err(unsupported(op)),
         }
     }

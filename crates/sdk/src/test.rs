@@ -224,6 +224,14 @@ impl<C: Connector> ConnectorHarness<C> {
         self.called.ask(op::ESTIMATE, workload).await
     }
 
+    /// [`Connector::targets`].
+    ///
+    /// # Errors
+    /// `contract` if the answer is not what the boundary carries.
+    pub async fn targets(&self, export: &ExportSpec) -> Result<Vec<String>> {
+        self.called.ask(op::TARGETS, export).await
+    }
+
     /// [`Connector::accepts`].
     ///
     /// # Errors

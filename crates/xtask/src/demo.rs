@@ -5,7 +5,7 @@ use std::process::Command;
 use crate::proc::{self, Done, cargo, target_dir};
 
 /// Profiles of the demo.
-const PROFILES: &str = "100000";
+pub(crate) const PROFILES: &str = "100000";
 
 /// Builds what the demo needs, then runs it.
 pub(crate) fn run_demo(profiles: &str) -> Done {

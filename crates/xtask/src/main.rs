@@ -4,6 +4,7 @@
 
 mod bench;
 mod demo;
+mod picture;
 mod proc;
 mod schemas;
 mod suite;
@@ -21,6 +22,7 @@ Usage: cargo xtask <TASK>
   schemas [--check]     write the JSON schemas from the types, or compare them
   tidy                  check the rules of the tree that no compiler checks
   bench [NAME...]       measure; names: engine, paced, unchanged, call, check
+  picture               draw the terminal of the README from a run of the demo
   new-connector NAME    write a complete connector crate";
 
 fn main() -> ExitCode {
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
         ["schemas", "--check"] => schemas::check(),
         ["tidy"] => tidy::run(),
         ["bench", names @ ..] => bench::run(names),
+        ["picture"] => picture::draw(),
         ["new-connector", name] => demo::new_connector(name),
         [] | ["help" | "-h" | "--help"] => {
             proc::say(HELP);

@@ -46,7 +46,11 @@ fn a_changed_mapping_sends_the_rows_whose_payload_changed() {
     customers[0].employer = "7".to_owned();
     let scene = Scene::new(&customers);
     scene.delivers();
-    scene.edit("exports/newsletter.toml", "company = \"employer\"", "company = { column = \"employer\", transform = [\"trim\"] }");
+    scene.edit(
+        "exports/newsletter.toml",
+        "company = \"employer\"",
+        "company = { column = \"employer\", transform = [\"trim\"] }",
+    );
     scene.comes_to("succeeded: 4 read, 4 unchanged");
     customers[0].employer = String::new();
     scene.segment("newsletter", &customers);

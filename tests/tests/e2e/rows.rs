@@ -31,11 +31,27 @@ fn rows_that_cannot_be_sent_say_why() {
         assert_eq!(scene.members("newsletter"), ["ok@example.com"]);
     };
     check("c2,,Bo,30", "invalid", "missing: no value for the required field `email` (column `email_address`)");
-    check("c2,bo at example.com,Bo,30", "invalid", "malformed_email: `email` is not an e-mail address (column `email_address`)");
-    check("c2,bo@example.com,Bo,old", "invalid", "wrong_type: the value of `Age` is not of type integer (column `age`)");
-    check("c2,bo@example.com,,30", "invalid", "skipped_when_null: `first_name` is empty and `when_null` is `skip_row` (column `given_name`)");
+    check(
+        "c2,bo at example.com,Bo,30",
+        "invalid",
+        "malformed_email: `email` is not an e-mail address (column `email_address`)",
+    );
+    check(
+        "c2,bo@example.com,Bo,old",
+        "invalid",
+        "wrong_type: the value of `Age` is not of type integer (column `age`)",
+    );
+    check(
+        "c2,bo@example.com,,30",
+        "invalid",
+        "skipped_when_null: `first_name` is empty and `when_null` is `skip_row` (column `given_name`)",
+    );
     check(",bo@example.com,Bo,30", "invalid", "missing: the row has no key");
-    check("c2, OK@Example.com ,Bo,30", "duplicate", "duplicate: an earlier row has the same identity at the destination");
+    check(
+        "c2, OK@Example.com ,Bo,30",
+        "duplicate",
+        "duplicate: an earlier row has the same identity at the destination",
+    );
 }
 
 #[test]
@@ -53,7 +69,10 @@ fn a_row_that_cannot_be_read_is_named_by_its_line() {
 fn nobody_is_a_leaver_while_rows_cannot_be_read() {
     let scene = scene_of(&["c1,ok@example.com,Ann,41", "c2,bo@example.com,Bo,30"]);
     scene.delivers();
-    scene.write("data/newsletter.csv", "customer_id,email_address,given_name,age\nc1,ok@example.com,Ann,41\nc2,bo@example.com,\n");
+    scene.write(
+        "data/newsletter.csv",
+        "customer_id,email_address,given_name,age\nc1,ok@example.com,Ann,41\nc2,bo@example.com,\n",
+    );
     scene.comes_to("partial: 2 read, 1 unchanged, 1 invalid; 1 planned, 1 deferred");
     assert_eq!(scene.members("newsletter").len(), 2);
 }
@@ -63,7 +82,10 @@ fn a_row_that_became_invalid_is_no_leaver() {
     let scene = scene_of(&["c1,ok@example.com,Ann,41", "c2,bo@example.com,Bo,30"]);
     scene.delivers();
     for row in ["c2,bo@example.com,,30", "c2,bo@example.com,Bo,old", "c2,,Bo,30"] {
-        scene.write("data/newsletter.csv", format!("customer_id,email_address,given_name,age\nc1,ok@example.com,Ann,41\n{row}\n"));
+        scene.write(
+            "data/newsletter.csv",
+            format!("customer_id,email_address,given_name,age\nc1,ok@example.com,Ann,41\n{row}\n"),
+        );
         scene.comes_to("succeeded: 2 read, 1 unchanged, 1 invalid");
         assert_eq!(scene.members("newsletter").len(), 2, "{row}");
     }
@@ -102,8 +124,7 @@ fn hostile_names_arrive_byte_for_byte() {
         "𝕿𐍈\u{10fffd}",
         "ﬀ İ ẞ Ω",
     ];
-    let hostile: Vec<Person> =
-        (1..).zip(names).map(|(number, name)| Person::new(number).given_name(name)).collect();
+    let hostile: Vec<Person> = (1..).zip(names).map(|(number, name)| Person::new(number).given_name(name)).collect();
     let long = Person::new(999).given_name(&"ø".repeat(5000));
     let all = [hostile, vec![long]].concat();
     let scene = Scene::new(&all);
@@ -114,7 +135,8 @@ fn hostile_names_arrive_byte_for_byte() {
 
 #[test]
 fn addresses_may_hold_what_addresses_may_hold() {
-    let emails = ["o'brien+tag@example.com", "a_b-c.d@sub.example.co.uk", "x!#$%&'*/=?^`{|}~@example.com", "UPPER@EXAMPLE.COM"];
+    let emails =
+        ["o'brien+tag@example.com", "a_b-c.d@sub.example.co.uk", "x!#$%&'*/=?^`{|}~@example.com", "UPPER@EXAMPLE.COM"];
     let all: Vec<Person> = (1..).zip(emails).map(|(number, email)| Person::new(number).email(email)).collect();
     let scene = Scene::new(&all);
     scene.connection("list_membership = \"single\"");
@@ -131,7 +153,10 @@ fn addresses_may_hold_what_addresses_may_hold() {
 #[test]
 fn custom_fields_keep_their_types() {
     let scene = Scene::new(&[]);
-    scene.write("data/newsletter.csv", "customer_id,email_address,n,x,b,d,t\n007,a@example.com,42,1.5,true,2026-11-23,0042\n");
+    scene.write(
+        "data/newsletter.csv",
+        "customer_id,email_address,n,x,b,d,t\n007,a@example.com,42,1.5,true,2026-11-23,0042\n",
+    );
     let fields = r#"
 [fields.custom]
 "Orders" = { column = "n", type = "integer" }
@@ -142,7 +167,9 @@ fn custom_fields_keep_their_types() {
 "#;
     scene.write(
         "exports/newsletter.toml",
-        format!("connection = \"autopilot\"\nsegments = [\"newsletter\"]\n\n[fields]\nemail = \"email_address\"\n{fields}"),
+        format!(
+            "connection = \"autopilot\"\nsegments = [\"newsletter\"]\n\n[fields]\nemail = \"email_address\"\n{fields}"
+        ),
     );
     scene.comes_to("succeeded: 1 read, 1 added");
     let contact = scene.sandbox.autopilot().contact("a@example.com").unwrap();

@@ -17,7 +17,7 @@ pub(crate) async fn retry(invocation: &Invocation, asked: &Retry) -> Result<Exit
     let store = project::state(dir, &engine.project().state).await?;
     let records = match &asked.run {
         Some(run) => {
-            let record = store.run(run).await?;
+            let record = project::run_named(&store, run).await?;
             project::exports(engine.project(), std::slice::from_ref(&record.export))?;
             vec![record]
         }

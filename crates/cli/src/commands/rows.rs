@@ -1,7 +1,8 @@
 //! `segport rows`: what became of each row of a run.
 
+use segport_engine::segment_id;
 use segport_ledger::{OutcomeKind, RowRecord};
-use serde_json::json;
+use serde::Serialize;
 
 use crate::arguments::Rows;
 use crate::commands::Invocation;
@@ -18,7 +19,7 @@ pub(crate) async fn rows(invocation: &Invocation, asked: &Rows) -> Result<Exit, 
     let Some(store) = project::existing_state(dir, &settings.state).await? else {
         return Err(segport_ledger::Error::NoRun { run: asked.run.clone() }.into());
     };
-    let run = store.run(&asked.run).await?.run_id;
+    let run = project::run_named(&store, &asked.run).await?.run_id;
     let mut reader = store.rows(&run, only).await?;
     while let Some(rows) = reader.next().await? {
         if output.is_closed() {
@@ -45,15 +46,31 @@ fn outcome(name: &str) -> Result<OutcomeKind, Failure> {
     })
 }
 
-fn as_json(run: &str, row: &RowRecord) -> serde_json::Value {
-    json!({
-        "run_id": run,
-        "outcome": row.outcome,
-        "code": row.code,
-        "reason": row.reason,
-        "identity_hash": row.identity.map(|identity| identity.to_string()),
-        "segments": row.segments,
-    })
+/// One row as JSON.
+#[derive(Serialize)]
+struct Line<'a> {
+    run_id: &'a str,
+    outcome: OutcomeKind,
+    code: &'a str,
+    reason: &'a str,
+    identity_hash: Option<String>,
+    segments: Vec<&'a str>,
+}
+
+fn as_json<'a>(run: &'a str, row: &'a RowRecord) -> Line<'a> {
+    Line {
+        run_id: run,
+        outcome: row.outcome,
+        code: &row.code,
+        reason: &row.reason,
+        identity_hash: row.identity.map(|identity| identity.to_string()),
+        segments: segments(row),
+    }
+}
+
+/// Ids of the segments, without what the ledger adds to them.
+fn segments(row: &RowRecord) -> Vec<&str> {
+    row.segments.iter().map(|name| segment_id(name)).collect()
 }
 
 fn as_cells(row: &RowRecord) -> Vec<String> {
@@ -62,7 +79,7 @@ fn as_cells(row: &RowRecord) -> Vec<String> {
         (_, outcome) => outcome.to_string(),
     };
     let hash = row.identity.map_or_else(|| "-".to_owned(), |identity| identity.to_string());
-    vec![outcome, hash, row.segments.join(","), row.code.to_string(), row.reason.to_string()]
+    vec![outcome, hash, segments(row).join(","), row.code.to_string(), row.reason.to_string()]
 }
 
 #[cfg(test)]

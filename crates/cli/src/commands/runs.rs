@@ -16,7 +16,7 @@ pub(crate) async fn runs(invocation: &Invocation, asked: &Runs) -> Result<Exit, 
     let settings = segport_manifest::read_settings(dir)?;
     let store = project::existing_state(dir, &settings.state).await?;
     let records = match (&store, &asked.run) {
-        (Some(store), Some(run)) => vec![store.run(run).await?],
+        (Some(store), Some(run)) => vec![project::run_named(store, run).await?],
         (Some(store), None) => store.runs(asked.export.as_deref(), asked.limit).await?,
         (None, Some(run)) => return Err(segport_ledger::Error::NoRun { run: run.clone() }.into()),
         (None, None) => Vec::new(),

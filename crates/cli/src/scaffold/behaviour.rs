@@ -5,8 +5,11 @@ use std::sync::Arc;
 
 use arrow_array::{ArrayRef, RecordBatch, StringArray};
 use segport_sdk::test::{ConnectorHarness, Script, json, status};
-use segport_sdk::{Batch, BatchKind, ErrorKind, ExportSegment, ExportSpec, FieldType, MappedField, RowOutcome, Session};
+use segport_sdk::{
+    Batch, BatchKind, ErrorKind, ExportSegment, ExportSpec, FieldType, MappedField, RowOutcome, Session,
+};
 use serde_json::{Value, json};
+
 use {{crate}}::{{Type}};
 
 const KEY: &str = "k3y-that-nobody-may-see";
@@ -102,7 +105,8 @@ async fn a_short_answer_leaves_rows_unknown() -> Outcome {
     let session = begun(&http, &connector).await?;
     http.expect("POST", "/members", json(200, r#"{"results":[{"id":"m1"}]}"#));
     let batch = Batch { session, kind: BatchKind::Upsert { join: vec![0] }, rows: two_rows()? };
-    assert!(matches!(connector.write(&batch).await?.rows.as_slice(), [RowOutcome::Done(_), RowOutcome::Unknown { .. }]));
+    let outcomes = connector.write(&batch).await?.rows;
+    assert!(matches!(outcomes.as_slice(), [RowOutcome::Done(_), RowOutcome::Unknown { .. }]));
     Ok(())
 }
 

@@ -90,9 +90,8 @@ impl Connector for {{Type}} {
                 Ok(Outcomes { rows: outcomes(members, batch.rows.num_rows()), ..Outcomes::default() })
             }
             BatchKind::Remove { segment } => {
-                let ids = batch
-                    .destination_ids()
-                    .ok_or_else(|| Error::new(ErrorKind::Contract, "a removal has no ids"))?;
+                let ids =
+                    batch.destination_ids().ok_or_else(|| Error::new(ErrorKind::Contract, "a removal has no ids"))?;
                 let known: Vec<&str> = ids.iter().flatten().collect();
                 self.client.remove(cx, run.list(*segment)?, &known).await?;
                 Ok(Outcomes::all(RowOutcome::Done(None), ids.len()))

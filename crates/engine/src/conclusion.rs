@@ -1,0 +1,162 @@
+//! From what a run did to its report: counts, status, problems.
+
+use jiff::Timestamp;
+use segport_core::{Error, ErrorKind};
+use segport_ledger::RunEnd;
+use segport_manifest::Code;
+
+use crate::diff::Tally;
+use crate::engine::OpenExport;
+use crate::plan::LeaverTally;
+use crate::report::{
+    CallCounts, GuardVerdict, LeaverCounts, Problem, RowCounts, RunReport, Severity, Status, Trigger, Verdict,
+};
+use crate::settle::Settlement;
+
+/// How the story ends.
+#[derive(Debug)]
+pub(crate) enum Ending {
+    /// Everything was tried.
+    Through,
+    /// A guard stopped it.
+    Stopped,
+    /// Somebody stopped it.
+    Cancelled,
+    /// It could not go on.
+    Failed { code: Code, error: Error },
+}
+
+impl Ending {
+    /// How an error that made further calls pointless ends a run.
+    pub(crate) fn of(error: Error) -> Self {
+        match error.kind() {
+            ErrorKind::Cancelled => Self::Cancelled,
+            kind => Self::Failed { code: Code::of(kind), error },
+        }
+    }
+}
+
+/// Everything that the report is made of.
+#[derive(Debug)]
+pub(crate) struct Story<'a> {
+    pub(crate) open: &'a OpenExport,
+    pub(crate) run_id: &'a str,
+    pub(crate) started_at: Timestamp,
+    pub(crate) trigger: Trigger,
+    pub(crate) tally: Tally,
+    pub(crate) leavers: LeaverTally,
+    pub(crate) guards: Vec<GuardVerdict>,
+    pub(crate) settlement: Settlement,
+    pub(crate) problems: Vec<Problem>,
+    pub(crate) end: Ending,
+}
+
+impl Story<'_> {
+    /// The report.
+    pub(crate) fn report(mut self) -> RunReport {
+        let (read, sent) = (self.tally.rows, self.settlement.rows);
+        let rows = RowCounts {
+            read: read.read,
+            unchanged: read.unchanged,
+            added: sent.added,
+            changed: sent.changed,
+            invalid: read.invalid,
+            duplicate: read.duplicate,
+            suppressed: read.suppressed,
+            deferred: read.deferred + sent.deferred,
+            refused: sent.refused,
+            unknown: sent.unknown,
+        };
+        let (planned, done) = (self.leavers.planned, self.settlement.leavers);
+        let leavers = LeaverCounts {
+            planned: planned.planned,
+            removed: done.removed,
+            kept: planned.keep,
+            deferred: planned.deferred + done.deferred,
+            refused: done.refused,
+            unknown: done.unknown,
+        };
+        let calls = self.open.line.connection().map(segport_transport::Connection::counters).unwrap_or_default();
+        let mut status = self.status(rows, leavers);
+        self.problems.extend(self.settlement.problems());
+        if let Ending::Failed { code, error } = &self.end {
+            self.problems.push(problem(Severity::Error, *code, error.to_string()));
+        }
+        for guard in self.guards.iter().filter(|guard| guard.verdict == Verdict::Stopped) {
+            self.problems.push(stopped(guard));
+        }
+        if !rows.balances() || !leavers.balances() {
+            status = Status::Failed;
+            let message =
+                format!("the sums of the run do not balance ({rows:?}, {leavers:?}); this is a defect in Segport");
+            self.problems.push(problem(Severity::Error, Code::Unbalanced, message));
+        }
+        self.problems.sort_by_key(|problem| problem.severity);
+        RunReport {
+            schema_version: 1,
+            run_id: self.run_id.to_owned(),
+            export: self.open.export.id.clone(),
+            connection: self.open.export.connection.clone(),
+            trigger: self.trigger,
+            status,
+            started_at: self.started_at,
+            finished_at: Timestamp::now(),
+            config_hash: self.open.config_hash.clone(),
+            plugin: self.open.plugin.clone(),
+            rows,
+            leavers,
+            calls: CallCounts { requests: calls.requests, retried: calls.retried, throttled: calls.throttled },
+            guards: self.guards,
+            problems: self.problems,
+        }
+    }
+
+    fn status(&self, rows: RowCounts, leavers: LeaverCounts) -> Status {
+        let undone = rows.deferred + rows.refused + rows.unknown + leavers.deferred + leavers.refused + leavers.unknown;
+        let delivered = rows.added + rows.changed + leavers.removed;
+        match &self.end {
+            Ending::Cancelled => Status::Cancelled,
+            Ending::Stopped => Status::Stopped,
+            // A destination that went away half way through leaves a part; a revoked key is a failure whatever came before.
+            Ending::Failed { error, .. }
+                if delivered > 0
+                    && matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Timeout | ErrorKind::RateLimited) =>
+            {
+                Status::Partial
+            }
+            Ending::Failed { .. } => Status::Failed,
+            Ending::Through if undone > 0 => Status::Partial,
+            Ending::Through => Status::Succeeded,
+        }
+    }
+}
+
+fn stopped(guard: &GuardVerdict) -> Problem {
+    let code = match guard.guard.as_str() {
+        "max_removals" => Code::GuardMaxRemovals,
+        "max_refused" => Code::GuardMaxRefused,
+        _ => Code::GuardAllowEmpty,
+    };
+    Problem {
+        severity: Severity::Error,
+        code: code.as_str().to_owned(),
+        message: format!("guard `{}` stopped the run: {} (limit {})", guard.guard, guard.found, guard.limit),
+        help: Some(format!("if that is as it should be, run again with `--override {}`", guard.guard)),
+    }
+}
+
+/// A problem without advice.
+pub(crate) fn problem(severity: Severity, code: Code, message: String) -> Problem {
+    Problem { severity, code: code.as_str().to_owned(), message, help: None }
+}
+
+/// The status as the ledger keeps it.
+pub(crate) fn run_end(status: Status) -> RunEnd {
+    match status {
+        Status::Succeeded => RunEnd::Succeeded,
+        Status::Partial => RunEnd::Partial,
+        Status::Failed => RunEnd::Failed,
+        Status::Stopped => RunEnd::Stopped,
+        Status::Cancelled => RunEnd::Cancelled,
+    }
+}

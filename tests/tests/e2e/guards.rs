@@ -1,0 +1,118 @@
+//! What stops a run before it does harm.
+
+use segport_tests::{Person, Scene, people};
+
+/// A scene with 20 people delivered.
+fn delivered() -> Scene {
+    let scene = Scene::new(&people(1..=20));
+    scene.delivers();
+    scene
+}
+
+#[test]
+fn too_many_removals_stop_a_run_before_anything_is_sent() {
+    let scene = delivered();
+    let sent = scene.requests();
+    let mut rest = people(4..=20);
+    rest[0] = Person::new(4).given_name("New");
+    scene.segment("newsletter", &rest);
+    let stopped = scene.run("");
+    let report = stopped.exits(4).report();
+    assert_eq!(report.summary(), "stopped: 17 read, 16 unchanged, 1 deferred; 3 planned, 3 deferred");
+    assert_eq!((report.guard("max_removals"), report.problems()), (Some("stopped"), vec!["SP0504"]));
+    assert_eq!(scene.requests(), sent);
+    scene.has_members("newsletter", &people(1..=20));
+
+    let text = scene.call("run");
+    text.exits(4).prints("--override max_removals");
+    assert_eq!(scene.requests(), sent);
+
+    let report = scene.run("--override max_removals").exits(0).report();
+    assert_eq!(report.summary(), "succeeded: 17 read, 16 unchanged, 1 changed; 3 planned, 3 removed");
+    assert_eq!(report.guard("max_removals"), Some("overridden"));
+    let recorded = scene.call("runs --limit 1 --output json");
+    assert_eq!(recorded.exits(0).report(), report);
+    scene.has_members("newsletter", &rest);
+    assert_eq!(scene.comes_to("succeeded: 17 read, 17 unchanged").guard("max_removals"), Some("passed"));
+}
+
+#[test]
+fn thresholds_are_shares_or_numbers() {
+    let check = |limit: &str, leavers: u32, code: i32| {
+        let scene = delivered();
+        scene.export(&format!("[guards]\nmax_removals = {limit}"));
+        scene.segment("newsletter", &people(1 + leavers..=20));
+        scene.run("").exits(code);
+    };
+    check("\"10%\"", 2, 0);
+    check("\"10%\"", 3, 4);
+    check("3", 3, 0);
+    check("3", 4, 4);
+    check("0", 1, 4);
+    check("\"100%\"", 19, 0);
+}
+
+#[test]
+fn an_empty_segment_stops_a_run() {
+    let scene = delivered();
+    let sent = scene.requests();
+    scene.segment("newsletter", &[]);
+    let report = scene.run("--override max_removals").exits(4).report();
+    assert_eq!(report.summary(), "stopped: ; 20 planned, 20 deferred");
+    assert_eq!((report.guard("allow_empty"), report.guard("max_removals")), (Some("stopped"), Some("overridden")));
+    assert_eq!(report.problems(), ["SP0506"]);
+    assert_eq!(scene.requests(), sent);
+    let report = scene.run("--override max_removals --override allow_empty").exits(0).report();
+    assert_eq!(report.summary(), "succeeded: ; 20 planned, 20 removed");
+    scene.has_members("newsletter", &[]);
+    scene.has_contacts(&people(1..=20));
+}
+
+#[test]
+fn an_empty_first_run_is_stopped_too() {
+    let scene = Scene::new(&[]);
+    scene.run("").exits(4);
+    assert_eq!(scene.requests(), 0);
+    scene.export("[guards]\nallow_empty = true");
+    scene.run("").exits(0);
+}
+
+#[test]
+fn one_of_two_segments_that_turned_empty_stops_a_run() {
+    let scene = Scene::new(&people(1..=20));
+    scene.segment("vip", &people(20..=20));
+    scene.segments(&["newsletter", "vip"], "");
+    scene.delivers();
+    scene.segment("vip", &[]);
+    let report = scene.run("").exits(4).report();
+    assert_eq!(report.guard("allow_empty"), Some("stopped"));
+    scene.has_members("vip", &people(20..=20));
+}
+
+#[test]
+fn too_many_refused_rows_stop_a_run() {
+    let scene = Scene::faulty(&["POST /contacts refuse-email=*"], &people(1..=40));
+    scene.connection("rows_per_batch = 5\nmax_in_flight = 1");
+    let report = scene.run("").exits(4).report();
+    assert_eq!(report.summary(), "stopped: 40 read, 35 deferred, 5 refused");
+    assert_eq!((report.guard("max_refused"), report.problems().first()), (Some("stopped"), Some(&"SP0505")));
+    let report = scene.run("--override max_refused").exits(1).report();
+    assert_eq!(report.summary(), "partial: 40 read, 40 refused");
+    assert_eq!(report.guard("max_refused"), Some("overridden"));
+    scene.faults(&[]);
+    scene.comes_to("succeeded: 40 read, 40 added");
+}
+
+#[test]
+fn a_plan_tells_what_the_guards_would_do() {
+    let scene = delivered();
+    scene.segment("newsletter", &people(4..=20));
+    let plan = scene.call("plan --output json");
+    let verdicts = plan.exits(0).objects().remove(0)["guards"].to_string();
+    assert!(verdicts.contains("\"stopped\"") && verdicts.contains("3 of 20"), "{verdicts}");
+}
+
+#[test]
+fn there_are_no_other_guards() {
+    delivered().run("--override max_refusals").exits(2).says("max_refused");
+}

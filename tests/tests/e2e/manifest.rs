@@ -1,0 +1,191 @@
+//! What is wrong with a project, and who may send.
+
+use insta::assert_snapshot;
+use segport_sandbox::Options;
+use segport_tests::{KEY, Scene, people};
+
+#[test]
+fn a_sound_project_is_ok() {
+    let scene = Scene::new(&people(1..=3));
+    scene.call("check").exits(0).prints("project ok: 1 export, 1 segment, 1 source, 1 connection");
+    assert_eq!(scene.requests(), 0);
+}
+
+#[test]
+fn an_unknown_column_is_shown_where_it_stands() {
+    let scene = Scene::new(&people(1..=3));
+    scene.edit("exports/newsletter.toml", "\"email_address\"", "\"email_adress\"");
+    let found = scene.call("check");
+    assert_snapshot!(found.exits(1).stdout, @r#"
+    error[SP0203]: unknown column `email_adress`
+     --> exports/newsletter.toml:5:9
+      |
+    5 | email = "email_adress"
+      |         ^^^^^^^^^^^^^^ segment `newsletter` has no such column
+      |
+      = help: did you mean `email_address`?
+
+    1 error
+    "#);
+    scene.run("").exits(2);
+    assert_eq!(scene.requests(), 0);
+}
+
+#[test]
+fn all_mistakes_are_told_at_once_with_their_codes() {
+    let scene = Scene::new(&people(1..=3));
+    scene.edit("exports/newsletter.toml", "first_name", "frist_name");
+    scene.edit("exports/newsletter.toml", "connection = \"autopilot\"", "connection = \"autopilto\"");
+    scene.edit("segments/newsletter.toml", "[read]", "[raed]");
+    scene.edit("segport.toml", "[egress]", "[egres]");
+    scene.write("sources/broken.toml", "plugin = \n");
+    let found = scene.call("check --output json");
+    let findings = found.exits(1).objects();
+    let codes: Vec<&str> = findings.iter().filter_map(|finding| finding["code"].as_str()).collect();
+    assert!(codes.contains(&"SP0104"), "{found}");
+    // Without its own file in order nothing else of a project can be read.
+    scene.edit("segport.toml", "[egres]", "[egress]");
+    let found = scene.call("check");
+    let found = found.exits(1);
+    for text in ["SP0101", "SP0104", "SP0204", "did you mean `autopilot`?", "sources/broken.toml:1"] {
+        found.prints(text);
+    }
+}
+
+#[test]
+fn every_code_is_explained() {
+    let scene = Scene::new(&[]);
+    let codes = scene.call("explain --output json");
+    let codes = codes.exits(0).objects();
+    assert!(codes.len() > 40);
+    scene.call("explain SP0203").exits(0).prints("SP0203");
+    scene.call("explain sp0404").exits(0).prints("SP0404");
+    scene.call("explain SP9999").exits(2).says("SP9999");
+}
+
+#[test]
+fn a_secret_in_a_file_is_refused_and_not_shown() {
+    let scene = Scene::new(&people(1..=3));
+    scene.edit("connections/autopilot.toml", "{ env = \"AUTOPILOT_API_KEY\" }", &format!("\"{KEY}\""));
+    let ended = scene.keyless("check").run();
+    ended.exits(1).prints("SP0301");
+    assert!(!ended.to_string().contains(KEY), "the key is shown");
+    for words in ["run", "plan", "connect autopilot", "status", "run -vv", "check --output json"] {
+        let ended = scene.keyless(words).run();
+        assert_ne!(ended.code(), 0, "{words}");
+        assert!(!ended.to_string().contains(KEY), "{words} shows the key");
+    }
+    assert_eq!(scene.requests(), 0);
+}
+
+#[test]
+fn a_secret_that_is_not_there_is_named() {
+    let scene = Scene::new(&people(1..=3));
+    scene.keyless("check").run().exits(1).prints("SP0303").prints("AUTOPILOT_API_KEY");
+    scene.keyless("run").run().exits(2).says("AUTOPILOT_API_KEY");
+    scene.edit("connections/autopilot.toml", "env = \"AUTOPILOT_API_KEY\"", "file = \"secrets/key\"");
+    scene.keyless("check").run().exits(1).prints("SP0304");
+    scene.write("secrets/key", format!("{KEY}\n"));
+    scene.keyless("check").run().exits(0);
+    scene.keyless("run").run().exits(0);
+    scene.edit("connections/autopilot.toml", "file = \"secrets/key\"", "credential = \"autopilot\"");
+    scene.keyless("run").run().exits(2).says("SP0305");
+    scene.write("credentials/autopilot", KEY);
+    scene.keyless("run").env("CREDENTIALS_DIRECTORY", scene.path("credentials")).run().exits(0);
+}
+
+#[test]
+fn outside_a_project_there_is_nothing_to_run() {
+    let scene = Scene::new(&[]);
+    std::fs::remove_file(scene.path("segport.toml")).unwrap();
+    for words in ["run", "check", "plan", "status", "runs", "rows 01", "retry", "connect autopilot", "connectors lock"]
+    {
+        scene.call(words).exits(2).says("SP0103");
+    }
+    scene.write("other/segport.toml", "[project]\nname = \"other\"\n");
+    scene.call("-C other check").exits(0);
+}
+
+/// A scene whose connection's text nobody has accepted.
+fn without_consent() -> Scene {
+    let scene = Scene::new(&people(1..=3));
+    let text = scene.read("connections/autopilot.toml");
+    let (head, tail) = text.split_once("[consent]").unwrap();
+    let (_, tail) = tail.split_once("[settings]").unwrap();
+    scene.write("connections/autopilot.toml", format!("# our account\n{head}[settings] # of the account\n{tail}"));
+    scene
+}
+
+#[test]
+fn without_consent_nothing_is_sent() {
+    let scene = without_consent();
+    scene.run("").exits(2).says("SP0307").says("segport connect autopilot");
+    scene.call("retry").exits(0);
+    assert_eq!(scene.requests(), 0);
+    assert_eq!(scene.sandbox.autopilot().contact_count(), 0);
+    scene.call("status").exits(0).prints("not accepted");
+}
+
+#[test]
+fn consent_is_recorded_in_the_connection() {
+    let scene = without_consent();
+    let accepted = scene.call("connect autopilot --accept --by anna@example.org");
+    accepted.exits(0).says("privacy").prints("accepted by anna@example.org").prints("works");
+    let text = scene.read("connections/autopilot.toml");
+    for kept in ["# our account\n", "# of the account", "[consent]", "accepted_by = \"anna@example.org\""] {
+        assert!(text.contains(kept), "no `{kept}` in {text}");
+    }
+    scene.comes_to("succeeded: 3 read, 3 added");
+    // Accepted is accepted: who did it first stays.
+    scene.call("connect autopilot --accept --by bo@example.org").exits(0);
+    assert_eq!(scene.read("connections/autopilot.toml"), text);
+}
+
+#[test]
+fn nobody_is_asked_where_nobody_can_answer() {
+    let scene = without_consent();
+    let before = scene.read("connections/autopilot.toml");
+    for words in ["connect autopilot", "connect autopilot --no-input"] {
+        scene.call(words).exits(1).says("--accept");
+    }
+    assert_eq!(scene.read("connections/autopilot.toml"), before);
+    scene.run("").exits(2);
+}
+
+#[test]
+fn connect_says_which_layer_failed() {
+    let check = |from: &str, to: &str, layer: &str| {
+        let scene = Scene::with(Options { key: Some(KEY.to_owned()), ..Options::default() }, &[]);
+        scene.call("connect autopilot").exits(0);
+        let from = from.replace("BASE", scene.sandbox.base_url().trim_start_matches("http://"));
+        scene.edit("connections/autopilot.toml", &from, &to.replace("BASE", &from));
+        scene.call("connect autopilot").exits(1).says(layer);
+    };
+    check("env = \"AUTOPILOT_API_KEY\"", "env = \"PATH\"", "authentication failed");
+    check("http://", "https://", "TLS failed");
+    check("/v1", "/v2", "HTTP failed");
+    check("BASE", "127.0.0.1:9/v1", "TCP failed");
+    // A label of more than 63 characters is no name anywhere, which a resolver knows without asking.
+    check("BASE", &format!("{}.invalid/v1", "a".repeat(64)), "DNS failed");
+}
+
+#[test]
+fn connect_knows_its_connections() {
+    let scene = Scene::new(&[]);
+    scene.call("connect autopilto").exits(2).says("autopilot");
+    let answer = scene.call("connect autopilot --output json");
+    let answer = answer.exits(0).objects().remove(0);
+    assert_eq!((&answer["works"], &answer["accepted_by"]), (&true.into(), &"anna@example.org".into()));
+}
+
+#[test]
+fn schemas_are_written_with_those_of_the_plugins() {
+    let scene = Scene::new(&[]);
+    scene.call("schema").exits(0);
+    let connection = scene.read("schemas/connection.json");
+    for word in ["list_membership", "requests_per_second"] {
+        assert!(connection.contains(word), "{word}");
+    }
+    assert!(scene.read("schemas/segment.json").contains("null_values"));
+    scene.call("schema run-report").exits(0).prints("\"Report of a run\"");
+}

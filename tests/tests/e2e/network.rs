@@ -1,0 +1,128 @@
+//! A destination that is slow, moody or gone.
+
+use segport_sandbox::Options;
+use segport_tests::{Scene, people};
+
+#[test]
+fn an_unknown_key_fails_the_run() {
+    let scene = Scene::with(Options { key: Some("f".repeat(32)), ..Options::default() }, &people(1..=5));
+    let failed = scene.run("");
+    let report = failed.exits(1).report();
+    assert_eq!(report.summary(), "failed: 5 read, 5 deferred");
+    assert_eq!(report.problems(), ["SP0612"]);
+    assert_eq!(scene.requests(), 1, "a wrong key is not tried again");
+}
+
+#[test]
+fn a_key_that_is_revoked_in_the_middle_stops_the_run_at_once() {
+    for status in [401, 403] {
+        let scene = Scene::faulty(&[&format!("POST /contacts from=3 status={status}")], &people(1..=50));
+        scene.connection("rows_per_batch = 5\nmax_in_flight = 1");
+        let report = scene.run("").exits(1).report();
+        assert_eq!(report.summary(), "failed: 50 read, 10 added, 40 deferred");
+        assert_eq!(scene.requests_to("POST /contacts"), 3);
+        scene.faults(&[]);
+        scene.comes_to("succeeded: 50 read, 10 unchanged, 40 added");
+        scene.has_contacts(&people(1..=50));
+        scene.has_members("newsletter", &people(1..=50));
+    }
+}
+
+#[test]
+fn a_storm_of_429_is_waited_out() {
+    let scene = Scene::faulty(&["POST /contacts times=2 status=429 retry-after=1"], &people(1..=20));
+    scene.connection("max_in_flight = 1");
+    let report = scene.comes_to("succeeded: 20 read, 20 added");
+    assert_eq!((report.count("calls", "throttled"), report.count("calls", "retried")), (2, 2));
+    scene.has_contacts(&people(1..=20));
+}
+
+#[test]
+fn a_destination_with_a_rate_is_not_overrun() {
+    let scene = Scene::with(Options { rate: 20, ..Options::default() }, &people(1..=60));
+    scene.connection("requests_per_second = 20\nrows_per_batch = 5");
+    let report = scene.comes_to("succeeded: 60 read, 60 added");
+    assert_eq!(report.count("calls", "throttled"), scene.sandbox.traffic().throttled);
+    scene.has_contacts(&people(1..=60));
+}
+
+#[test]
+fn a_moment_of_trouble_is_not_noticed() {
+    for fault in [
+        "POST /contacts nth=2 status=500",
+        "POST /contacts nth=2 status=503 commit",
+        "POST /contacts nth=2 reset",
+        "POST /contacts nth=2 reset-after-body commit",
+        "POST /contacts nth=2 truncate",
+        "GET /lists nth=1 status=502",
+        "GET /lists nth=1 reset",
+    ] {
+        let scene = Scene::faulty(&[fault], &people(1..=50));
+        scene.connection("rows_per_batch = 10\nmax_in_flight = 2");
+        let report = scene.comes_to("succeeded: 50 read, 50 added");
+        assert!(report.count("calls", "retried") >= 1, "{fault}");
+        scene.has_contacts(&people(1..=50));
+        scene.has_members("newsletter", &people(1..=50));
+        assert_eq!(scene.comes_to("succeeded: 50 read, 50 unchanged").requests(), 0);
+    }
+}
+
+#[test]
+fn an_answer_that_does_not_come_is_asked_for_again() {
+    let scene = Scene::faulty(&["POST /contacts nth=1 commit-then-timeout=60s"], &people(1..=5));
+    scene.connection("request_timeout_secs = 1");
+    scene.comes_to("succeeded: 5 read, 5 added");
+    scene.has_contacts(&people(1..=5));
+}
+
+#[test]
+fn what_was_never_answered_is_unknown_until_the_next_run() {
+    for (fault, arrived) in [("POST /contacts commit-then-timeout=1ms", 5), ("POST /contacts reset-after-body", 0)] {
+        let scene = Scene::faulty(&[fault], &people(1..=5));
+        let report = scene.run("").exits(1).report();
+        assert_eq!(report.summary(), "partial: 5 read, 5 unknown", "{fault}");
+        assert_eq!(scene.sandbox.autopilot().contact_count(), arrived, "{fault}");
+        assert!(scene.rows_of(report.run_id()).iter().all(|row| row.starts_with("unknown ")));
+        scene.faults(&[]);
+        scene.comes_to("succeeded: 5 read, 5 added");
+        scene.has_contacts(&people(1..=5));
+        scene.has_members("newsletter", &people(1..=5));
+        assert_eq!(scene.comes_to("succeeded: 5 read, 5 unchanged").requests(), 0);
+    }
+}
+
+#[test]
+fn a_removal_that_was_never_answered_is_repeated() {
+    let scene = Scene::new(&people(1..=20));
+    scene.delivers();
+    scene.segment("newsletter", &people(2..=20));
+    scene.faults(&["DELETE /list/** commit-then-timeout=1ms"]);
+    scene.comes_to("partial: 19 read, 19 unchanged; 1 planned, 1 unknown");
+    scene.faults(&[]);
+    scene.comes_to("succeeded: 19 read, 19 unchanged; 1 planned, 1 removed");
+    scene.has_members("newsletter", &people(2..=20));
+    scene.has_contacts(&people(1..=20));
+}
+
+#[test]
+fn a_destination_that_is_gone_fails_the_run_and_nothing_is_lost() {
+    let scene = Scene::new(&people(1..=5));
+    let base_url = scene.sandbox.base_url();
+    // Port 9 is the discard service, which nothing runs any more.
+    scene.edit("connections/autopilot.toml", &base_url, "http://127.0.0.1:9/v1");
+    let report = scene.run("").exits(1).report();
+    assert_eq!(report.summary(), "failed: 5 read, 5 deferred");
+    assert_eq!(report.problems(), ["SP0617"]);
+    scene.edit("connections/autopilot.toml", "http://127.0.0.1:9/v1", &base_url);
+    scene.comes_to("succeeded: 5 read, 5 added");
+}
+
+#[test]
+fn private_addresses_are_refused_unless_allowed() {
+    let scene = Scene::new(&people(1..=5));
+    scene.edit("segport.toml", "allow_private = true", "allow_private = false");
+    let refused = scene.run("");
+    assert_eq!(refused.exits(1).report().summary(), "failed: 5 read, 5 deferred");
+    assert!(refused.stdout.contains("allow_private"), "{refused}");
+    assert_eq!(scene.requests(), 0);
+}

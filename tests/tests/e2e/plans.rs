@@ -1,0 +1,141 @@
+//! Plans: what a run would do, and runs that must do just that.
+
+use segport_tests::{Person, Scene, people};
+use serde_json::{Value, json};
+
+fn plan(scene: &Scene) -> Value {
+    let plan = scene.call("plan --output json");
+    let mut plans = plan.exits(0).objects();
+    assert_eq!(plans.len(), 1);
+    plans.remove(0)
+}
+
+/// A scene with 20 people delivered, of whom one left, one changed and one came; and the plan for that in `plan.json`.
+fn planned() -> Scene {
+    let scene = Scene::new(&people(1..=20));
+    scene.delivers();
+    let mut customers = people(2..=21);
+    customers[0] = Person::new(2).given_name("New");
+    scene.segment("newsletter", &customers);
+    scene.call("plan --out plan.json").exits(0).prints("run --plan plan.json");
+    scene
+}
+
+#[test]
+fn a_plan_says_what_a_run_does_and_sends_nothing() {
+    let scene = planned();
+    let before = scene.requests();
+    let plan = plan(&scene);
+    let count = |table: &str, name: &str| plan[table][name].as_u64().unwrap();
+    let rows =
+        ["read", "add", "change", "unchanged", "invalid", "duplicate", "deferred"].map(|name| count("rows", name));
+    assert_eq!(rows, [20, 1, 1, 18, 0, 0, 0]);
+    assert_eq!((count("leavers", "planned"), count("leavers", "remove")), (1, 1));
+    assert_eq!(plan["segments"], json!([{ "id": "newsletter", "display_name": "newsletter", "rows": 20 }]));
+    assert_eq!(scene.requests(), before);
+    let report = scene.comes_to("succeeded: 20 read, 18 unchanged, 1 added, 1 changed; 1 planned, 1 removed");
+    let calls = (count("calls", "at_least"), count("calls", "at_most"));
+    assert!((calls.0..=calls.1).contains(&report.requests()), "{} calls, planned were {calls:?}", report.requests());
+}
+
+#[test]
+fn the_first_run_keeps_to_the_calls_of_its_plan() {
+    let check = |settings: &str, fault: &str| {
+        let scene = Scene::faulty(&[fault], &people(1..=250));
+        scene.connection(settings);
+        let plan = plan(&scene);
+        let report = scene.comes_to("succeeded: 250 read, 250 added");
+        let calls = ["at_least", "at_most"].map(|name| plan["calls"][name].as_u64().unwrap());
+        assert!(
+            (calls[0]..=calls[1]).contains(&report.requests()),
+            "{} calls, planned were {calls:?}",
+            report.requests()
+        );
+    };
+    check("", "bulk-lists=on");
+    check("", "bulk-lists=off");
+    check("list_membership = \"single\"", "bulk-lists=on");
+    check("list_membership = \"bulk\"", "bulk-lists=on");
+}
+
+#[test]
+fn a_plan_needs_neither_destination_nor_consent() {
+    let scene = Scene::new(&people(1..=3));
+    let connection = scene.read("connections/autopilot.toml");
+    let (head, tail) = (connection.split("[consent]").next().unwrap(), connection.split("[settings]").nth(1).unwrap());
+    scene.write("connections/autopilot.toml", format!("{head}[settings]{tail}"));
+    assert_eq!(plan(&scene)["rows"]["add"], 3);
+    assert_eq!(scene.requests(), 0);
+}
+
+#[test]
+fn a_plan_explains_what_it_skips() {
+    let scene = Scene::new(&[Person::new(1), Person::new(2).email("nobody"), Person::new(3).email("nowhere")]);
+    let plan = plan(&scene);
+    assert_eq!(plan["rows"]["invalid"], 2);
+    assert_eq!(plan["skipped"].as_array().unwrap().len(), 1);
+    assert_eq!((&plan["skipped"][0]["code"], &plan["skipped"][0]["rows"]), (&"malformed_email".into(), &2.into()));
+    scene.call("plan").exits(0).prints("malformed_email");
+}
+
+#[test]
+fn a_plan_that_still_holds_is_carried_out() {
+    let scene = planned();
+    let report = scene.run("--plan plan.json").exits(0).report();
+    assert_eq!(report.summary(), "succeeded: 20 read, 18 unchanged, 1 added, 1 changed; 1 planned, 1 removed");
+}
+
+#[test]
+fn a_plan_is_refused_when_anything_moved() {
+    let check = |what: &str, change: &dyn Fn(&Scene)| {
+        let scene = planned();
+        change(&scene);
+        let before = scene.requests();
+        scene.run("--plan plan.json").exits(2).says("SP0604").says(what);
+        assert_eq!(scene.requests(), before, "{what}");
+    };
+    check("the source", &|scene| scene.segment("newsletter", &people(2..=21)));
+    check("the source", &|scene| scene.segment("newsletter", &people(1..=20)));
+    check("the configuration", &|scene| scene.edit("exports/newsletter.toml", "company =", "lead_source ="));
+    check("the configuration", &|scene| scene.export("[guards]\nmax_removals = \"20%\""));
+    check("the ledger", &|scene| {
+        scene.delivers();
+    });
+}
+
+#[test]
+fn a_plan_is_carried_out_once() {
+    let scene = planned();
+    scene.run("--plan plan.json").exits(0);
+    let before = scene.requests();
+    scene.run("--plan plan.json").exits(2).says("the ledger");
+    assert_eq!(scene.requests(), before);
+}
+
+#[test]
+fn a_file_that_is_no_plan_is_refused() {
+    let scene = Scene::new(&people(1..=3));
+    scene.run("--plan missing.json").exits(2).says("missing.json");
+    for text in ["", "{}", "nonsense", "[1]"] {
+        scene.write("plan.json", text);
+        scene.run("--plan plan.json").exits(2).says("plan.json");
+    }
+    assert_eq!(scene.requests(), 0);
+}
+
+#[test]
+fn the_exit_code_of_a_plan_can_tell_of_changes() {
+    let scene = Scene::new(&people(1..=20));
+    let check = |code: i32| {
+        scene.call("plan --detailed-exitcode").exits(code);
+        scene.call("plan").exits(0);
+    };
+    check(3);
+    scene.delivers();
+    check(0);
+    scene.segment("newsletter", &people(2..=20));
+    check(3);
+    scene.delivers();
+    check(0);
+    scene.call("plan --full --detailed-exitcode").exits(3);
+}

@@ -1,0 +1,149 @@
+//! Plugins as files: found, pinned, refused.
+
+use std::fs::{self, File, Permissions};
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use segport_tests::{Ended, Scene, Segport, installation, people};
+use tempfile::TempDir;
+
+/// An installation of its own, whose files a test may change.
+struct Copy(TempDir);
+
+impl Copy {
+    fn new() -> Self {
+        let copy = TempDir::new().unwrap();
+        for file in ["segport", "libsegport_autopilot.so", "libsegport_files.so"] {
+            fs::copy(installation().join(file), copy.path().join(file)).unwrap();
+        }
+        Self(copy)
+    }
+
+    fn file(&self, name: &str) -> std::path::PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// Changes a plugin without breaking it: what follows the last section of a library is not looked at.
+    fn change(&self, plugin: &str) {
+        File::options().append(true).open(self.file(plugin)).unwrap().write_all(b"changed").unwrap();
+    }
+
+    fn call(&self, scene: &Scene, words: &str) -> Ended {
+        let words = words.split_whitespace();
+        Segport::of(&self.file("segport"), scene.dir(), self.0.path())
+            .args(words)
+            .env("AUTOPILOT_API_KEY", segport_tests::KEY)
+            .run()
+    }
+}
+
+/// SHA-256 as `connectors list` tells it.
+fn hash(copy: &Copy, scene: &Scene, id: &str) -> String {
+    let listed = copy.call(scene, "connectors list --output json");
+    let plugins = listed.exits(0).objects();
+    let plugin = plugins.iter().find(|plugin| plugin["id"] == id).unwrap_or_else(|| panic!("{listed}"));
+    plugin["sha256"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn plugins_are_listed_and_described() {
+    let scene = Scene::new(&people(1..=3));
+    let listed = scene.call("connectors list --output json");
+    let ids: Vec<String> =
+        listed.exits(0).objects().iter().map(|plugin| plugin["id"].as_str().unwrap().to_owned()).collect();
+    assert!(ids.contains(&"autopilot".to_owned()) && ids.contains(&"files".to_owned()), "{listed}");
+    scene.call("connectors list").exits(0).prints("autopilot").prints("files");
+    let shown = scene.call("connectors show autopilot");
+    for word in ["email", "first_name", "required", "requests_per_second", "100,000"] {
+        shown.exits(0).prints(word);
+    }
+    scene.call("connectors show files").exits(0).prints("segment source").prints("null_values");
+    scene.call("connectors show nothing").exits(2).says("nothing");
+}
+
+#[test]
+fn a_plugin_is_pinned_at_its_first_use() {
+    let (scene, copy) = (Scene::new(&people(1..=3)), Copy::new());
+    copy.call(&scene, "connectors verify").exits(0);
+    copy.call(&scene, "run").exits(0);
+    let lock = scene.read("segport.lock");
+    for id in ["autopilot", "files"] {
+        assert!(lock.contains(&hash(&copy, &scene, id)), "{lock}");
+    }
+    copy.call(&scene, "connectors verify").exits(0).prints("accepted");
+    copy.call(&scene, "run").exits(0);
+    assert_eq!(scene.read("segport.lock"), lock);
+}
+
+#[test]
+fn a_plugin_that_changed_is_refused_until_it_is_accepted() {
+    let (scene, copy) = (Scene::new(&people(1..=3)), Copy::new());
+    copy.call(&scene, "connectors lock").exits(0).prints("accepted autopilot");
+    let before = hash(&copy, &scene, "autopilot");
+    copy.change("libsegport_autopilot.so");
+    let after = hash(&copy, &scene, "autopilot");
+    assert_ne!(before, after);
+    copy.call(&scene, "connectors verify").exits(1).prints("changed").prints(&before);
+    for words in ["run", "plan", "connect autopilot"] {
+        let refused = copy.call(&scene, words);
+        refused.exits(2).says("SP0404").says(&before).says(&after).says("segport connectors lock");
+    }
+    copy.call(&scene, "check").exits(1).prints("SP0404");
+    assert_eq!(scene.requests(), 0);
+
+    copy.call(&scene, "connectors lock").exits(0);
+    copy.call(&scene, "connectors verify").exits(0);
+    copy.call(&scene, "run").exits(0);
+    scene.has_contacts(&people(1..=3));
+}
+
+#[test]
+fn a_directory_that_everybody_can_write_to_is_refused() {
+    let (scene, copy) = (Scene::new(&people(1..=3)), Copy::new());
+    let set = |path: &Path, mode| fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    set(copy.0.path(), 0o777);
+    copy.call(&scene, "run").exits(2).says("SP0405").says("writable by everybody");
+    set(copy.0.path(), 0o755);
+    set(&copy.file("libsegport_autopilot.so"), 0o666);
+    copy.call(&scene, "run").exits(2).says("SP0405");
+    assert_eq!(scene.requests(), 0);
+    set(&copy.file("libsegport_autopilot.so"), 0o644);
+    copy.call(&scene, "run").exits(0);
+}
+
+#[test]
+fn a_file_that_is_no_plugin_is_refused() {
+    for text in ["", "not a library", "\u{7f}ELF"] {
+        let (scene, copy) = (Scene::new(&people(1..=3)), Copy::new());
+        fs::write(copy.file("libsegport_autopilot.so"), text).unwrap();
+        copy.call(&scene, "run").exits(2).says("SP0406").says("libsegport_autopilot.so");
+        fs::remove_file(copy.file("libsegport_autopilot.so")).unwrap();
+        copy.call(&scene, "run").exits(2).says("SP0401");
+    }
+}
+
+#[test]
+fn plugins_are_found_where_the_project_says() {
+    let (scene, copy) = (Scene::new(&people(1..=3)), Copy::new());
+    for file in ["libsegport_autopilot.so", "libsegport_files.so"] {
+        fs::create_dir_all(scene.path("plugins")).unwrap();
+        fs::rename(copy.file(file), scene.path("plugins").join(file)).unwrap();
+    }
+    copy.call(&scene, "run").exits(2);
+    scene.write("segport.toml", format!("{}\n[plugins]\npath = [\"plugins\"]\n", scene.read("segport.toml")));
+    copy.call(&scene, "run").exits(0);
+}
+
+#[test]
+fn a_new_connector_is_scaffolded() {
+    let scene = Scene::new(&[]);
+    let made = scene.call("connectors new mailgrid --output json");
+    let made = made.exits(0).objects().remove(0);
+    for file in made["files"].as_array().unwrap() {
+        let path = Path::new(made["directory"].as_str().unwrap()).join(file.as_str().unwrap());
+        assert!(scene.dir().join(&path).is_file(), "{}", path.display());
+    }
+    scene.call("connectors new mailgrid").exits(2);
+    scene.call("connectors new Mail-Grid").exits(2).says("lower-case");
+}
