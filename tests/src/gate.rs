@@ -3,7 +3,6 @@
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use segport_sandbox::Sandbox;
@@ -20,35 +19,40 @@ pub enum Hold {
     Done,
 }
 
-/// A proxy in front of a stand-in. From the nth request to an endpoint on it holds every request to that endpoint.
+/// A proxy in front of a stand-in. It lets everything pass until it is told to hold.
 #[derive(Debug)]
 pub struct Gate {
     addr: SocketAddr,
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
 }
 
 #[derive(Debug)]
 struct Shared {
     destination: SocketAddr,
-    /// Begin of the request line, such as `POST /v1/contacts `.
-    endpoint: String,
-    from: u32,
-    hold: Hold,
     state: Mutex<State>,
     changed: Condvar,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
+    rule: Option<Rule>,
+    /// Requests that met the rule's endpoint.
     seen: u32,
     held: u32,
     phase: Phase,
+    is_closed: bool,
 }
 
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
+struct Rule {
+    /// Begin of the request line, such as `POST /v1/contacts `.
+    endpoint: String,
+    from: u32,
+    hold: Hold,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    #[default]
     Holding,
     /// What is held goes on, and so does all that follows.
     Open,
@@ -57,25 +61,17 @@ enum Phase {
 }
 
 impl Gate {
-    /// Holds requests to `endpoint` (such as `POST /contacts`, or `DELETE /list/` for all that begin like that) from the nth on.
-    pub fn new(sandbox: &Sandbox, endpoint: &str, from: u32, hold: Hold) -> Self {
+    /// A gate that lets everything pass.
+    pub fn new(sandbox: &Sandbox) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let addr = listener.local_addr().unwrap();
-        let (method, path) = endpoint.split_once(' ').unwrap();
-        let end = if path.ends_with('/') { "" } else { " " };
-        let shared = Arc::new(Shared {
-            destination: sandbox.addr(),
-            endpoint: format!("{method} /v1{path}{end}"),
-            from,
-            hold,
-            state: Mutex::default(),
-            changed: Condvar::new(),
-        });
+        let state = State { rule: None, seen: 0, held: 0, phase: Phase::Open, is_closed: false };
+        let shared =
+            Arc::new(Shared { destination: sandbox.addr(), state: Mutex::new(state), changed: Condvar::new() });
         let served = Arc::clone(&shared);
-        let thread = std::thread::spawn(move || {
+        std::thread::spawn(move || {
             for stream in listener.incoming() {
-                // The gate itself connects when it is dropped.
-                if Arc::strong_count(&served) == 1 {
+                if served.state().is_closed {
                     return;
                 }
                 let (Ok(stream), shared) = (stream, Arc::clone(&served)) else { continue };
@@ -83,7 +79,17 @@ impl Gate {
                 std::thread::spawn(move || shared.pass(&stream).ok());
             }
         });
-        Self { addr, shared, thread: Some(thread) }
+        Self { addr, shared }
+    }
+
+    /// From now on, holds requests to `endpoint` (such as `POST /contacts`, or `DELETE /list/` for all that begin like that)
+    /// from the nth on.
+    pub fn hold(&self, endpoint: &str, from: u32, hold: Hold) {
+        let (method, path) = endpoint.split_once(' ').unwrap();
+        let end = if path.ends_with('/') { "" } else { " " };
+        let mut state = self.shared.state();
+        state.rule = Some(Rule { endpoint: format!("{method} /v1{path}{end}"), from, hold });
+        (state.seen, state.held, state.phase) = (0, 0, Phase::Holding);
     }
 
     /// What a connection needs.
@@ -96,10 +102,12 @@ impl Gate {
     /// # Panics
     /// If none comes.
     pub fn wait(&self) {
-        let state = self.shared.state();
-        let (state, timeout) =
-            self.shared.changed.wait_timeout_while(state, PATIENCE, |state| state.held == 0).unwrap();
-        assert!(!timeout.timed_out(), "no request is held; {} came by", state.seen);
+        let waited = self.shared.changed.wait_timeout_while(self.shared.state(), PATIENCE, |state| state.held == 0);
+        let (held, seen) = {
+            let (state, _) = waited.unwrap();
+            (state.held, state.seen)
+        };
+        assert!(held > 0, "no request is held; {seen} came by");
     }
 
     /// Lets what is held go on.
@@ -116,20 +124,9 @@ impl Gate {
 impl Drop for Gate {
     fn drop(&mut self) {
         self.cut();
-        let (addr, thread) = (self.addr, self.thread.take());
-        // Connections that still run hold the state too; the thread ends with this process then.
-        if Arc::strong_count(&self.shared) == 2 {
-            self.shared = Arc::new(Shared {
-                destination: addr,
-                endpoint: String::new(),
-                from: 0,
-                hold: Hold::Unseen,
-                state: Mutex::default(),
-                changed: Condvar::new(),
-            });
-            TcpStream::connect(addr).ok();
-            thread.map(JoinHandle::join);
-        }
+        self.shared.state().is_closed = true;
+        // Wakes the thread that accepts, so that it sees that it is over.
+        TcpStream::connect(self.addr).ok();
     }
 }
 
@@ -143,18 +140,17 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    /// Whether this is a request to be held.
-    fn meets(&self, head: &[u8]) -> bool {
-        if !head.starts_with(self.endpoint.as_bytes()) {
-            return false;
-        }
+    /// Where this request is to be held, if it is.
+    fn meets(&self, head: &[u8]) -> Option<Hold> {
         let mut state = self.state();
+        let rule = state.rule.as_ref().filter(|rule| head.starts_with(rule.endpoint.as_bytes()))?;
+        let (from, hold) = (rule.from, rule.hold);
         state.seen += 1;
-        state.seen >= self.from && state.phase == Phase::Holding
+        (state.seen >= from && state.phase == Phase::Holding).then_some(hold)
     }
 
     /// Holds until the gate is opened; an error if it is cut.
-    fn hold(&self) -> io::Result<()> {
+    fn detain(&self) -> io::Result<()> {
         self.state().held += 1;
         self.changed.notify_all();
         let state = self.changed.wait_while(self.state(), |state| state.phase == Phase::Holding).unwrap();
@@ -170,18 +166,16 @@ impl Shared {
             if request.is_empty() {
                 break Ok(());
             }
-            let is_held = self.meets(&request);
-            if is_held
-                && self.hold == Hold::Unseen
-                && let Err(cut) = self.hold()
+            let hold = self.meets(&request);
+            if hold == Some(Hold::Unseen)
+                && let Err(cut) = self.detain()
             {
                 break Err(cut);
             }
             (&destination).write_all(&request)?;
             let answer = message(&mut answers)?;
-            if is_held
-                && self.hold == Hold::Done
-                && let Err(cut) = self.hold()
+            if hold == Some(Hold::Done)
+                && let Err(cut) = self.detain()
             {
                 break Err(cut);
             }

@@ -203,6 +203,7 @@ mod tests {
 
     fn a_plan() -> PlanReport {
         PlanReport {
+            full: false,
             schema_version: 1,
             export: "newsletter".to_owned(),
             connection: "autopilot".to_owned(),

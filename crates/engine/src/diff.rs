@@ -161,7 +161,9 @@ impl<'a> Diff<'a> {
         let mut tickets = Vec::new();
         let reader = RowReader::new(mapping, page)?;
         for row in (0..page.rows.num_rows()).filter(|&row| page.flaws.get(row).is_some_and(Option::is_none)) {
-            let Some(identity) = reader.identity(row).map(|identity| self.rules.hasher.identity(identity)) else { continue };
+            let Some(identity) = reader.identity(row).map(|identity| self.rules.hasher.identity(identity)) else {
+                continue;
+            };
             if self.grown.remove(&identity) {
                 let key = reader.key(row, self.rules.hasher, &mut self.payload.scratch);
                 let fingerprint = self.payload.fingerprint(self.rules.hasher, &reader, row);

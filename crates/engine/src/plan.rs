@@ -285,7 +285,12 @@ pub(crate) fn problems(open: &OpenExport, tally: &Tally, leavers: &LeaverTally, 
             "{} row(s) could not be read, the first in {} at {at}: {}",
             tally.unreadable, row.place, row.reason
         );
-        add(Severity::Warning, Code::SourceUnreadable, message, Some("`segport rows latest --outcome invalid` lists them"));
+        add(
+            Severity::Warning,
+            Code::SourceUnreadable,
+            message,
+            Some("`segport rows latest --outcome invalid` lists them"),
+        );
     }
     if leavers.planned.deferred > 0 {
         let message = format!(
@@ -309,8 +314,10 @@ pub(crate) fn problems(open: &OpenExport, tally: &Tally, leavers: &LeaverTally, 
         .map(|(_, name)| format!("`{}`", segment_id(name)))
         .collect();
     if !gone.is_empty() && open.export.leavers == Policy::Remove {
-        let message =
-            format!("members of {} stay on their former lists: the export no longer names the segment, or its list or address changed", gone.join(", "));
+        let message = format!(
+            "members of {} stay on their former lists: the export no longer names the segment, or its list or address changed",
+            gone.join(", ")
+        );
         add(
             Severity::Warning,
             Code::SegmentMoved,

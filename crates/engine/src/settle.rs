@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use segport_core::RowOutcome;
-use segport_manifest::Code;
 use segport_ledger::{Change, Done, Memberships, Record, Row, Undelivered};
+use segport_manifest::Code;
 
 use crate::deliver::Parcel;
 use crate::report::{LeaverCounts, Problem, RowCounts, Severity};

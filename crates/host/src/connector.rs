@@ -149,7 +149,8 @@ impl ConnectorInstance {
             answered => answered?,
         };
         if targets.len() != export.segments.len() {
-            let message = format!("plugin `{}` must name exactly one target for each segment of an export", self.plugin);
+            let message =
+                format!("plugin `{}` must name exactly one target for each segment of an export", self.plugin);
             return Err(Error::new(ErrorKind::Contract, message));
         }
         Ok(targets)

@@ -224,7 +224,9 @@ impl Check<'_> {
                     let help = "only text fields can hold a hash";
                     self.report(Code::TransformMismatch, message, &at, "does not go with the field's type", help);
                 }
-                Transform::Date | Transform::DateIn { .. } if !matches!(field_type, FieldType::Date | FieldType::String) => {
+                Transform::Date | Transform::DateIn { .. }
+                    if !matches!(field_type, FieldType::Date | FieldType::String) =>
+                {
                     let message = format!("`date` makes a date that is no `{}`", field_type.as_str());
                     let help = "only date and text fields can hold a date";
                     self.report(Code::TransformMismatch, message, &at, "does not go with the field's type", help);

@@ -5,7 +5,7 @@
 //! ledger, no retries, no limits.
 //!
 //! Both use four connections, one thread each, and plain sockets.
-#![allow(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used, reason = "a measurement, not a library")]
+#![allow(clippy::panic, clippy::expect_used, reason = "a measurement, not a library")]
 
 use std::io::{self, BufReader, Read, Write};
 use std::net::TcpStream;

@@ -1,5 +1,6 @@
 //! What is sent, and what is not.
 
+use segport_sandbox::{Options, Sandbox};
 use segport_tests::{Person, Scene, people};
 
 /// Contacts written by the stand-in so far.
@@ -129,6 +130,18 @@ fn a_deferred_row_is_no_leaver() {
     scene.comes_to("partial: 7 read, 3 unchanged, 3 changed, 1 deferred");
     scene.comes_to("succeeded: 7 read, 6 unchanged, 1 changed");
     scene.has_contacts(&all);
+}
+
+#[test]
+fn another_destination_gets_everything() {
+    let scene = Scene::new(&people(1..=5));
+    scene.delivers();
+    let other = Sandbox::start(Options::default()).unwrap();
+    scene.edit("connections/autopilot.toml", &scene.sandbox.base_url(), &other.base_url());
+    let report = scene.comes_to("succeeded: 5 read, 5 changed; 5 planned, 5 kept");
+    assert_eq!(report.problems(), ["SP0610"]);
+    assert_eq!(other.autopilot().list_members("newsletter").map(|members| members.len()), Some(5));
+    assert_eq!(scene.comes_to("succeeded: 5 read, 5 unchanged; 5 planned, 5 kept").requests(), 0);
 }
 
 #[test]

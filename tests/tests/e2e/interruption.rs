@@ -2,16 +2,25 @@
 
 use segport_tests::{Gate, Hold, Person, Scene, people};
 
+/// A scene whose connection goes through a gate.
+fn gated(newsletter: &[Person], settings: &str) -> (Scene, Gate) {
+    let mut scene = Scene::new(newsletter);
+    let gate = Gate::new(&scene.sandbox);
+    scene.through(&gate, settings);
+    (scene, gate)
+}
+
 /// 30 people are delivered; then 3 leave, 4 change, 26 come, and 21 of them all are in a second segment.
 struct Upheaval {
     scene: Scene,
+    gate: Gate,
     newsletter: Vec<Person>,
     vip: Vec<Person>,
 }
 
 impl Upheaval {
     fn new() -> Self {
-        let scene = Scene::new(&people(4..=33));
+        let (scene, gate) = gated(&people(4..=33), "rows_per_batch = 5\nmax_in_flight = 2");
         scene.delivers();
         let mut newsletter = people(7..=59);
         newsletter.iter_mut().take(4).for_each(|person| person.given_name = "New".to_owned());
@@ -19,12 +28,12 @@ impl Upheaval {
         scene.segment("newsletter", &newsletter);
         scene.segment("vip", &vip);
         scene.segments(&["newsletter", "vip"], "");
-        Self { scene, newsletter, vip }
+        Self { scene, gate, newsletter, vip }
     }
 
     /// Whatever happened before, one run makes everything right, and another one has nothing to do.
     fn is_settled_by_a_run(&self) {
-        let Self { scene, newsletter, vip } = self;
+        let Self { scene, newsletter, vip, .. } = self;
         scene.delivers();
         scene.has_contacts(&[people(4..=6), newsletter.clone()].concat());
         scene.has_members("newsletter", newsletter);
@@ -38,9 +47,9 @@ impl Upheaval {
 /// Kills a run at its nth request to an endpoint, before the destination saw it and after the destination did it.
 fn survives_death_at(endpoint: &str, nth: u32) {
     for hold in [Hold::Unseen, Hold::Done] {
-        let mut upheaval = Upheaval::new();
-        let gate = Gate::new(&upheaval.scene.sandbox, endpoint, nth, hold);
-        upheaval.scene.through(&gate, "rows_per_batch = 5\nmax_in_flight = 2");
+        let upheaval = Upheaval::new();
+        let gate = &upheaval.gate;
+        gate.hold(endpoint, nth, hold);
         let run = upheaval.scene.segport("run --output json").start();
         gate.wait();
         let killed = run.kill();
@@ -82,9 +91,8 @@ fn killed_while_it_removes_leavers() {
 
 #[test]
 fn a_killed_run_can_be_retried_and_is_listed_as_interrupted() {
-    let mut scene = Scene::new(&people(1..=3));
-    let gate = Gate::new(&scene.sandbox, "POST /contacts", 1, Hold::Done);
-    scene.through(&gate, "");
+    let (scene, gate) = gated(&people(1..=3), "");
+    gate.hold("POST /contacts", 1, Hold::Done);
     let run = scene.segport("run").start();
     gate.wait();
     let running = scene.call("runs --output json");
@@ -101,9 +109,8 @@ fn a_killed_run_can_be_retried_and_is_listed_as_interrupted() {
 
 /// A scene whose run is held at its third batch of five rows, one batch at a time.
 fn held(hold: Hold) -> (Scene, Gate) {
-    let mut scene = Scene::new(&people(1..=30));
-    let gate = Gate::new(&scene.sandbox, "POST /contacts", 3, hold);
-    scene.through(&gate, "rows_per_batch = 5\nmax_in_flight = 1");
+    let (scene, gate) = gated(&people(1..=30), "rows_per_batch = 5\nmax_in_flight = 1");
+    gate.hold("POST /contacts", 3, hold);
     (scene, gate)
 }
 
@@ -147,9 +154,8 @@ fn a_second_signal_ends_a_run_at_once() {
 
 #[test]
 fn a_signal_before_the_first_batch_sends_nothing() {
-    let mut scene = Scene::new(&people(1..=30));
-    let gate = Gate::new(&scene.sandbox, "GET /lists", 1, Hold::Unseen);
-    scene.through(&gate, "");
+    let (scene, gate) = gated(&people(1..=30), "");
+    gate.hold("GET /lists", 1, Hold::Unseen);
     let mut run = scene.segport("run --output json").start();
     gate.wait();
     run.interrupt();

@@ -63,6 +63,17 @@ fn a_list_is_found_by_its_title_and_made_once() {
 }
 
 #[test]
+fn a_segment_with_a_new_name_fills_a_new_list() {
+    let scene = Scene::new(&people(1..=3));
+    scene.delivers();
+    scene.edit("segments/newsletter.toml", "source =", "display_name = \"Renamed\"\nsource =");
+    scene.delivers();
+    scene.has_members("Renamed", &people(1..=3));
+    scene.has_members("newsletter", &people(1..=3));
+    assert_eq!(scene.comes_to("succeeded: 3 read, 3 unchanged; 3 planned, 3 kept").requests(), 0);
+}
+
+#[test]
 fn a_list_that_is_there_is_used() {
     let scene = Scene::new(&people(1..=2));
     scene.sandbox.autopilot().add_list("Newsletter");

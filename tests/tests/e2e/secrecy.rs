@@ -111,7 +111,8 @@ fn what_waits_on_disk_is_not_readable_after_a_crash() {
     // More rows than one block holds in memory.
     let people: Vec<Person> = (1..=9000).map(|n| Person::new(n).email(&format!("kanarie{n}@example.com"))).collect();
     let mut scene = Scene::new(&people);
-    let gate = Gate::new(&scene.sandbox, "GET /lists", 1, Hold::Unseen);
+    let gate = Gate::new(&scene.sandbox);
+    gate.hold("GET /lists", 1, Hold::Unseen);
     scene.through(&gate, "");
     let run = scene.segport("run").start();
     gate.wait();

@@ -1,3 +1,5 @@
+//! Reading CSV.
+
 use serde_json::{Value, json};
 
 use crate::folder::{Folder, reasons};

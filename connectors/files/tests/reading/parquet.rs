@@ -1,3 +1,5 @@
+//! Reading Parquet.
+
 use std::sync::Arc;
 
 use ::parquet::arrow::ArrowWriter;

@@ -1,3 +1,5 @@
+//! Finding the files that a segment names.
+
 use serde_json::{Value, json};
 
 use crate::folder::Folder;

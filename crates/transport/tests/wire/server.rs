@@ -88,8 +88,9 @@ impl Server {
                 }
                 Act::Drip(bytes) => {
                     stream.write_all(&bytes).await.ok();
+                    let mut pace = tokio::time::interval(Duration::from_millis(3));
                     while stream.write_all(b"x").await.is_ok() {
-                        tokio::time::sleep(Duration::from_millis(3)).await;
+                        pace.tick().await;
                     }
                     return;
                 }
