@@ -158,7 +158,7 @@ impl From<Diagnostics> for Failure {
 
 impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
-        if let StartError::Secrets(findings) = error {
+        if let StartError::Config(findings) = error {
             return findings.into();
         }
         let exit = if error.is_held() { Exit::Held } else { Exit::NotStarted };

@@ -133,7 +133,7 @@ impl<'a> Diff<'a> {
             let name = Name {
                 identity: self.rules.hasher.identity(identity),
                 key,
-                fingerprint: self.payload.fingerprint(self.rules.hasher, &reader, row),
+                fingerprint: self.payload.fingerprint(self.rules.hasher, &reader, row, place.position),
             };
             self.absorb(name.identity.bits() ^ name.fingerprint.bits().rotate_left(1) ^ u128::from(place.number.get()));
             match self.judge(place, name) {
@@ -156,7 +156,7 @@ impl<'a> Diff<'a> {
     }
 
     /// Takes from a page of the second reading the rows whose memberships grew.
-    pub(crate) fn fetch(&mut self, mapping: &Mapping, page: &MappedPage) -> Result<()> {
+    pub(crate) fn fetch(&mut self, segment: usize, mapping: &Mapping, page: &MappedPage) -> Result<()> {
         let mut to_send = Vec::new();
         let mut tickets = Vec::new();
         let reader = RowReader::new(mapping, page)?;
@@ -166,7 +166,7 @@ impl<'a> Diff<'a> {
             };
             if self.grown.remove(&identity) {
                 let key = reader.key(row, self.rules.hasher, &mut self.payload.scratch);
-                let fingerprint = self.payload.fingerprint(self.rules.hasher, &reader, row);
+                let fingerprint = self.payload.fingerprint(self.rules.hasher, &reader, row, segment);
                 to_send.push(u32::try_from(row).unwrap_or(u32::MAX));
                 tickets.push(Ticket { identity, key, fingerprint, added: false });
             }
@@ -427,33 +427,35 @@ impl<'a> RowReader<'a> {
 /// Length of what stands for a field's name and type in a payload.
 const TAG_BYTES: usize = 8;
 
-/// Writes a row's payload in a canonical form: fields by name, those that are not sent left out. So a changed mapping changes
+/// Writes a row's payload in a canonical form: where it goes, then fields by name, those that are not sent left out. So a changed mapping changes
 /// just the fingerprints of rows whose payload it changes.
 #[derive(Debug)]
 pub(crate) struct Payload {
     /// Position, tag and whether a null is sent, in the order of the tags.
     fields: Vec<(usize, [u8; TAG_BYTES], bool)>,
+    /// What decides where the rows of each segment go. What one destination acknowledged says nothing of another.
+    targets: Vec<[u8; TAG_BYTES]>,
     scratch: Vec<u8>,
 }
 
 impl Payload {
-    pub(crate) fn new(fields: &[segport_core::MappedField]) -> Self {
+    /// The payloads of an export with these fields, whose segments have these names in the ledger.
+    pub(crate) fn new(fields: &[segport_core::MappedField], ledger_names: &[String]) -> Self {
         let mut fields: Vec<_> = fields
             .iter()
             .enumerate()
             .map(|(position, field)| {
                 let name = format!("{}\0{}\0{}", u8::from(field.custom), field.name, field.field_type.as_str());
-                let mut tag = [0; TAG_BYTES];
-                tag.iter_mut().zip(Sha256::digest(name)).for_each(|(to, from)| *to = from);
-                (position, tag, field.clear_null)
+                (position, tag(&name), field.clear_null)
             })
             .collect();
         fields.sort_by_key(|(_, tag, _)| *tag);
-        Self { fields, scratch: Vec::new() }
+        Self { fields, targets: ledger_names.iter().map(|name| tag(name)).collect(), scratch: Vec::new() }
     }
 
-    fn fingerprint(&mut self, hasher: &Hasher, reader: &RowReader<'_>, row: usize) -> Fingerprint {
+    fn fingerprint(&mut self, hasher: &Hasher, reader: &RowReader<'_>, row: usize, segment: usize) -> Fingerprint {
         self.scratch.clear();
+        self.scratch.extend(self.targets.get(segment).into_iter().flatten());
         for (position, tag, clear_null) in &self.fields {
             let Some(values) = reader.values.get(*position) else { continue };
             let start = self.scratch.len();
@@ -470,4 +472,10 @@ impl Payload {
         }
         hasher.fingerprint(&self.scratch)
     }
+}
+
+fn tag(text: &str) -> [u8; TAG_BYTES] {
+    let mut tag = [0; TAG_BYTES];
+    tag.iter_mut().zip(Sha256::digest(text)).for_each(|(to, from)| *to = from);
+    tag
 }

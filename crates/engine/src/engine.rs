@@ -11,7 +11,7 @@ use segport_core::{Account, Descriptor, Error, ErrorKind, ExportSegment, ExportS
 use segport_host::{ConnectorInstance, LoadError, Plugins, SourceInstance};
 use segport_ledger::Store;
 use segport_manifest::{
-    Code, Connection, Diagnostics, Export, ProcessEnvironment, Project, config_hash, resolve_secrets,
+    Code, Connection, Diagnostics, Export, ProcessEnvironment, Project, check_columns, config_hash, resolve_secrets,
 };
 use segport_transport::Transport;
 use serde_json::Value;
@@ -62,9 +62,9 @@ pub enum StartError {
         /// Id of the connection.
         connection: String,
     },
-    /// Secrets cannot be read.
-    #[error("a secret of the configuration cannot be read")]
-    Secrets(Diagnostics),
+    /// A secret cannot be read, or a segment lacks a column that the export names.
+    #[error("the configuration cannot work")]
+    Config(Diagnostics),
     /// A plugin cannot be loaded.
     #[error(transparent)]
     Plugin(#[from] LoadError),
@@ -89,7 +89,7 @@ impl StartError {
             Self::UnknownExport(_) => Code::UnknownExport,
             Self::UnknownConnection(_) => Code::UnknownConnection,
             Self::NoConsent { .. } => Code::NoConsent,
-            Self::Secrets(findings) => {
+            Self::Config(findings) => {
                 findings.iter().next().map_or(Code::SecretNotInEnvironment, |finding| finding.code)
             }
             Self::Plugin(_) => Code::PluginUnloadable,
@@ -250,6 +250,7 @@ impl Engine {
         cancel: &Cancel,
     ) -> Result<PlanReport, StartError> {
         let open = self.open(&request.export).await?;
+        self.require_columns(&open).await?;
         run::plan(&open, &self.parts.project, store, request, progress, cancel).await
     }
 
@@ -265,6 +266,7 @@ impl Engine {
         cancel: &Cancel,
     ) -> Result<RunReport, StartError> {
         let open = self.open(&request.export).await?;
+        self.require_columns(&open).await?;
         run::run(&open, &self.parts.project, store, request, progress, cancel).await
     }
 
@@ -311,6 +313,25 @@ impl Engine {
         })
     }
 
+    /// Finds columns that the export names and its segments lack. A segment that cannot be read is left to the run, whose
+    /// report then says so.
+    async fn require_columns(&self, open: &OpenExport) -> Result<(), StartError> {
+        let mut columns = BTreeMap::new();
+        for segment in &open.segments {
+            if let Ok(found) = segment.reader.columns().await {
+                columns.insert(segment.reader.id.clone(), found);
+            }
+        }
+        let mut files = vec![format!("exports/{}.toml", open.export.id)];
+        files.extend(open.export.segments.iter().map(|id| format!("segments/{id}.toml")));
+        let findings: Diagnostics = check_columns(&self.parts.project, &columns)
+            .iter()
+            .filter(|finding| finding.path().is_some_and(|path| files.iter().any(|file| file == path)))
+            .cloned()
+            .collect();
+        if findings.has_errors() { Err(StartError::Config(findings)) } else { Ok(()) }
+    }
+
     fn open_connector(
         &self,
         connection: &Connection,
@@ -354,7 +375,7 @@ impl Engine {
 
     fn settings(&self, settings: &Value, descriptor: &Descriptor) -> Result<Value, StartError> {
         resolve_secrets(settings, &descriptor.settings_schema, &self.parts.project.dir, &ProcessEnvironment)
-            .map_err(StartError::Secrets)
+            .map_err(StartError::Config)
     }
 
     fn mapping(&self, export: &Export, descriptor: &Descriptor, segment: &str) -> Result<Mapping> {

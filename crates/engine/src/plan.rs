@@ -67,7 +67,8 @@ impl Comparison<'_> {
             has_several_segments: open.segments.len() > 1,
         };
         let outbox = Outbox::new(schema, rows_per_block, self.dir)?;
-        let mut diff = Diff::new(rules, &mut snapshot.index, outbox, Payload::new(&open.spec.fields));
+        let mut diff =
+            Diff::new(rules, &mut snapshot.index, outbox, Payload::new(&open.spec.fields, &open.ledger_names));
         let mut error = self.read_all(&mut diff, &places).await?;
         if error.is_none() && diff.rows_to_fetch() > 0 {
             error = self.fetch_all(&mut diff).await?;
@@ -103,12 +104,12 @@ impl Comparison<'_> {
 
     /// Reads again for the values of rows that seemed unchanged until a later segment added a membership.
     async fn fetch_all(&self, diff: &mut Diff<'_>) -> Result<Option<Error>> {
-        for segment in &self.open.segments {
+        for (position, segment) in self.open.segments.iter().enumerate() {
             let mut pages = segment.reader.start(self.run);
             while let Some(page) = pages.next().await {
                 match page {
                     Ok(_) if self.cancel.is_cancelled() => return Ok(Some(cancelled())),
-                    Ok(page) => diff.fetch(&segment.mapping, &segment.mapping.map(&page.rows)?)?,
+                    Ok(page) => diff.fetch(position, &segment.mapping, &segment.mapping.map(&page.rows)?)?,
                     Err(error) => return Ok(Some(error.with("segment", &*segment.reader.id))),
                 }
                 if diff.rows_to_fetch() == 0 {

