@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arrow_array::{RecordBatch, StringArray, UInt32Array};
 use futures::stream::{FuturesUnordered, StreamExt};
-use segport_core::{Batch, BatchKind, Error, ErrorKind, Outcomes, Result, RowOutcome, Session, rows};
+use segport_core::{Batch, BatchKind, Error, ErrorKind, Outcomes, Result, RowOutcome, Session};
 use segport_host::ConnectorInstance;
 use segport_ledger::{Index, Intent, Journal, Leaver, Memberships, SegmentNumber};
 use tokio::sync::mpsc;
@@ -22,6 +22,8 @@ use crate::settle::Settlement;
 const MAX_FAILURES: u32 = 5;
 /// How long calls under way may take to end once a run is cancelled.
 const DRAIN: Duration = Duration::from_secs(8);
+/// Answered parcels that may wait for their commit.
+const WAITING: usize = 256;
 /// Outcomes that are written together at most.
 const RECORDS_PER_COMMIT: usize = 20_000;
 
@@ -142,7 +144,7 @@ impl Delivery<'_> {
     /// # Errors
     /// Only of the ledger: then outcomes are not written down and the rows concerned are sent again by the next run.
     pub(crate) async fn deliver(&self, mut parcels: mpsc::Receiver<Parcel>) -> Result<Delivered> {
-        let (to_settle, settling) = mpsc::channel(4 * self.max_in_flight);
+        let (to_settle, settling) = mpsc::channel(WAITING);
         let send = async move {
             let mut course = Course::new(self);
             let mut calls = FuturesUnordered::new();
@@ -183,7 +185,8 @@ impl Delivery<'_> {
     async fn settle(&self, mut answered: mpsc::Receiver<Answered>) -> Result<Settlement> {
         let mut settlement = Settlement::default();
         let mut waiting = Vec::new();
-        while answered.recv_many(&mut waiting, RECORDS_PER_COMMIT / self.rows_per_batch.max(1) + 1).await > 0 {
+        let most = RECORDS_PER_COMMIT / self.rows_per_batch.max(1) + 1;
+        while answered.recv_many(&mut waiting, most).await > 0 {
             let mut records = Vec::with_capacity(waiting.len() * self.rows_per_batch);
             for Answered { parcel, outcomes, notes } in waiting.drain(..) {
                 settlement.notes.extend(notes);
@@ -220,12 +223,7 @@ impl Delivery<'_> {
 
     async fn write(&self, parcel: &Parcel, start: usize, count: usize) -> Result<Outcomes> {
         let batch = parcel.batch(self.session, start, count)?;
-        let call = async {
-            let mut payload = Vec::new();
-            rows::encode(&batch.rows, &mut payload)?;
-            let payload = payload.into();
-            self.connector.write_encoded(self.run, self.session, &batch.kind, &payload, count, self.call_timeout).await
-        };
+        let call = self.connector.write(self.run, self.session, &batch.kind, &batch.rows, self.call_timeout);
         tokio::select! {
             outcomes = call => outcomes,
             () = self.drained() => {

@@ -239,54 +239,52 @@ impl<'a> Diff<'a> {
                 },
             );
         }
-        let added = self.index.held(name.identity).is_none_or(|held| held.memberships.is_empty());
-        let observation = self.index.observe(name.identity, name.key, name.fingerprint, place.number);
-        let joins = self.index.memberships_to_add(name.identity).contains(place.number);
-        match observation {
-            Observation::New | Observation::Changed | Observation::MembershipGrew => {
-                self.send(is_considered, added, joins)
-            }
-            Observation::Unchanged if matches!(self.rules.scope, Scope::Full) => self.send(true, added, joins),
+        let gain = match self.index.observe(name.identity, name.key, name.fingerprint, place.number) {
+            Observation::New => Gain { added: true, joins: true },
+            Observation::MembershipGrew => Gain { added: false, joins: true },
+            Observation::Changed => Gain { added: false, joins: self.joins(place, name) },
+            Observation::Unchanged if matches!(self.rules.scope, Scope::Full) => Gain { added: false, joins: false },
             Observation::Unchanged => {
-                if is_considered {
-                    self.tally.rows.read += 1;
-                    self.tally.rows.unchanged += 1;
-                }
-                Judgement::Nothing
+                self.tally.rows.read += u64::from(is_considered);
+                self.tally.rows.unchanged += u64::from(is_considered);
+                return Judgement::Nothing;
             }
             Observation::SeenInEarlierSegment { membership_grew } => {
-                self.tally.joins += u64::from(joins && is_considered);
+                self.tally.joins += u64::from(is_considered && self.joins(place, name));
                 if membership_grew && is_considered && !matches!(self.rules.scope, Scope::Full) {
                     return self.grow(name.identity);
                 }
-                Judgement::Nothing
+                return Judgement::Nothing;
             }
-            Observation::Duplicate => Judgement::skip_if(
-                is_considered,
-                Skip {
+            Observation::Duplicate => {
+                let skip = Skip {
                     outcome: Undelivered::Duplicate,
                     code: "duplicate",
                     reason: "an earlier row has the same identity at the destination".to_owned(),
-                },
-            ),
-        }
+                };
+                return Judgement::skip_if(is_considered, skip);
+            }
+        };
+        if is_considered { self.send(gain) } else { Judgement::Nothing }
     }
 
-    fn send(&mut self, is_considered: bool, added: bool, joins: bool) -> Judgement {
-        if !is_considered {
-            return Judgement::Nothing;
-        }
+    /// Whether the row is not known to be a member of this segment yet.
+    fn joins(&self, place: Place, name: Name) -> bool {
+        self.index.memberships_to_add(name.identity).contains(place.number)
+    }
+
+    fn send(&mut self, gain: Gain) -> Judgement {
         if self.tally.rows.add + self.tally.rows.change >= self.rules.cap {
             return Judgement::Skip(self.over_the_cap());
         }
         self.tally.rows.read += 1;
-        self.tally.joins += u64::from(joins);
-        if added {
+        self.tally.joins += u64::from(gain.joins);
+        if gain.added {
             self.tally.rows.add += 1;
         } else {
             self.tally.rows.change += 1;
         }
-        Judgement::Send { added }
+        Judgement::Send { added: gain.added }
     }
 
     /// A row counted as unchanged turns out to need a further membership.
@@ -361,6 +359,15 @@ impl<'a> Diff<'a> {
         const ODD: u128 = 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835;
         self.tally.digest = (self.tally.digest.rotate_left(29) ^ bits).wrapping_mul(ODD);
     }
+}
+
+/// What sending a row would bring the destination.
+#[derive(Debug, Clone, Copy)]
+struct Gain {
+    /// A row that it has never acknowledged.
+    added: bool,
+    /// A membership of the segment that is being read.
+    joins: bool,
 }
 
 enum Judgement {

@@ -140,8 +140,8 @@ pub(crate) struct OpenSegment {
 
 /// A segment as the ledger names it: with what decides where its rows go. So a list that is renamed, or an address that
 /// changes, has no members yet, whatever was acknowledged elsewhere.
-fn ledger_name(segment: &str, target: &str) -> String {
-    let digest = hex::encode(Sha256::digest(target));
+fn ledger_name(segment: &str, connection: &str, target: &str) -> String {
+    let digest = hex::encode(Sha256::digest(format!("{connection}\0{target}")));
     format!("{segment}{TARGET_MARK}{}", digest.get(..16).unwrap_or_default())
 }
 
@@ -294,7 +294,8 @@ impl Engine {
             .collect::<Result<Vec<_>, StartError>>()?;
         let spec = self.spec(export);
         let targets = connector.targets("", &spec, OFFLINE_TIMEOUT).await?;
-        let ledger_names = export.segments.iter().zip(&targets).map(|(id, target)| ledger_name(id, target)).collect();
+        let ledger_names =
+            export.segments.iter().zip(&targets).map(|(id, target)| ledger_name(id, &connection.id, target)).collect();
         Ok(OpenExport {
             export: export.clone(),
             config_hash: config_hash(&self.parts.project, &export.id).unwrap_or_default(),
