@@ -1,9 +1,11 @@
 //! What the answer to a bulk call says of each contact.
 
-use std::borrow::{Borrow, Cow};
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 
 use segport_sdk::RowOutcome;
+use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
@@ -28,21 +30,45 @@ fn as_written<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Opti
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
-/// Text that is borrowed from the answer unless it has escapes.
-#[derive(Deserialize, PartialEq, Eq, Hash)]
-#[serde(transparent)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+/// The entries of `email_contact_map` in the order of the answer, which is that of the request in every recorded example.
+#[derive(Debug)]
+struct Entries<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
-impl Borrow<str> for Text<'_> {
-    fn borrow(&self) -> &str {
-        &self.0
+impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct InOrder;
+        impl<'de> Visitor<'de> for InOrder {
+            type Value = Entries<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of addresses and ids")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
+                let mut entries = Vec::with_capacity(100);
+                while let Some((Text(address), id)) = map.next_entry::<Text<'de>, &RawValue>()? {
+                    entries.push((address, id));
+                }
+                Ok(Entries(entries))
+            }
+        }
+        deserializer.deserialize_map(InOrder)
     }
 }
 
-impl<'a> Text<'a> {
-    fn parse(raw: &'a RawValue) -> Option<Self> {
-        serde_json::from_str(raw.get()).ok()
+/// Text that is borrowed from the answer unless it has escapes.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// The id that a value of the answer is; `None` if it is no text.
+fn id(value: &RawValue) -> Option<Cow<'_, str>> {
+    // The value has been read as JSON before, so text without escapes is what stands between its quotes.
+    let inside = value.get().strip_prefix('"').and_then(|rest| rest.strip_suffix('"'))?;
+    if !inside.contains('\\') {
+        return Some(Cow::Borrowed(inside));
     }
+    serde_json::from_str(value.get()).ok().map(|Text(text)| text)
 }
 
 /// Reads the answer to a bulk call of the addresses `sent`, which are lower-cased.
@@ -60,7 +86,7 @@ pub(crate) fn acknowledged(body: &[u8], sent: &[&str]) -> Acknowledged {
     };
     match (email_contact_map, contact_ids) {
         (Some(map), _) => match serde_json::from_str(map.get()) {
-            Ok(map) => by_address(&map, sent),
+            Ok(Entries(entries)) => by_address(&entries, sent),
             Err(_) => unknown("`email_contact_map` of Autopilot's answer cannot be read"),
         },
         (None, Some(ids)) => match ordered(ids, sent.len()) {
@@ -78,41 +104,39 @@ pub(crate) fn acknowledged(body: &[u8], sent: &[&str]) -> Acknowledged {
 }
 
 /// A sent address that the map lacks is that contact's failure: no answer ever seen lists failures in another way.
-fn by_address(map: &HashMap<Text<'_>, &RawValue>, sent: &[&str]) -> Acknowledged {
+fn by_address(entries: &[(Cow<'_, str>, &RawValue)], sent: &[&str]) -> Acknowledged {
+    let is_in_order = entries.len() == sent.len() && entries.iter().zip(sent).all(|((key, _), email)| key == email);
+    if is_in_order {
+        let outcomes = entries.iter().map(|(_, value)| named(value)).collect();
+        return Acknowledged { outcomes, notes: Vec::new() };
+    }
     // Keys are the addresses as sent in every recorded answer, but nothing promises their letter case.
-    let mut folded: Option<HashMap<String, &RawValue>> = None;
-    let mut find = |email: &str| {
-        map.get(email).copied().or_else(|| {
-            let folded =
-                folded.get_or_insert_with(|| map.iter().map(|(key, id)| (key.0.to_lowercase(), *id)).collect());
-            folded.get(&email.to_lowercase()).copied()
-        })
-    };
-    let mut missing = false;
+    let exact: HashMap<&str, &RawValue> = entries.iter().map(|(key, value)| (&**key, *value)).collect();
+    let folded: HashMap<String, &RawValue> = entries.iter().map(|(key, value)| (key.to_lowercase(), *value)).collect();
     let outcomes = sent
         .iter()
-        .map(|email| match find(email).map(Text::parse) {
-            Some(Some(Text(id))) if is_id(&id) => RowOutcome::Done(Some(id.into_owned())),
-            Some(_) => {
-                RowOutcome::Unknown { reason: "Autopilot's answer has no usable id for this contact".to_owned() }
-            }
-            None => {
-                missing = true;
-                RowOutcome::Refused {
-                    code: "missing_from_answer".to_owned(),
-                    reason: "Autopilot accepted the call but did not name this contact in its answer".to_owned(),
-                }
-            }
+        .map(|email| match exact.get(email).or_else(|| folded.get(&email.to_lowercase())) {
+            Some(value) => named(value),
+            None => RowOutcome::Refused {
+                code: "missing_from_answer".to_owned(),
+                reason: "Autopilot accepted the call but did not name this contact in its answer".to_owned(),
+            },
         })
         .collect();
+    let own: HashSet<String> = sent.iter().map(|email| email.to_lowercase()).collect();
     let mut notes = Vec::new();
-    if missing || map.len() != sent.len() {
-        let own: HashSet<String> = sent.iter().map(|email| email.to_lowercase()).collect();
-        if map.keys().any(|key| !own.contains(&key.0.to_lowercase())) {
-            notes.push("Autopilot's answers name addresses that were not sent; they were ignored".to_owned());
-        }
+    if folded.keys().any(|key| !own.contains(key)) {
+        notes.push("Autopilot's answers name addresses that were not sent; they were ignored".to_owned());
     }
     Acknowledged { outcomes, notes }
+}
+
+/// The outcome of a contact that the answer names with this value.
+fn named(value: &RawValue) -> RowOutcome {
+    match id(value) {
+        Some(id) if is_id(&id) => RowOutcome::Done(Some(id.into_owned())),
+        _ => RowOutcome::Unknown { reason: "Autopilot's answer has no usable id for this contact".to_owned() },
+    }
 }
 
 /// The answers of June 2015 carried ids only. That they follow the order of the request is inferred from examples, so they

@@ -2,17 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use arrow_array::UInt32Array;
-use arrow_array::cast::AsArray;
+use arrow_array::{RecordBatch, UInt32Array};
 use segport_core::{Error, ErrorKind, Result, UnreadableRow};
 use segport_ledger::{
-    Fingerprint, Hasher, Identity, Index, KeyHash, Memberships, Observation, PresentKeys, Record, Row, SegmentNumber,
-    Undelivered,
+    Identity, Index, KeyHash, Memberships, Observation, PresentKeys, Record, Row, SegmentNumber, Undelivered,
 };
 
-use sha2::{Digest, Sha256};
-
-use crate::map::{MappedPage, Mapping, Values};
+use crate::map::Mapping;
+use crate::name::{Candidate, Name};
 use crate::outbox::{Outbox, Ticket};
 use crate::plan_report::{PlannedRows, Skipped};
 
@@ -30,7 +27,6 @@ pub(crate) enum Scope {
 /// What a comparison goes by.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rules<'a> {
-    pub(crate) hasher: &'a Hasher,
     pub(crate) suppressed: &'a HashSet<Identity>,
     pub(crate) scope: &'a Scope,
     /// Most rows to send.
@@ -49,7 +45,6 @@ pub(crate) struct Diff<'a> {
     grown: HashSet<Identity>,
     /// In an export of several segments: keys of rows counted as skipped, with the segment that counted them.
     skipped_in: HashMap<KeyHash, SegmentNumber>,
-    payload: Payload,
 }
 
 /// What the comparison found.
@@ -80,25 +75,9 @@ pub(crate) struct Place {
     pub(crate) number: SegmentNumber,
 }
 
-/// How a row is named in the ledger.
-#[derive(Debug, Clone, Copy)]
-struct Name {
-    identity: Identity,
-    key: KeyHash,
-    fingerprint: Fingerprint,
-}
-
 impl<'a> Diff<'a> {
-    pub(crate) fn new(rules: Rules<'a>, index: &'a mut Index, outbox: Outbox, payload: Payload) -> Self {
-        Self {
-            rules,
-            index,
-            outbox,
-            tally: Tally::default(),
-            grown: HashSet::new(),
-            skipped_in: HashMap::new(),
-            payload,
-        }
+    pub(crate) fn new(rules: Rules<'a>, index: &'a mut Index, outbox: Outbox) -> Self {
+        Self { rules, index, outbox, tally: Tally::default(), grown: HashSet::new(), skipped_in: HashMap::new() }
     }
 
     /// Whether a second reading is needed, and of how many rows.
@@ -106,72 +85,62 @@ impl<'a> Diff<'a> {
         self.grown.len()
     }
 
-    /// Compares one page; the records are the rows of it that will not be sent.
-    pub(crate) fn page(&mut self, place: Place, mapping: &Mapping, page: &MappedPage) -> Result<Vec<Record>> {
+    /// Compares the rows of one page; the records are those that will not be sent.
+    pub(crate) fn page(
+        &mut self,
+        place: Place,
+        mapping: &Mapping,
+        rows: &RecordBatch,
+        candidates: &[Candidate],
+    ) -> Result<Vec<Record>> {
         let mut records = Vec::new();
-        let mut to_send = Vec::new();
-        let mut tickets = Vec::new();
-        let reader = RowReader::new(mapping, page)?;
-        for row in 0..page.rows.num_rows() {
-            *slot(&mut self.tally.by_segment, place.position) += 1;
-            let key = reader.key(row, self.rules.hasher, &mut self.payload.scratch);
-            if let Some(flaw) = page.flaws.get(row).copied().flatten() {
-                let identity = reader.identity(row).map(|identity| self.rules.hasher.identity(identity));
-                if let Some(identity) = identity {
-                    self.index.keep(identity, place.number);
-                }
-                self.absorb(u128::from(key.bits()) ^ flaw.field as u128);
-                self.tally.present.add(place.number, key);
-                if self.considers(identity) && self.counts_here(place, key) {
-                    let skip =
-                        Skip { outcome: Undelivered::Invalid, code: flaw.kind.code(), reason: mapping.explain(flaw) };
-                    records.push(self.skip(place, identity, skip));
-                }
-                continue;
-            }
-            let Some(identity) = reader.identity(row) else { continue };
-            let name = Name {
-                identity: self.rules.hasher.identity(identity),
-                key,
-                fingerprint: self.payload.fingerprint(self.rules.hasher, &reader, row, place.position),
-            };
-            self.absorb(name.identity.bits() ^ name.fingerprint.bits().rotate_left(1) ^ u128::from(place.number.get()));
-            match self.judge(place, name) {
-                Judgement::Send { added } => {
-                    to_send.push(u32::try_from(row).unwrap_or(u32::MAX));
-                    tickets.push(Ticket { identity: name.identity, key, fingerprint: name.fingerprint, added });
-                }
-                Judgement::Skip(skip) => {
-                    self.tally.present.add(place.number, key);
-                    if skip.outcome == Undelivered::Suppressed && !self.counts_here(place, key) {
-                        continue;
+        let mut picked = Picked::default();
+        *slot(&mut self.tally.by_segment, place.position) += candidates.len() as u64;
+        for (row, candidate) in (0..).zip(candidates) {
+            match *candidate {
+                Candidate::Flawed { flaw, identity, key } => {
+                    if let Some(identity) = identity {
+                        self.index.keep(identity, place.number);
                     }
-                    records.push(self.skip(place, Some(name.identity), skip));
+                    self.absorb(u128::from(key.bits()) ^ flaw.field as u128);
+                    self.tally.present.add(place.number, key);
+                    if self.considers(identity) && self.counts_here(place, key) {
+                        let (code, reason) = (flaw.kind.code(), mapping.explain(flaw));
+                        let skip = Skip { outcome: Undelivered::Invalid, code, reason };
+                        records.push(self.skip(place, identity, skip));
+                    }
                 }
-                Judgement::Nothing => {}
+                Candidate::Sound(name) => {
+                    let fingerprint = name.fingerprint.bits().rotate_left(1);
+                    self.absorb(name.identity.bits() ^ fingerprint ^ u128::from(place.number.get()));
+                    match self.judge(place, name) {
+                        Judgement::Send { added } => picked.add(row, name, added),
+                        Judgement::Skip(skip) => {
+                            self.tally.present.add(place.number, name.key);
+                            if skip.outcome != Undelivered::Suppressed || self.counts_here(place, name.key) {
+                                records.push(self.skip(place, Some(name.identity), skip));
+                            }
+                        }
+                        Judgement::Nothing => {}
+                    }
+                }
             }
         }
-        self.put_in_outbox(page, to_send, tickets)?;
+        self.put_in_outbox(rows, picked)?;
         Ok(records)
     }
 
     /// Takes from a page of the second reading the rows whose memberships grew.
-    pub(crate) fn fetch(&mut self, segment: usize, mapping: &Mapping, page: &MappedPage) -> Result<()> {
-        let mut to_send = Vec::new();
-        let mut tickets = Vec::new();
-        let reader = RowReader::new(mapping, page)?;
-        for row in (0..page.rows.num_rows()).filter(|&row| page.flaws.get(row).is_some_and(Option::is_none)) {
-            let Some(identity) = reader.identity(row).map(|identity| self.rules.hasher.identity(identity)) else {
-                continue;
-            };
-            if self.grown.remove(&identity) {
-                let key = reader.key(row, self.rules.hasher, &mut self.payload.scratch);
-                let fingerprint = self.payload.fingerprint(self.rules.hasher, &reader, row, segment);
-                to_send.push(u32::try_from(row).unwrap_or(u32::MAX));
-                tickets.push(Ticket { identity, key, fingerprint, added: false });
+    pub(crate) fn fetch(&mut self, rows: &RecordBatch, candidates: &[Candidate]) -> Result<()> {
+        let mut picked = Picked::default();
+        for (row, candidate) in (0..).zip(candidates) {
+            if let Candidate::Sound(name) = *candidate
+                && self.grown.remove(&name.identity)
+            {
+                picked.add(row, name, false);
             }
         }
-        self.put_in_outbox(page, to_send, tickets)
+        self.put_in_outbox(rows, picked)
     }
 
     /// Ends the comparison. Rows that a second reading did not find again are left to the next run.
@@ -341,23 +310,38 @@ impl<'a> Diff<'a> {
         })
     }
 
-    fn put_in_outbox(&mut self, page: &MappedPage, to_send: Vec<u32>, tickets: Vec<Ticket>) -> Result<()> {
-        if to_send.is_empty() {
+    fn put_in_outbox(&mut self, rows: &RecordBatch, picked: Picked) -> Result<()> {
+        if picked.rows.is_empty() {
             return Ok(());
         }
-        let rows = if to_send.len() == page.rows.num_rows() {
-            page.rows.clone()
+        let rows = if picked.rows.len() == rows.num_rows() {
+            rows.clone()
         } else {
-            arrow_select::take::take_record_batch(&page.rows, &UInt32Array::from(to_send)).map_err(|error| {
+            arrow_select::take::take_record_batch(rows, &UInt32Array::from(picked.rows)).map_err(|error| {
                 Error::new(ErrorKind::Internal, "rows could not be picked from a page").because(&error)
             })?
         };
-        self.outbox.push(rows, tickets)
+        self.outbox.push(rows, picked.tickets)
     }
 
     fn absorb(&mut self, bits: u128) {
         const ODD: u128 = 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835;
         self.tally.digest = (self.tally.digest.rotate_left(29) ^ bits).wrapping_mul(ODD);
+    }
+}
+
+/// The rows of a page that are to be sent.
+#[derive(Debug, Default)]
+struct Picked {
+    /// Their numbers in the page.
+    rows: Vec<u32>,
+    tickets: Vec<Ticket>,
+}
+
+impl Picked {
+    fn add(&mut self, row: u32, name: Name, added: bool) {
+        self.rows.push(row);
+        self.tickets.push(Ticket { identity: name.identity, key: name.key, fingerprint: name.fingerprint, added });
     }
 }
 
@@ -395,94 +379,4 @@ fn slot(counts: &mut Vec<u64>, position: usize) -> &mut u64 {
     // The line above made it at least one longer than `position`.
     #[expect(clippy::indexing_slicing, reason = "resized just above")]
     &mut counts[position]
-}
-
-/// A mapped page's values by row.
-struct RowReader<'a> {
-    values: Vec<Values<'a>>,
-    keys: &'a [arrow_array::StringArray],
-    identity: &'a arrow_array::StringArray,
-}
-
-impl<'a> RowReader<'a> {
-    fn new(mapping: &Mapping, page: &'a MappedPage) -> Result<Self> {
-        let broken = || Error::new(ErrorKind::Internal, "a mapped page has a column of an unexpected type");
-        let values = page.rows.columns().iter().map(Values::of).collect::<Option<Vec<_>>>().ok_or_else(broken)?;
-        let identity = page.rows.columns().get(mapping.identity()).and_then(|column| column.as_string_opt::<i32>());
-        Ok(Self { values, keys: &page.keys, identity: identity.ok_or_else(broken)? })
-    }
-
-    fn identity(&self, row: usize) -> Option<&'a [u8]> {
-        use arrow_array::Array;
-        self.identity.is_valid(row).then(|| self.identity.value(row).as_bytes())
-    }
-
-    fn key(&self, row: usize, hasher: &Hasher, scratch: &mut Vec<u8>) -> KeyHash {
-        if let [key] = self.keys {
-            return hasher.key(key.value(row).as_bytes());
-        }
-        scratch.clear();
-        for key in self.keys {
-            let text = key.value(row);
-            scratch.extend_from_slice(&(text.len() as u64).to_le_bytes());
-            scratch.extend_from_slice(text.as_bytes());
-        }
-        hasher.key(scratch)
-    }
-}
-
-/// Length of what stands for a field's name and type in a payload.
-const TAG_BYTES: usize = 8;
-
-/// Writes a row's payload in a canonical form: where it goes, then fields by name, those that are not sent left out. So a changed mapping changes
-/// just the fingerprints of rows whose payload it changes.
-#[derive(Debug)]
-pub(crate) struct Payload {
-    /// Position, tag and whether a null is sent, in the order of the tags.
-    fields: Vec<(usize, [u8; TAG_BYTES], bool)>,
-    /// What decides where the rows of each segment go. What one destination acknowledged says nothing of another.
-    targets: Vec<[u8; TAG_BYTES]>,
-    scratch: Vec<u8>,
-}
-
-impl Payload {
-    /// The payloads of an export with these fields, whose segments have these names in the ledger.
-    pub(crate) fn new(fields: &[segport_core::MappedField], ledger_names: &[String]) -> Self {
-        let mut fields: Vec<_> = fields
-            .iter()
-            .enumerate()
-            .map(|(position, field)| {
-                let name = format!("{}\0{}\0{}", u8::from(field.custom), field.name, field.field_type.as_str());
-                (position, tag(&name), field.clear_null)
-            })
-            .collect();
-        fields.sort_by_key(|(_, tag, _)| *tag);
-        Self { fields, targets: ledger_names.iter().map(|name| tag(name)).collect(), scratch: Vec::new() }
-    }
-
-    fn fingerprint(&mut self, hasher: &Hasher, reader: &RowReader<'_>, row: usize, segment: usize) -> Fingerprint {
-        self.scratch.clear();
-        self.scratch.extend(self.targets.get(segment).into_iter().flatten());
-        for (position, tag, clear_null) in &self.fields {
-            let Some(values) = reader.values.get(*position) else { continue };
-            let start = self.scratch.len();
-            self.scratch.extend_from_slice(tag);
-            self.scratch.push(1);
-            if values.append(row, &mut self.scratch) {
-                continue;
-            }
-            self.scratch.truncate(start);
-            if *clear_null {
-                self.scratch.extend_from_slice(tag);
-                self.scratch.push(0);
-            }
-        }
-        hasher.fingerprint(&self.scratch)
-    }
-}
-
-fn tag(text: &str) -> [u8; TAG_BYTES] {
-    let mut tag = [0; TAG_BYTES];
-    tag.iter_mut().zip(Sha256::digest(text)).for_each(|(to, from)| *to = from);
-    tag
 }

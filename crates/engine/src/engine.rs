@@ -135,7 +135,7 @@ pub(crate) struct OpenExport {
 #[derive(Debug)]
 pub(crate) struct OpenSegment {
     pub(crate) reader: SegmentReader,
-    pub(crate) mapping: Mapping,
+    pub(crate) mapping: Arc<Mapping>,
 }
 
 /// A segment as the ledger names it: with what decides where its rows go. So a list that is renamed, or an address that
@@ -289,7 +289,7 @@ impl Engine {
             .iter()
             .map(|id| {
                 let reader = self.open_reader(id, &mut sources)?;
-                Ok(OpenSegment { reader, mapping: self.mapping(export, &descriptor, id)? })
+                Ok(OpenSegment { reader, mapping: Arc::new(self.mapping(export, &descriptor, id)?) })
             })
             .collect::<Result<Vec<_>, StartError>>()?;
         let spec = self.spec(export);

@@ -14,6 +14,7 @@ mod diff;
 mod engine;
 mod guard;
 mod map;
+mod name;
 mod outbox;
 mod plan;
 mod plan_report;

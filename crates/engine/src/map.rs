@@ -406,19 +406,28 @@ impl<'a> Values<'a> {
         }
     }
 
-    /// Appends the value of `row` in a form that two different values never share; nothing for null.
-    pub(crate) fn append(&self, row: usize, out: &mut Vec<u8>) -> bool {
+    /// Appends `tag` and the value of `row`, in a form that two different values never share; nothing for null.
+    pub(crate) fn append(&self, row: usize, tag: &[u8], out: &mut Vec<u8>) -> bool {
         match self {
             Self::Text(values) if values.is_valid(row) => {
                 let text = values.value(row);
-                out.extend_from_slice(&(text.len() as u64).to_le_bytes());
+                out.extend_from_slice(tag);
+                // Offsets of a column are 31 bits, so every length fits.
+                out.extend_from_slice(&u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes());
                 out.extend_from_slice(text.as_bytes());
             }
-            Self::Integer(values) if values.is_valid(row) => out.extend_from_slice(&values.value(row).to_le_bytes()),
+            Self::Integer(values) if values.is_valid(row) => {
+                out.extend_from_slice(tag);
+                out.extend_from_slice(&values.value(row).to_le_bytes());
+            }
             Self::Float(values) if values.is_valid(row) => {
+                out.extend_from_slice(tag);
                 out.extend_from_slice(&values.value(row).to_bits().to_le_bytes());
             }
-            Self::Boolean(values) if values.is_valid(row) => out.push(u8::from(values.value(row))),
+            Self::Boolean(values) if values.is_valid(row) => {
+                out.extend_from_slice(tag);
+                out.push(u8::from(values.value(row)));
+            }
             _ => return false,
         }
         true

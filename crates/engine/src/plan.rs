@@ -9,17 +9,19 @@ use segport_ledger::{Hasher, Identity, Journal, Leaver, Record, SegmentNumber, S
 use segport_manifest::{Code, Leavers as Policy};
 
 use crate::deliver::{Listed, ledger};
-use crate::diff::{Diff, Payload, Place, Rules, Scope, Tally};
-use crate::engine::{OpenExport, segment_id};
+use crate::diff::{Diff, Place, Rules, Scope, Tally};
+use crate::engine::{OpenExport, OpenSegment, segment_id};
 use crate::guard::{Findings, Watch};
+use crate::name::Namer;
 use crate::outbox::{Outbox, Sealed};
 use crate::plan_report::{PlanReport, PlannedCalls, PlannedLeavers, PlannedSegment};
 use crate::progress::{Progress, Stage};
+use crate::read::{Ahead, Prepared};
 use crate::report::{GuardVerdict, Problem, Severity};
 use crate::run::Cancel;
 
 /// Batches that make one block of the outbox: intents of a block share one commit.
-const BATCHES_PER_BLOCK: usize = 80;
+pub(crate) const BATCHES_PER_BLOCK: usize = 200;
 /// Longest wait for a connector's estimate.
 const ESTIMATE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -60,18 +62,16 @@ impl Comparison<'_> {
         let places: Vec<Place> =
             snapshot.segments().iter().enumerate().map(|(position, &number)| Place { position, number }).collect();
         let rules = Rules {
-            hasher: self.hasher,
             suppressed: self.suppressed,
             scope: self.scope,
             cap: open.limits.rows_per_export.unwrap_or(u64::MAX),
             has_several_segments: open.segments.len() > 1,
         };
         let outbox = Outbox::new(schema, rows_per_block, self.dir)?;
-        let mut diff =
-            Diff::new(rules, &mut snapshot.index, outbox, Payload::new(&open.spec.fields, &open.ledger_names));
+        let mut diff = Diff::new(rules, &mut snapshot.index, outbox);
         let mut error = self.read_all(&mut diff, &places).await?;
         if error.is_none() && diff.rows_to_fetch() > 0 {
-            error = self.fetch_all(&mut diff).await?;
+            error = self.fetch_all(&mut diff, &places).await?;
         }
         let (outbox, tally, lost) = diff.finish();
         self.write_down(&lost).await?;
@@ -79,8 +79,8 @@ impl Comparison<'_> {
     }
 
     async fn read_all(&self, diff: &mut Diff<'_>, places: &[Place]) -> Result<Option<Error>> {
-        for (segment, &place) in self.open.segments.iter().zip(places) {
-            let mut pages = segment.reader.start(self.run);
+        for &place in places {
+            let Some((segment, mut pages)) = self.start(place.position) else { continue };
             while let Some(page) = pages.next().await {
                 let page = match page {
                     Ok(page) => page,
@@ -89,11 +89,7 @@ impl Comparison<'_> {
                 if self.cancel.is_cancelled() {
                     return Ok(Some(cancelled()));
                 }
-                let mapped = match segment.mapping.map(&page.rows) {
-                    Ok(mapped) => mapped,
-                    Err(error) => return Ok(Some(error.with("segment", &*segment.reader.id))),
-                };
-                let mut records = diff.page(place, &segment.mapping, &mapped)?;
+                let mut records = diff.page(place, &segment.mapping, &page.rows, &page.candidates)?;
                 records.extend(diff.unreadable(place, &page.unreadable));
                 self.write_down(&records).await?;
                 self.progress.advance(&self.open.export.id, (page.rows.num_rows() + page.unreadable.len()) as u64);
@@ -103,13 +99,13 @@ impl Comparison<'_> {
     }
 
     /// Reads again for the values of rows that seemed unchanged until a later segment added a membership.
-    async fn fetch_all(&self, diff: &mut Diff<'_>) -> Result<Option<Error>> {
-        for (position, segment) in self.open.segments.iter().enumerate() {
-            let mut pages = segment.reader.start(self.run);
+    async fn fetch_all(&self, diff: &mut Diff<'_>, places: &[Place]) -> Result<Option<Error>> {
+        for place in places {
+            let Some((segment, mut pages)) = self.start(place.position) else { continue };
             while let Some(page) = pages.next().await {
                 match page {
                     Ok(_) if self.cancel.is_cancelled() => return Ok(Some(cancelled())),
-                    Ok(page) => diff.fetch(position, &segment.mapping, &segment.mapping.map(&page.rows)?)?,
+                    Ok(page) => diff.fetch(&page.rows, &page.candidates)?,
                     Err(error) => return Ok(Some(error.with("segment", &*segment.reader.id))),
                 }
                 if diff.rows_to_fetch() == 0 {
@@ -118,6 +114,13 @@ impl Comparison<'_> {
             }
         }
         Ok(None)
+    }
+
+    /// Starts reading the segment at this position of the export.
+    fn start(&self, position: usize) -> Option<(&OpenSegment, Ahead<Prepared>)> {
+        let (segment, ledger_name) = (self.open.segments.get(position)?, self.open.ledger_names.get(position)?);
+        let namer = Namer::new(self.hasher, &self.open.spec.fields, segment.mapping.identity(), ledger_name);
+        Some((segment, segment.reader.start(self.run, &segment.mapping, namer)))
     }
 
     async fn write_down(&self, records: &[Record]) -> Result<()> {

@@ -436,7 +436,7 @@ impl Sending<'_> {
         let packer =
             Packer { index: &self.snapshot.index, journal: self.journal, rows_per_batch, segments: self.listed };
         // As many parcels wait as a block has, so that the next block's intents are written while this one is sent.
-        let (parcels, to_deliver) = mpsc::channel(80);
+        let (parcels, to_deliver) = mpsc::channel(plan::BATCHES_PER_BLOCK);
         let pack = async {
             packer.pack_rows(outbox, &parcels).await?;
             self.pack_leavers(&packer, rule, &story.tally, &parcels).await?;

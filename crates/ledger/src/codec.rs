@@ -98,21 +98,12 @@ impl<'a> DestinationId<'a> {
     /// Packs an id whose text [`DestinationId::to_text`] gives back exactly.
     fn with_uuid(id: &'a str) -> Option<Self> {
         let (prefix, text) = id.split_at_checked(id.len().checked_sub(Self::UUID_LENGTH)?)?;
-        let mut digits = [0; 32];
-        let mut free = digits.iter_mut();
-        for (position, byte) in text.bytes().enumerate() {
-            if matches!(position, 8 | 13 | 18 | 23) {
-                (byte == b'-').then_some(())?;
-            } else {
-                *free.next()? = byte;
-            }
-        }
-        let upper_case = digits.iter().any(u8::is_ascii_uppercase);
-        if upper_case && digits.iter().any(u8::is_ascii_lowercase) {
+        // Of the forms that are read, only the one with hyphens has this length.
+        let uuid = uuid::Uuid::try_parse_ascii(text.as_bytes()).ok()?.into_bytes();
+        let upper_case = text.bytes().any(|byte| byte.is_ascii_uppercase());
+        if upper_case && text.bytes().any(|byte| byte.is_ascii_lowercase()) {
             return None;
         }
-        let mut uuid = [0; 16];
-        hex::decode_to_slice(digits, &mut uuid).ok()?;
         Some(Self::Uuid { prefix, uuid, upper_case })
     }
 
@@ -125,17 +116,10 @@ impl<'a> DestinationId<'a> {
             Self::None => None,
             Self::Text(text) => Some(text.to_owned()),
             Self::Uuid { prefix, uuid, upper_case } => {
-                let digits: &[u8; 16] = if upper_case { b"0123456789ABCDEF" } else { b"0123456789abcdef" };
-                let mut text = String::with_capacity(prefix.len() + Self::UUID_LENGTH);
-                text.push_str(prefix);
-                for (position, byte) in uuid.into_iter().enumerate() {
-                    if matches!(position, 4 | 6 | 8 | 10) {
-                        text.push('-');
-                    }
-                    let digit = |nibble: u8| digits.get(usize::from(nibble)).copied().map(char::from);
-                    text.extend([digit(byte >> 4), digit(byte & 0x0f)].into_iter().flatten());
-                }
-                Some(text)
+                let uuid = uuid::Uuid::from_bytes(uuid).hyphenated();
+                let mut buffer = uuid::Uuid::encode_buffer();
+                let text = if upper_case { uuid.encode_upper(&mut buffer) } else { uuid.encode_lower(&mut buffer) };
+                Some(format!("{prefix}{text}"))
             }
         }
     }

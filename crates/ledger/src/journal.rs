@@ -43,12 +43,12 @@ impl Journal {
     /// # Errors
     /// If it could not be committed, or the lease was lost.
     pub async fn intend(&self, intents: &[Intent]) -> Result<()> {
-        for intents in intents.chunks(Self::PIECE) {
+        let pieces = intents.chunks(Self::PIECE).map(|intents| {
             let mut chunk = Chunk::with_capacity(intents.len() * 20);
             intents.iter().for_each(|intent| chunk.intent(intent));
-            self.write(chunk, 0).await?;
-        }
-        Ok(())
+            (chunk, 0)
+        });
+        self.write(pieces).await
     }
 
     /// Writes outcomes; resolves once they are durable, and nothing may be reported before.
@@ -56,14 +56,14 @@ impl Journal {
     /// # Errors
     /// If they could not be committed, or the lease was lost.
     pub async fn settle(&self, records: &[Record]) -> Result<()> {
-        for records in records.chunks(Self::PIECE) {
+        let pieces = records.chunks(Self::PIECE).map(|records| {
             let mut chunk = Chunk::with_capacity(records.len() * 64);
             records.iter().for_each(|record| chunk.record(record));
             let added =
                 records.iter().filter(|record| matches!(record, Record::Done(done) if done.change == Change::Added));
-            self.write(chunk, added.count() as u64).await?;
-        }
-        Ok(())
+            (chunk, added.count() as u64)
+        });
+        self.write(pieces).await
     }
 
     pub(crate) async fn end(&self, end: RunEnd, finished_at: Timestamp, report: String) -> Result<()> {
@@ -72,10 +72,18 @@ impl Journal {
         answer.await.unwrap_or(Err(Error::Closed))
     }
 
-    async fn write(&self, chunk: Chunk, added: u64) -> Result<()> {
-        let (reply, answer) = oneshot::channel();
-        self.send(Request::Write { chunk, added, reply }).await?;
-        answer.await.unwrap_or(Err(Error::Closed))
+    /// Queues all pieces before it waits for any, so that they can share a commit.
+    async fn write(&self, pieces: impl Iterator<Item = (Chunk, u64)>) -> Result<()> {
+        let mut answers = Vec::new();
+        for (chunk, added) in pieces {
+            let (reply, answer) = oneshot::channel();
+            self.send(Request::Write { chunk, added, reply }).await?;
+            answers.push(answer);
+        }
+        for answer in answers {
+            answer.await.unwrap_or(Err(Error::Closed))?;
+        }
+        Ok(())
     }
 
     async fn send(&self, request: Request) -> Result<()> {

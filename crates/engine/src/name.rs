@@ -1,0 +1,187 @@
+//! Naming rows: the keyed hashes of who a row is, which row of the source it is, and what the destination will be told.
+
+use arrow_array::StringArray;
+use arrow_array::cast::AsArray;
+use segport_core::{Error, ErrorKind, MappedField, Result};
+use segport_ledger::{Fingerprint, Hasher, Identity, KeyHash};
+use sha2::{Digest, Sha256};
+
+use crate::map::{Flaw, MappedPage, Values};
+
+/// How a row is named in the ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Name {
+    pub(crate) identity: Identity,
+    pub(crate) key: KeyHash,
+    pub(crate) fingerprint: Fingerprint,
+}
+
+/// A row that was read, by name.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Candidate {
+    /// It can be sent.
+    Sound(Name),
+    /// It cannot.
+    Flawed { flaw: Flaw, identity: Option<Identity>, key: KeyHash },
+}
+
+/// Names the rows of one segment.
+#[derive(Debug)]
+pub(crate) struct Namer {
+    hasher: Hasher,
+    /// What decides where the segment's rows go. What one destination acknowledged says nothing of another.
+    target: Tag,
+    /// In the order of their tags, whatever their order in the mapping.
+    fields: Vec<PayloadField>,
+    /// Position of the field that says who a row is.
+    identity: usize,
+    scratch: Vec<u8>,
+}
+
+/// Length of what stands for a name in a payload.
+const TAG_BYTES: usize = 8;
+
+/// Stands for a name.
+type Tag = [u8; TAG_BYTES];
+
+#[derive(Debug)]
+struct PayloadField {
+    /// In the mapping.
+    position: usize,
+    /// Stands before a value: for the field's name and type.
+    tag: Tag,
+    /// Stands for a null that is sent; `None` if nulls are left out.
+    cleared: Option<Tag>,
+}
+
+impl Namer {
+    /// For rows of these fields, of which the one at `identity` says who a row is, in the segment with this name in the ledger.
+    pub(crate) fn new(hasher: &Hasher, fields: &[MappedField], identity: usize, ledger_name: &str) -> Self {
+        let mut fields: Vec<_> = (0..)
+            .zip(fields)
+            .map(|(position, field)| {
+                let name = format!("{}\0{}\0{}", u8::from(field.custom), field.name, field.field_type.as_str());
+                let cleared = field.clear_null.then(|| tag(&format!("{name}\0cleared")));
+                PayloadField { position, tag: tag(&name), cleared }
+            })
+            .collect();
+        fields.sort_by_key(|field| field.tag);
+        Self { hasher: hasher.clone(), target: tag(ledger_name), fields, identity, scratch: Vec::new() }
+    }
+
+    /// Names every row of a page, in order.
+    ///
+    /// # Errors
+    /// `internal` if a column has a type that mapping never makes.
+    pub(crate) fn name(&mut self, page: &MappedPage) -> Result<Vec<Candidate>> {
+        let broken = || Error::new(ErrorKind::Internal, "a mapped page has a column of an unexpected type");
+        let columns = page.rows.columns();
+        let values = columns.iter().map(Values::of).collect::<Option<Vec<_>>>().ok_or_else(broken)?;
+        let identities = columns.get(self.identity).and_then(|column| column.as_string_opt::<i32>());
+        let identities = identities.ok_or_else(broken)?;
+        let candidates = page.flaws.iter().zip(identities).enumerate().map(|(row, (flaw, identity))| {
+            let key = self.key(&page.keys, row);
+            let identity = identity.map(|identity| self.hasher.identity(identity.as_bytes()));
+            match (*flaw, identity) {
+                (None, Some(identity)) => {
+                    Ok(Candidate::Sound(Name { identity, key, fingerprint: self.fingerprint(&values, row) }))
+                }
+                (Some(flaw), identity) => Ok(Candidate::Flawed { flaw, identity, key }),
+                (None, None) => {
+                    Err(Error::new(ErrorKind::Internal, "a row without an identity passed for one that can be sent"))
+                }
+            }
+        });
+        candidates.collect()
+    }
+
+    fn key(&mut self, keys: &[StringArray], row: usize) -> KeyHash {
+        if let [key] = keys {
+            return self.hasher.key(key.value(row).as_bytes());
+        }
+        self.scratch.clear();
+        for key in keys {
+            let text = key.value(row);
+            self.scratch.extend_from_slice(&(text.len() as u64).to_le_bytes());
+            self.scratch.extend_from_slice(text.as_bytes());
+        }
+        self.hasher.key(&self.scratch)
+    }
+
+    /// Hashes a row's payload in a canonical form: where it goes, then fields by name, those that are not sent left out. So a
+    /// changed mapping changes just the fingerprints of rows whose payload it changes.
+    fn fingerprint(&mut self, values: &[Values<'_>], row: usize) -> Fingerprint {
+        self.scratch.clear();
+        self.scratch.extend_from_slice(&self.target);
+        for field in &self.fields {
+            let Some(values) = values.get(field.position) else { continue };
+            if !values.append(row, &field.tag, &mut self.scratch) {
+                self.scratch.extend(field.cleared.iter().flatten());
+            }
+        }
+        self.hasher.fingerprint(&self.scratch)
+    }
+}
+
+fn tag(text: &str) -> Tag {
+    let mut tag = [0; TAG_BYTES];
+    tag.iter_mut().zip(Sha256::digest(text)).for_each(|(to, from)| *to = from);
+    tag
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow_array::{ArrayRef, RecordBatch};
+    use segport_core::{FieldType, Secret};
+    use segport_ledger::StateKey;
+
+    use super::*;
+
+    fn field(name: &str, clear_null: bool) -> MappedField {
+        MappedField { name: name.to_owned(), field_type: FieldType::String, custom: false, clear_null }
+    }
+
+    /// The fingerprint of one row whose fields have these names and values, the first one being its identity.
+    fn fingerprint(target: &str, row: &[(&str, Option<&str>)], clear_null: bool) -> Fingerprint {
+        let hasher = Hasher::new(&StateKey::from_secret(&Secret::new("correct horse battery staple")).unwrap());
+        let fields: Vec<MappedField> = row.iter().map(|(name, _)| field(name, clear_null)).collect();
+        let columns = row.iter().enumerate().map(|(position, (_, value))| {
+            let column: ArrayRef = Arc::new(StringArray::from(vec![*value]));
+            (format!("f{position}"), column, true)
+        });
+        let page = MappedPage {
+            rows: RecordBatch::try_from_iter_with_nullable(columns).unwrap(),
+            keys: vec![StringArray::from(vec!["1"])],
+            flaws: vec![None],
+        };
+        match Namer::new(&hasher, &fields, 0, target).name(&page).unwrap()[..] {
+            [Candidate::Sound(name)] => name.fingerprint,
+            ref other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn equal_payloads_have_equal_fingerprints() {
+        let one = fingerprint("list", &[("email", Some("a@x.no")), ("city", Some("Oslo")), ("fax", None)], false);
+        let other = fingerprint("list", &[("email", Some("a@x.no")), ("city", Some("Oslo"))], false);
+        assert_eq!(one, other, "a field that is not sent is no part of the payload");
+    }
+
+    #[test]
+    fn payloads_that_differ_anywhere_have_different_fingerprints() {
+        let cases: &[(&str, &[(&str, Option<&str>)], bool)] = &[
+            ("list", &[("email", Some("a@x.no")), ("city", Some("Oslo"))], false),
+            ("other", &[("email", Some("a@x.no")), ("city", Some("Oslo"))], false),
+            ("list", &[("email", Some("a@x.no")), ("state", Some("Oslo"))], false),
+            ("list", &[("email", Some("a@x.no")), ("city", Some("Bergen"))], false),
+            ("list", &[("email", Some("a@x.no")), ("city", Some(""))], false),
+            ("list", &[("email", Some("a@x.no")), ("city", None)], false),
+            ("list", &[("email", Some("a@x.no")), ("city", None)], true),
+        ];
+        let seen: std::collections::HashSet<u128> =
+            cases.iter().map(|(target, row, clear_null)| fingerprint(target, row, *clear_null).bits()).collect();
+        assert_eq!(seen.len(), cases.len());
+    }
+}
