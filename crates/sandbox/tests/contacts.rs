@@ -193,6 +193,15 @@ fn bulk_takes_a_hundred_contacts_and_refuses_more() {
 }
 
 #[test]
+fn bulk_without_contacts_is_answered_with_none() {
+    let (sandbox, mut client) = fresh();
+    let answer = client.expect(200, "POST /contacts", r#"{"contacts":[]}"#);
+    let internal = json!(["proposedContacts"]);
+    assert_eq!(answer, json!({"contact_ids": [], "email_contact_map": {}, "_removeResultKeys": internal}));
+    assert_eq!(sandbox.autopilot().contact_count(), 0);
+}
+
+#[test]
 fn bodies_are_read_as_json_whatever_they_claim_to_be() {
     let (sandbox, mut client) = fresh();
     let key = format!("AutoPilotApiKey: {}", client::KEY);
@@ -234,7 +243,7 @@ fn empty_and_malformed_writes_are_refused() {
         ("POST /contact", "{}", "No contact details provided."),
         ("POST /contact", r#"{"contact":{}}"#, "No contact details provided."),
         ("POST /contact", r#"{"contact":[]}"#, "No contact details provided."),
-        ("POST /contacts", r#"{"contacts":[]}"#, "No contact details provided."),
+        ("POST /contacts", "{}", "No contact details provided."),
         ("POST /contacts", r#"{"contacts":[{"Email":"a@b.c"},{}]}"#, "No contact details provided."),
         ("POST /contact", "", "Invalid JSON"),
         ("POST /contact", "Email=a@b.c", "Invalid JSON"),

@@ -185,7 +185,8 @@ fn bulk_answer(emails: &[Option<&str>], stored: &Stored, left_out: usize) -> Vec
     map.pop_if(|last| *last == b',');
     ids.extend_from_slice(b"],\"email_contact_map\":{");
     ids.append(&mut map);
-    ids.extend_from_slice(b"}}");
+    // What the service has leaked since 2017; clients ignore it.
+    ids.extend_from_slice(b"},\"_removeResultKeys\":[\"proposedContacts\"]}");
     ids
 }
 

@@ -14,7 +14,7 @@ pub(super) const BULK_LIMIT: usize = 100;
 pub(super) enum Unusable {
     /// It is not JSON, or not of the expected shape.
     Malformed(String),
-    /// There is no contact in it, or one without any field.
+    /// It has no place for contacts, or a contact without any field.
     Empty,
     /// There are more than [`BULK_LIMIT`] contacts in it.
     TooMany,
@@ -77,9 +77,9 @@ pub(super) fn bulk(document: &str) -> Result<Batch<'_>, Unusable> {
     let body: Body<'_> = parse(document)?;
     match body.contacts {
         Some(contacts) if contacts.len() > BULK_LIMIT => Err(Unusable::TooMany),
-        Some(contacts) if !contacts.is_empty() => batch(&contacts),
-        // Unknown for the real service; refused like a single write without details.
-        _ => Err(Unusable::Empty),
+        // No contacts at all are fine: a real client ends a full batch that way and reads the answer.
+        Some(contacts) => batch(&contacts),
+        None => Err(Unusable::Empty),
     }
 }
 
@@ -292,7 +292,7 @@ mod tests {
         }
         let contacts = vec![r#"{"Email":"a@b.c"}"#; BULK_LIMIT + 1];
         assert_eq!(bulk(&format!(r#"{{"contacts":[{}]}}"#, contacts.join(","))).unwrap_err(), Unusable::TooMany);
-        assert_eq!(bulk(r#"{"contacts":[]}"#).unwrap_err(), Unusable::Empty);
+        assert_eq!(bulk("{}").unwrap_err(), Unusable::Empty);
         assert!(matches!(document(b"\xff").unwrap_err(), Unusable::Malformed(_)));
     }
 
