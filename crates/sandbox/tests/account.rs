@@ -160,7 +160,8 @@ fn hooks_are_registered_once_per_target() {
         json!({"hook_id": id, "event": "contact_added", "target_url": "https://x.example/1", "created_at": 1234})
     );
     assert_eq!(client.expect(200, &format!("DELETE /hook/{id}"), ""), json!({}));
-    client.expect(404, &format!("DELETE /hook/{id}"), "");
+    let unknown = client.expect(400, &format!("DELETE /hook/{id}"), "");
+    assert_eq!(unknown["message"], "Invalid data provided to unregister REST Hook.");
     client.expect(200, "DELETE /hooks", "");
     assert_eq!(client.expect(200, "GET /hooks", ""), json!({"hooks": []}));
 }

@@ -82,7 +82,7 @@ pub(super) fn silent_not_found() -> Reply {
     Reply::json(404, "{}")
 }
 
-/// An unknown trigger, hook or path; the real texts are unknown.
+/// An unknown trigger or path; the real texts are unknown.
 pub(super) fn not_found(what: &str) -> Reply {
     error(404, &format!("{what} could not be found."))
 }

@@ -66,12 +66,15 @@ impl Autopilot {
         Reply::value(201, &json!({ "hook_id": id }))
     }
 
-    /// `DELETE /hook/{hook}`. The answer to an unknown hook is inferred.
+    /// `DELETE /hook/{hook}`. For an unknown hook, 400: the draft names no other refusal.
     pub(super) fn delete_hook(&self, id: &str) -> Reply {
         let mut account = self.account();
         let before = account.hooks.len();
         account.hooks.retain(|hook| hook.id != id);
-        if account.hooks.len() == before { errors::not_found("Hook") } else { Reply::json(200, "{}") }
+        if account.hooks.len() == before {
+            return errors::bad_request("Invalid data provided to unregister REST Hook.");
+        }
+        Reply::json(200, "{}")
     }
 
     /// `DELETE /hooks`.
