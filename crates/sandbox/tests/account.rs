@@ -93,6 +93,7 @@ fn a_wrong_method_is_405_and_an_unknown_path_404() {
     let key = format!("autopilotapikey: {KEY}");
     assert_eq!(client.send("GET /lists", &[&key], b"").unwrap().status, 404, "everything is below /v1");
     assert_eq!(client.call("GET /lists/", "").status, 200, "one slash at the end is allowed");
+    assert_eq!(client.call("GET //lists", "").status, 200, "so is a second one behind /v1");
 }
 
 #[test]

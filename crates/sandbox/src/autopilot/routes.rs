@@ -30,9 +30,11 @@ pub(super) enum Resource<'a> {
 }
 
 impl<'a> Resource<'a> {
-    /// What a path names; none if the service has no such path. One slash at the end is allowed.
+    /// What a path names; none if the service has no such path.
+    ///
+    /// One slash at the end is allowed, and more than one behind the base: some clients join their URLs that way.
     pub(super) fn parse(path: &'a str) -> Option<Self> {
-        let below = path.strip_prefix(BASE)?.strip_prefix('/')?;
+        let below = path.strip_prefix(BASE)?.strip_prefix('/')?.trim_start_matches('/');
         let below = below.strip_suffix('/').unwrap_or(below);
         let mut parts = [""; 6];
         let mut count = 0;
@@ -115,7 +117,12 @@ mod tests {
 
     #[test]
     fn raw_and_encoded_values_are_the_same() {
-        for path in ["/v1/contact/a+b@example.com", "/v1/contact/a%2Bb%40example.com", "/v1/contact/a+b@example.com/"] {
+        for path in [
+            "/v1/contact/a+b@example.com",
+            "/v1/contact/a%2Bb%40example.com",
+            "/v1/contact/a+b@example.com/",
+            "/v1//contact/a+b@example.com",
+        ] {
             assert_eq!(Resource::parse(path), Some(Resource::Contact("a+b@example.com".into())), "{path}");
         }
     }
