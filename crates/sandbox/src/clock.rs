@@ -4,6 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use hyper::header::HeaderValue;
+use jiff::Timestamp;
+use jiff::fmt::rfc2822::DateTimePrinter;
+
 /// Where a stand-in takes the time from.
 ///
 /// Time stamps of contacts and the rate limit use it; the delays of faults do not.
@@ -61,4 +65,11 @@ impl Default for Clock {
     fn default() -> Self {
         Self::system()
     }
+}
+
+/// A time in milliseconds since 1970 the way HTTP headers write it; none if it has no such form.
+pub(crate) fn http_date(millis: i64) -> Option<HeaderValue> {
+    let time = Timestamp::from_millisecond(millis).ok()?;
+    let text = DateTimePrinter::new().timestamp_to_rfc9110_string(&time).ok()?;
+    HeaderValue::try_from(text).ok()
 }

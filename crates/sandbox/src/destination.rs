@@ -62,12 +62,14 @@ pub(crate) struct Reply {
     pub(crate) content_type: &'static str,
     /// Seconds for `Retry-After`.
     pub(crate) retry_after: Option<u32>,
+    /// Milliseconds since 1970 for `Last-Modified`.
+    pub(crate) last_modified: Option<i64>,
 }
 
 impl Reply {
     /// A JSON answer.
     pub(crate) fn json(status: u16, body: impl Into<Bytes>) -> Self {
-        Self { status, body: body.into(), content_type: "application/json", retry_after: None }
+        Self { status, body: body.into(), content_type: "application/json", retry_after: None, last_modified: None }
     }
 
     /// A JSON answer from a value.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
-use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::header::{CONTENT_TYPE, HeaderValue, LAST_MODIFIED, RETRY_AFTER};
 use hyper::http::request::Parts;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -17,6 +17,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use crate::autopilot::Autopilot;
+use crate::clock;
 use crate::control;
 use crate::destination::{Destination, Reply, Request};
 use crate::error::Result;
@@ -184,6 +185,9 @@ fn response(reply: Reply, payload: impl FnOnce(Bytes) -> Payload) -> Response<Pa
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(reply.content_type));
     if let Some(seconds) = reply.retry_after {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if let Some(date) = reply.last_modified.and_then(clock::http_date) {
+        response.headers_mut().insert(LAST_MODIFIED, date);
     }
     response
 }

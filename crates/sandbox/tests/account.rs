@@ -108,6 +108,7 @@ fn triggers_take_known_contacts() {
     for (contact, body) in [("a@b.c", ""), (id.as_str(), r#"{"property":{"x":1}}"#)] {
         let answer = client.expect(200, &format!("POST /trigger/0001/contact/{contact}"), body);
         assert_eq!((&answer["trigger_id"], &answer["contact_id_or_email"]), (&json!("0001"), &json!(contact)));
+        assert_eq!(answer["rqType"], "API", "the answer is an internal object");
     }
     assert_eq!(client.expect(404, "POST /trigger/0001/contact/x@b.c", "")["message"], "Contact could not be found.");
     client.expect(404, "POST /trigger/9999/contact/a@b.c", "");
@@ -165,6 +166,16 @@ fn hooks_are_registered_once_per_target() {
     assert_eq!(unknown["message"], "Invalid data provided to unregister REST Hook.");
     client.expect(200, "DELETE /hooks", "");
     assert_eq!(client.expect(200, "GET /hooks", ""), json!({"hooks": []}));
+}
+
+#[test]
+fn answers_say_when_they_were_made() {
+    let (_sandbox, mut client) = start(Options { clock: Clock::manual(1_484_539_934_000), ..Options::default() });
+    for line in ["GET /contacts", "GET /contact/a@b.c", "PUT /contact"] {
+        let answer = client.call(line, "");
+        assert_eq!(answer.header("last-modified"), Some("Mon, 16 Jan 2017 04:12:14 GMT"), "{line}");
+        assert_eq!(answer.header("content-type"), Some("application/json"), "{line}");
+    }
 }
 
 #[test]

@@ -126,6 +126,29 @@ impl Destination for Autopilot {
     }
 
     fn answer(&self, request: &Request<'_>, rules: &Rules) -> Reply {
+        // The service gives the time of the answer, whatever was asked.
+        Reply { last_modified: Some(self.clock.epoch_millis()), ..self.dispatch(request, rules) }
+    }
+
+    fn state(&self) -> Map<String, Value> {
+        self.everything()
+    }
+
+    fn counts(&self) -> Map<String, Value> {
+        match serde_json::to_value(Autopilot::counts(self)) {
+            Ok(Value::Object(counts)) => counts,
+            _ => Map::new(),
+        }
+    }
+
+    fn reset(&self) {
+        *self.account() = Account::new();
+    }
+}
+
+impl Autopilot {
+    /// Gives a request to its endpoint.
+    fn dispatch(&self, request: &Request<'_>, rules: &Rules) -> Reply {
         use Resource as At;
         let Some(resource) = At::parse(request.path) else { return errors::not_found("The requested resource") };
         match (request.method.as_str(), &resource) {
@@ -153,20 +176,5 @@ impl Destination for Autopilot {
             ("DELETE", At::Hook(hook)) => self.delete_hook(hook),
             _ => errors::wrong_method(),
         }
-    }
-
-    fn state(&self) -> Map<String, Value> {
-        self.everything()
-    }
-
-    fn counts(&self) -> Map<String, Value> {
-        match serde_json::to_value(Autopilot::counts(self)) {
-            Ok(Value::Object(counts)) => counts,
-            _ => Map::new(),
-        }
-    }
-
-    fn reset(&self) {
-        *self.account() = Account::new();
     }
 }

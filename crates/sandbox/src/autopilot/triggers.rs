@@ -34,10 +34,11 @@ impl Autopilot {
     }
 
     /// `POST /trigger/{trigger}/contact/{contact}`; a body is ignored. The answer to an unknown trigger is inferred.
+    ///
+    /// The service answers with a large internal object; a few of its keys are here for clients to ignore.
     pub(super) fn trigger(&self, id: &str, contact: &str) -> Reply {
         let mut account = self.account();
         let slot = account.find(contact).map_err(NoContact::reply);
-        let contact_id = slot.as_ref().ok().map(|slot| account.id(*slot));
         let Some(trigger) = account.triggers.iter_mut().find(|trigger| trigger.id == id) else {
             return errors::not_found("Trigger");
         };
@@ -46,7 +47,10 @@ impl Autopilot {
                 trigger.entered.push(slot);
                 Reply::value(
                     200,
-                    &json!({ "trigger_id": id, "contact_id_or_email": contact, "contact_id": contact_id }),
+                    &json!({
+                        "bislr_identifier": "sandbox", "trigger_id": id, "contact_id_or_email": contact,
+                        "rqType": "API", "terminated": false, "taskCounter": 0, "previousSteps": [],
+                    }),
                 )
             }
             Err(reply) => reply,
