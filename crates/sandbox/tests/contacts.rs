@@ -289,6 +289,9 @@ fn delete_and_unsubscribe_take_address_or_id() {
 fn custom_field_definitions_are_a_bare_array() {
     let (_sandbox, mut client) = fresh();
     assert_eq!(client.expect(200, "GET /contacts/custom_fields", ""), json!([]));
+    let nothing = r#"{"contact":{"Email":"a@b.c","custom":{"age":null,"NULL--Gone":null}}}"#;
+    client.expect(200, "POST /contact", nothing);
+    assert_eq!(client.expect(200, "GET /contacts/custom_fields", ""), json!([]), "null makes no field");
     let contact = r#"{"Email":"a@b.c","custom":{"string--Visited--Cities":"x","integer--NPS":1,"age":23}}"#;
     client.expect(200, "POST /contact", &format!(r#"{{"contact":{contact}}}"#));
     client.expect(200, "POST /contacts", &format!(r#"{{"contacts":[{contact}]}}"#));

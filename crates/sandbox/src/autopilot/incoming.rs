@@ -219,6 +219,10 @@ impl<'de> Visitor<'de> for CustomReader<'de, '_> {
         let mut guess = 0;
         while let Some(key) = map.next_key::<FieldKey<'de>>()? {
             let value = map.next_value::<&'de RawValue>()?;
+            // Null tells no type, and there is nothing to clear in a field that nobody has.
+            if value.get() == "null" {
+                continue;
+            }
             if self.0.get(guess).is_none_or(|(known, _)| *known != key.0) {
                 guess = self.0.iter().position(|(known, _)| *known == key.0).unwrap_or_else(|| {
                     self.0.push((key.0, value.get()));
