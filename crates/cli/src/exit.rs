@@ -158,9 +158,11 @@ impl From<Diagnostics> for Failure {
 
 impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
-        if let StartError::Config(findings) = error {
-            return findings.into();
-        }
+        let error = match error {
+            StartError::Config(findings) => return findings.into(),
+            StartError::Plugin(error) => return error.into(),
+            error => error,
+        };
         let exit = if error.is_held() { Exit::Held } else { Exit::NotStarted };
         let help = error.help();
         let failure = Self::coded(error.code(), chain(&error)).exit_with(exit);
@@ -173,11 +175,7 @@ impl From<StartError> for Failure {
 
 impl From<LoadError> for Failure {
     fn from(error: LoadError) -> Self {
-        let message = error.to_string();
-        let help = error.help();
-        // The message repeats its own help, which has a line of its own here.
-        let message = message.strip_suffix(&format!("\nhelp: {help}")).unwrap_or(&message);
-        Self::coded(crate::project::code_of(&error), message).help(help)
+        Self::coded(segport_engine::load_code(&error), error.report()).help(error.help())
     }
 }
 

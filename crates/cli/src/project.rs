@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use segport_engine::{Engine, Parts};
-use segport_host::{LoadError, Plugins, Search};
+use segport_engine::{Engine, Parts, load_code};
+use segport_host::{LoadError, LoadErrorKind, Plugins, Search};
 use segport_ledger::{RunRecord, StateKey, Store};
 use segport_manifest::{
     Catalog, Code, Diagnostic, Diagnostics, Loaded, ProcessEnvironment, Project, ProjectSettings, State, StateUrl,
@@ -115,7 +115,8 @@ pub(crate) fn read(dir: &Path, runtime: Handle) -> Result<Opened, Failure> {
 
 /// Says of a plugin that is there but cannot be used why not, in place of "there is no such plugin".
 fn with_load_errors(findings: Diagnostics, unusable: Vec<(String, LoadError)>) -> Diagnostics {
-    let (present, absent): (Vec<_>, Vec<_>) = unusable.into_iter().partition(|(_, error)| is_present(error));
+    let (present, absent): (Vec<_>, Vec<_>) =
+        unusable.into_iter().partition(|(_, error)| error.kind() != LoadErrorKind::NotInstalled);
     for (_, error) in absent {
         tracing::info!("{error}");
     }
@@ -126,32 +127,12 @@ fn with_load_errors(findings: Diagnostics, unusable: Vec<(String, LoadError)>) -
     let mut all: Diagnostics = present
         .into_iter()
         .map(|(_, error)| {
-            let message = error.to_string();
-            let message = message.strip_suffix(&format!("\nhelp: {}", error.help())).unwrap_or(&message);
-            let finding = Diagnostic::error(code_of(&error), message);
+            let finding = Diagnostic::error(load_code(&error), error.report());
             if error.help().is_empty() { finding } else { finding.help(error.help()) }
         })
         .collect();
     all.extend(findings.into_iter().filter(|finding| !because(finding)));
     all
-}
-
-fn is_present(error: &LoadError) -> bool {
-    error.attempts().iter().any(|attempt| attempt.place.exists())
-}
-
-/// The code of a plugin that cannot be loaded.
-pub(crate) fn code_of(error: &LoadError) -> Code {
-    let has = |part: &str| error.attempts().iter().any(|attempt| attempt.problem.contains(part));
-    if !is_present(error) {
-        Code::UnknownPlugin
-    } else if has("segport.lock") {
-        Code::PluginChanged
-    } else if has("writ") {
-        Code::PluginDirectoryUnsafe
-    } else {
-        Code::PluginUnloadable
-    }
 }
 
 /// A project without errors, ready to run.

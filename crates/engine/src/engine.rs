@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use segport_core::http::{HttpClient, Request as HttpRequest, Response};
 use segport_core::{Account, Descriptor, Error, ErrorKind, ExportSegment, ExportSpec, Limits, Result};
-use segport_host::{ConnectorInstance, LoadError, Plugins, SourceInstance};
+use segport_host::{ConnectorInstance, LoadError, LoadErrorKind, Plugins, SourceInstance};
 use segport_ledger::Store;
 use segport_manifest::{
     Code, Connection, Diagnostics, Export, ProcessEnvironment, Project, check_columns, config_hash, resolve_secrets,
@@ -92,7 +92,7 @@ impl StartError {
             Self::Config(findings) => {
                 findings.iter().next().map_or(Code::SecretNotInEnvironment, |finding| finding.code)
             }
-            Self::Plugin(_) => Code::PluginUnloadable,
+            Self::Plugin(error) => load_code(error),
             Self::Ledger(segport_ledger::Error::Held { .. }) => Code::ExportHeld,
             Self::Ledger(_) => Code::LedgerUnavailable,
             Self::Outdated { .. } => Code::PlanOutdated,
@@ -112,6 +112,17 @@ impl StartError {
     /// Whether another run holds the export.
     pub fn is_held(&self) -> bool {
         matches!(self, Self::Ledger(segport_ledger::Error::Held { .. }))
+    }
+}
+
+/// The code of a plugin that cannot be loaded.
+pub fn load_code(error: &LoadError) -> Code {
+    match error.kind() {
+        LoadErrorKind::NotInstalled => Code::UnknownPlugin,
+        LoadErrorKind::NotAccepted | LoadErrorKind::Changed => Code::PluginChanged,
+        LoadErrorKind::Unsafe => Code::PluginDirectoryUnsafe,
+        LoadErrorKind::LockFile => Code::LockFileUnusable,
+        _ => Code::PluginUnloadable,
     }
 }
 

@@ -24,7 +24,7 @@ pub mod report;
 pub mod run;
 mod settle;
 
-pub use engine::{Engine, Parts, StartError, segment_id};
+pub use engine::{Engine, Parts, StartError, load_code, segment_id};
 pub use guard::Guard;
 pub use plan_report::{PlanReport, PlannedCalls, PlannedLeavers, PlannedRows, PlannedSegment, Skipped};
 pub use progress::{Progress, Silent, Stage};

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use ring::digest::{Context, SHA256};
 use tempfile::TempDir;
 
+use crate::error::{LoadErrorKind, Problem};
+
 /// The bit of a file's mode that lets everybody write.
 const WORLD_WRITABLE: u32 = 0o002;
 /// Bytes copied and hashed at a time.
@@ -23,9 +25,9 @@ pub(crate) struct PrivateCopy {
 
 impl PrivateCopy {
     /// Copies the library at `path`, or says why it cannot be used.
-    pub(crate) fn make(path: &Path) -> Result<Self, String> {
+    pub(crate) fn make(path: &Path) -> Result<Self, Problem> {
         let mut original = open_trusted(path)?;
-        let failed = |error: io::Error| format!("cannot be copied to a private directory: {error}");
+        let failed = |error: io::Error| Problem::from(format!("cannot be copied to a private directory: {error}"));
         let directory = tempfile::Builder::new()
             .prefix("segport-")
             .permissions(Permissions::from_mode(0o700))
@@ -47,38 +49,52 @@ impl PrivateCopy {
 }
 
 /// SHA-256 in hexadecimal of the library at `path`, or why it cannot be used.
-pub(crate) fn sha256(path: &Path) -> Result<String, String> {
-    copy(&mut open_trusted(path)?, &mut io::sink()).map_err(|error| format!("cannot be read: {error}"))
+pub(crate) fn sha256(path: &Path) -> Result<String, Problem> {
+    copy(&mut open_trusted(path)?, &mut io::sink()).map_err(unreadable)
 }
 
 /// Opens a file that, like its directory, not everybody may write.
-fn open_trusted(path: &Path) -> Result<File, String> {
-    // Links are followed first: what counts is the directory that the bytes are in.
+fn open_trusted(path: &Path) -> Result<File, Problem> {
     let real = path.canonicalize().map_err(|error| missing(path, &error))?;
-    let unreadable = |error: io::Error| format!("cannot be read: {error}");
-    if let Some(directory) = real.parent()
-        && world_writable(&directory.metadata().map_err(unreadable)?)
-    {
-        return Err("is refused: its directory is writable by everybody (`chmod o-w` it)".to_owned());
-    }
+    // Links are followed first: what counts is the directory that the bytes are in.
+    refuse_unsafe_directory(&real)?;
     let file = File::open(&real).map_err(unreadable)?;
     let metadata = file.metadata().map_err(unreadable)?;
     if !metadata.is_file() {
-        return Err("is no file".to_owned());
+        return Err("is no file".to_owned().into());
     }
     if world_writable(&metadata) {
-        return Err("is refused: it is writable by everybody (`chmod o-w` it)".to_owned());
+        return Err(Problem::new(LoadErrorKind::Unsafe, "is refused: it is writable by everybody (`chmod o-w` it)"));
     }
     Ok(file)
 }
 
-fn missing(path: &Path, error: &io::Error) -> String {
-    let no_directory = path.parent().is_some_and(|directory| !directory.is_dir());
-    match error.kind() {
-        io::ErrorKind::NotFound if no_directory => "no such directory".to_owned(),
-        io::ErrorKind::NotFound => "no such file".to_owned(),
-        _ => format!("cannot be read: {error}"),
+fn refuse_unsafe_directory(file: &Path) -> Result<(), Problem> {
+    if world_writable(&directory_of(file).metadata().map_err(unreadable)?) {
+        return Err(Problem::new(
+            LoadErrorKind::Unsafe,
+            "is refused: its directory is writable by everybody (`chmod o-w` it)",
+        ));
     }
+    Ok(())
+}
+
+fn directory_of(file: &Path) -> &Path {
+    file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn missing(path: &Path, error: &io::Error) -> Problem {
+    match error.kind() {
+        io::ErrorKind::NotFound if directory_of(path).is_dir() => {
+            Problem::new(LoadErrorKind::NotInstalled, "no such file")
+        }
+        io::ErrorKind::NotFound => Problem::new(LoadErrorKind::NotInstalled, "no such directory"),
+        _ => format!("cannot be read: {error}").into(),
+    }
+}
+
+fn unreadable(error: io::Error) -> Problem {
+    format!("cannot be read: {error}").into()
 }
 
 fn world_writable(metadata: &Metadata) -> bool {

@@ -5,17 +5,38 @@ use std::path::PathBuf;
 
 use segport_core::{Error, ErrorKind};
 
+const ADD_DIRECTORY: &str = "add its directory to `[plugins] path` in segport.toml, or install it there";
+const ACCEPT_CHANGE: &str = "run `segport connectors lock` to accept it, if you changed it on purpose";
+
 /// Why a plugin could not be loaded: every place that was looked at, and what was wrong there.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}", .0.report())]
+#[error("{}", .0.report_with_help())]
 pub struct LoadError(Box<Details>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Details {
+    kind: LoadErrorKind,
     summary: String,
-    found: bool,
     attempts: Vec<Attempt>,
     help: String,
+}
+
+/// What is wrong, in ascending order: where several places were looked at, the greatest counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum LoadErrorKind {
+    /// There is no such plugin anywhere.
+    NotInstalled,
+    /// A file is there, but it cannot be read, is no plugin of that name, or does not fit this host.
+    Unloadable,
+    /// The project takes accepted plugins only, and the lock file does not name this one.
+    NotAccepted,
+    /// Everybody may write to the file or to the directory that it is in.
+    Unsafe,
+    /// The file is not the one that was accepted.
+    Changed,
+    /// The lock file cannot be read or written.
+    LockFile,
 }
 
 /// One place that was looked at in vain.
@@ -23,33 +44,81 @@ struct Details {
 pub struct Attempt {
     /// The file or directory.
     pub place: PathBuf,
+    /// What kind of problem it has.
+    pub kind: LoadErrorKind,
     /// What was wrong with it.
     pub problem: String,
 }
 
+/// Why one file cannot be used. A text alone is why it cannot be loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Problem {
+    pub(crate) kind: LoadErrorKind,
+    pub(crate) text: String,
+}
+
+impl Problem {
+    pub(crate) fn new(kind: LoadErrorKind, text: impl Into<String>) -> Self {
+        Self { kind, text: text.into() }
+    }
+
+    /// The problem of the file at `place`.
+    pub(crate) fn at(self, place: PathBuf) -> Attempt {
+        Attempt { place, kind: self.kind, problem: self.text }
+    }
+}
+
+impl From<String> for Problem {
+    fn from(text: String) -> Self {
+        Self::new(LoadErrorKind::Unloadable, text)
+    }
+}
+
 impl LoadError {
-    /// Nothing that was looked at could be used for plugin `id`; `found` says whether there was a file at all.
-    pub(crate) fn plugin(id: &str, found: bool, attempts: Vec<Attempt>, help: impl Into<String>) -> Self {
-        let summary =
-            if found { format!("plugin `{id}` cannot be loaded") } else { format!("plugin `{id}` is not installed") };
-        Self(Box::new(Details { summary, found, attempts, help: help.into() }))
+    /// Nothing that was looked at could be used for plugin `id`.
+    pub(crate) fn plugin(id: &str, attempts: Vec<Attempt>) -> Self {
+        let kind = attempts.iter().map(|attempt| attempt.kind).max().unwrap_or(LoadErrorKind::NotInstalled);
+        let (summary, help) = match kind {
+            LoadErrorKind::NotInstalled => ("is not installed", ADD_DIRECTORY),
+            LoadErrorKind::NotAccepted => ("cannot be loaded", "run `segport connectors lock` to accept it"),
+            LoadErrorKind::Changed => ("cannot be loaded", ACCEPT_CHANGE),
+            _ => ("cannot be loaded", ""),
+        };
+        let summary = format!("plugin `{id}` {summary}");
+        Self(Box::new(Details { kind, summary, attempts, help: help.to_owned() }))
+    }
+
+    /// No plugin can have this id.
+    pub(crate) fn bad_id(id: &str) -> Self {
+        let mut error = Self::plugin(id, Vec::new());
+        "an id is lower-case letters, digits and underscores, a letter first".clone_into(&mut error.0.help);
+        error
     }
 
     /// The lock file cannot be read or written.
     pub(crate) fn lock_file(place: PathBuf, problem: impl Into<String>) -> Self {
-        let attempts = vec![Attempt { place, problem: problem.into() }];
-        let help = "`segport connectors lock` writes the file anew".to_owned();
+        let kind = LoadErrorKind::LockFile;
         Self(Box::new(Details {
+            kind,
             summary: "the plugins' lock file cannot be used".to_owned(),
-            found: true,
-            attempts,
-            help,
+            attempts: vec![Problem::new(kind, problem).at(place)],
+            help: "`segport connectors lock` writes the file anew".to_owned(),
         }))
+    }
+
+    /// What is wrong.
+    pub fn kind(&self) -> LoadErrorKind {
+        self.0.kind
     }
 
     /// Every place that was looked at, in order.
     pub fn attempts(&self) -> &[Attempt] {
         &self.0.attempts
+    }
+
+    /// The message without the help.
+    pub fn report(&self) -> String {
+        self.0.report()
     }
 
     /// What to do about it; may be empty.
@@ -67,16 +136,21 @@ impl Details {
             // Writing to a string does not fail.
             write!(text, "\n  looked at  {place:width$}  {}", attempt.problem).unwrap_or(());
         }
-        if !self.help.is_empty() {
-            write!(text, "\nhelp: {}", self.help).unwrap_or(());
-        }
         text
+    }
+
+    fn report_with_help(&self) -> String {
+        let help = if self.help.is_empty() { String::new() } else { format!("\nhelp: {}", self.help) };
+        self.report() + &help
     }
 }
 
 impl From<LoadError> for Error {
     fn from(LoadError(details): LoadError) -> Self {
-        let kind = if details.found { ErrorKind::ConfigInvalid } else { ErrorKind::NotFound };
+        let kind = match details.kind {
+            LoadErrorKind::NotInstalled => ErrorKind::NotFound,
+            _ => ErrorKind::ConfigInvalid,
+        };
         let mut error = Self::new(kind, details.summary);
         for attempt in details.attempts {
             error = error.with(attempt.place.display().to_string(), attempt.problem);

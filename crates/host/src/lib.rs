@@ -25,7 +25,7 @@ mod services;
 mod source;
 
 pub use connector::ConnectorInstance;
-pub use error::{Attempt, LoadError};
+pub use error::{Attempt, LoadError, LoadErrorKind};
 pub use lock::Pin;
 #[cfg(feature = "native")]
 pub use native::Native;

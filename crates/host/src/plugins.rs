@@ -7,13 +7,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::runtime::Handle;
 
 use crate::copy::{self, PrivateCopy};
-use crate::error::{Attempt, LoadError};
+use crate::error::{LoadError, LoadErrorKind, Problem};
 use crate::library::{LibraryPlugin, Loaded};
 use crate::lock::{self, Pin};
 use crate::plugin::Plugin;
 use crate::search::{Search, Unpinned, is_id};
-
-const ACCEPT: &str = "run `segport connectors lock` to accept it, if you changed it on purpose";
 
 /// Finds and loads the plugins of a project.
 #[derive(Debug)]
@@ -69,8 +67,7 @@ impl Plugins {
     /// [`LoadError`] with every place that was looked at.
     pub fn load(&self, id: &str) -> Result<Arc<dyn Plugin>, LoadError> {
         if !is_id(id) {
-            let help = "an id is lower-case letters, digits and underscores, a letter first";
-            return Err(LoadError::plugin(id, false, Vec::new(), help));
+            return Err(LoadError::bad_id(id));
         }
         let pin = lock::read(&self.search.lock_file)?.remove(id);
         let mut attempts = Vec::new();
@@ -83,32 +80,28 @@ impl Plugins {
                     return Ok(Arc::new(LibraryPlugin::new(loaded, self.runtime.clone())));
                 }
                 // Recorded here, once, because this is where it is decided to go on.
-                Err(problem) => attempts.push(Attempt { place: file, problem }),
+                Err(problem) => attempts.push(problem.at(file)),
             }
         }
-        let found = attempts.iter().any(|attempt| attempt.place.exists());
-        let help = match pin {
-            _ if !found => "add its directory to `[plugins] path` in segport.toml, or install it there",
-            Some(_) => ACCEPT,
-            None if self.search.unpinned == Unpinned::Refuse => "run `segport connectors lock` to accept it",
-            None => "",
-        };
-        Err(LoadError::plugin(id, found, attempts, help))
+        Err(LoadError::plugin(id, attempts))
     }
 
-    fn load_file(&self, id: &str, file: &Path, pin: Option<&Pin>) -> Result<&'static Loaded, String> {
+    fn load_file(&self, id: &str, file: &Path, pin: Option<&Pin>) -> Result<&'static Loaded, Problem> {
         let copy = PrivateCopy::make(file)?;
+        let sha256 = copy.sha256();
         match pin {
-            Some(pin) if pin.sha256 != copy.sha256() => Err(format!(
-                "has changed: its SHA-256 is {}, segport.lock has {} (version {})",
-                copy.sha256(),
-                pin.sha256,
-                pin.version
+            Some(pin) if pin.sha256 != sha256 => Err(Problem::new(
+                LoadErrorKind::Changed,
+                format!(
+                    "has changed: its SHA-256 is {sha256}, segport.lock has {} (version {})",
+                    pin.sha256, pin.version
+                ),
             )),
-            None if self.search.unpinned == Unpinned::Refuse => {
-                Err(format!("was not accepted yet: segport.lock does not name it (SHA-256 {})", copy.sha256()))
-            }
-            _ => loaded(id, &copy),
+            None if self.search.unpinned == Unpinned::Refuse => Err(Problem::new(
+                LoadErrorKind::NotAccepted,
+                format!("was not accepted yet: segport.lock does not name it (SHA-256 {sha256})"),
+            )),
+            _ => Ok(loaded(id, &copy)?),
         }
     }
 
@@ -123,7 +116,7 @@ impl Plugins {
             .into_iter()
             .map(|(id, file)| {
                 let state = match (copy::sha256(&file), pins.remove(&id)) {
-                    (Err(problem), _) => PinState::Refused(problem),
+                    (Err(problem), _) => PinState::Refused(problem.text),
                     (Ok(sha256), None) => PinState::Unpinned(sha256),
                     (Ok(sha256), Some(pin)) if sha256 == pin.sha256 => PinState::Pinned(pin),
                     (Ok(sha256), Some(pin)) => PinState::Changed { pin, sha256 },
@@ -151,8 +144,8 @@ impl Plugins {
         let mut pins = BTreeMap::new();
         for (id, file) in self.search.all() {
             let loaded = PrivateCopy::make(&file)
-                .and_then(|copy| loaded(&id, &copy))
-                .map_err(|problem| LoadError::plugin(&id, true, vec![Attempt { place: file.clone(), problem }], ""))?;
+                .and_then(|copy| Ok(loaded(&id, &copy)?))
+                .map_err(|problem| LoadError::plugin(&id, vec![problem.at(file.clone())]))?;
             pins.insert(id, pin_of(loaded, &file));
         }
         lock::write(&self.search.lock_file, &pins)?;

@@ -5,13 +5,13 @@
 mod support;
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
 use segport_core::{Error, ErrorKind};
-use segport_host::{PinState, Plugins, Search, SourceInstance};
+use segport_host::{LoadErrorKind, PinState, Plugins, Search, SourceInstance};
 use segport_sdk::test::Script;
 use serde_json::Value;
 use tokio::runtime::Handle;
@@ -44,8 +44,9 @@ async fn a_library_that_is_no_good_is_refused_with_the_reason() {
         ("unheard_of", "is no Segport plugin of that name: it has no symbol `segport_plugin_v1_unheard_of`"),
     ] {
         let project = Project::with(&[id]);
-        let refusal = refusal(&project, &project.load(), id);
-        assert!(refusal.contains(reason), "{id}: {refusal}");
+        let error = project.load().load(id).unwrap_err();
+        assert!(error.report().contains(reason), "{id}: {error}");
+        assert_eq!(error.kind(), LoadErrorKind::Unloadable, "{id}");
         assert!(!project.lock_file().exists(), "{id} must not be pinned");
     }
 }
@@ -119,7 +120,7 @@ async fn what_everybody_may_write_is_refused() {
     assert!(refusal(&project, &project.load(), "probe").contains("its directory is writable by everybody"));
     // A link from elsewhere does not hide it.
     let elsewhere = Project::with(&[]);
-    std::os::unix::fs::symlink(project.file("probe"), elsewhere.file("probe")).unwrap();
+    symlink(project.file("probe"), elsewhere.file("probe")).unwrap();
     assert!(refusal(&elsewhere, &elsewhere.load(), "probe").contains("its directory is writable by everybody"));
 
     set_mode(&project.plugins(), 0o755);
@@ -167,8 +168,85 @@ async fn a_strict_project_loads_what_was_accepted_only() {
     let refusal = refusal(&project, &plugins, "probe");
     assert!(refusal.contains("was not accepted yet"), "{refusal}");
     assert!(refusal.ends_with("help: run `segport connectors lock` to accept it"), "{refusal}");
+    assert_eq!(plugins.load("probe").unwrap_err().kind(), LoadErrorKind::NotAccepted);
     plugins.lock().unwrap();
     plugins.load("probe").unwrap();
+}
+
+#[tokio::test]
+async fn what_is_wrong_can_be_told_without_reading_the_text() {
+    type Prepare = fn(&Project);
+    let lock: Prepare = |project| drop(project.load().lock().unwrap());
+    let cases: [(LoadErrorKind, ErrorKind, &str, &[Prepare]); 8] = [
+        (LoadErrorKind::NotInstalled, ErrorKind::NotFound, "add its directory", &[|project| remove(project)]),
+        (LoadErrorKind::NotInstalled, ErrorKind::NotFound, "add its directory", &[lock, |project| remove(project)]),
+        (
+            LoadErrorKind::Unloadable,
+            ErrorKind::ConfigInvalid,
+            "",
+            &[|project| {
+                remove(project);
+                fs::create_dir(project.file("probe")).unwrap();
+            }],
+        ),
+        (
+            LoadErrorKind::Unloadable,
+            ErrorKind::ConfigInvalid,
+            "",
+            &[|project| {
+                fs::write(project.file("probe"), "text").unwrap();
+            }],
+        ),
+        (
+            LoadErrorKind::Changed,
+            ErrorKind::ConfigInvalid,
+            "run `segport connectors lock`",
+            &[lock, |project| {
+                fs::write(project.file("probe"), "text").unwrap();
+            }],
+        ),
+        // Accepting it would not help.
+        (
+            LoadErrorKind::Unsafe,
+            ErrorKind::ConfigInvalid,
+            "",
+            &[lock, |project| {
+                set_mode(&project.file("probe"), 0o666);
+            }],
+        ),
+        (
+            LoadErrorKind::LockFile,
+            ErrorKind::ConfigInvalid,
+            "`segport connectors lock` writes",
+            &[|project| {
+                fs::write(project.lock_file(), "no pins").unwrap();
+            }],
+        ),
+        // The greatest of several problems counts.
+        (
+            LoadErrorKind::Unsafe,
+            ErrorKind::ConfigInvalid,
+            "",
+            &[|project| {
+                fs::rename(project.file("probe"), project.plugins().join("probe.so")).unwrap();
+                set_mode(&project.plugins().join("probe.so"), 0o666);
+                fs::write(project.file("probe"), "text").unwrap();
+            }],
+        ),
+    ];
+    for (kind, error_kind, help, steps) in cases {
+        let project = Project::with(&["probe"]);
+        steps.iter().for_each(|step| step(&project));
+        let error = project.load().load("probe").unwrap_err();
+        assert_eq!(error.kind(), kind, "{error}");
+        assert!(error.help().starts_with(help) && error.help().is_empty() == help.is_empty(), "{error}");
+        assert!(error.to_string().starts_with(&error.report()), "{error}");
+        assert_eq!(Error::from(error).kind(), error_kind);
+    }
+}
+
+fn remove(project: &Project) {
+    fs::remove_file(project.file("probe")).unwrap();
 }
 
 #[tokio::test]

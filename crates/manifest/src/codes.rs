@@ -118,6 +118,8 @@ codes! {
     PluginDirectoryUnsafe = "SP0405";
     /// A plugin cannot be loaded.
     PluginUnloadable = "SP0406";
+    /// The file of accepted plugins cannot be read or written.
+    LockFileUnusable = "SP0407";
     /// A cron expression that is none.
     BadCron = "SP0501";
     /// No such time zone.
