@@ -1,6 +1,6 @@
 //! A private copy of a library, made of a file that not everybody may write.
 
-use std::fs::{File, Metadata, Permissions};
+use std::fs::{self, File, Metadata, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -53,11 +53,16 @@ pub(crate) fn sha256(path: &Path) -> Result<String, Problem> {
     copy(&mut open_trusted(path)?, &mut io::sink()).map_err(unreadable)
 }
 
-/// Opens a file that, like its directory, not everybody may write.
+/// Opens a file that, like every directory on the way to it, not everybody may write.
 fn open_trusted(path: &Path) -> Result<File, Problem> {
     let real = path.canonicalize().map_err(|error| missing(path, &error))?;
-    // Links are followed first: what counts is the directory that the bytes are in.
-    refuse_unsafe_directory(&real)?;
+    // Who may write where a link is decides what it leads to, so that counts as much as where the bytes are.
+    let mut place = path.to_owned();
+    loop {
+        refuse_unsafe_directory(&place)?;
+        let Ok(target) = fs::read_link(&place) else { break };
+        place = directory_of(&place).join(target);
+    }
     let file = File::open(&real).map_err(unreadable)?;
     let metadata = file.metadata().map_err(unreadable)?;
     if !metadata.is_file() {

@@ -118,12 +118,22 @@ async fn what_everybody_may_write_is_refused() {
     let project = Project::with(&["probe"]);
     set_mode(&project.plugins(), 0o777);
     assert!(refusal(&project, &project.load(), "probe").contains("its directory is writable by everybody"));
-    // A link from elsewhere does not hide it.
-    let elsewhere = Project::with(&[]);
+    // A link from elsewhere does not hide it, nor does a link to a link.
+    let (elsewhere, further) = (Project::with(&[]), Project::with(&[]));
     symlink(project.file("probe"), elsewhere.file("probe")).unwrap();
     assert!(refusal(&elsewhere, &elsewhere.load(), "probe").contains("its directory is writable by everybody"));
+    symlink(elsewhere.file("probe"), further.file("probe")).unwrap();
+    assert!(refusal(&further, &further.load(), "probe").contains("its directory is writable by everybody"));
 
+    // Who may replace a link chooses the plugin, wherever the link leads to today.
     set_mode(&project.plugins(), 0o755);
+    for linking in [&elsewhere, &further] {
+        set_mode(&elsewhere.plugins(), 0o777);
+        assert!(refusal(linking, &linking.load(), "probe").contains("its directory is writable by everybody"));
+        set_mode(&elsewhere.plugins(), 0o755);
+        linking.load().load("probe").unwrap();
+    }
+
     set_mode(&project.file("probe"), 0o666);
     assert!(refusal(&project, &project.load(), "probe").contains("is refused: it is writable by everybody"));
     assert!(matches!(&project.load().installed().unwrap()[0].state, PinState::Refused(_)));
