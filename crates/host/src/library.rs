@@ -69,6 +69,8 @@ impl Functions {
         // SAFETY: the table is as large as the one known here.
         let table = unsafe { table.read() };
         let functions = || {
+            // The host never stops a plugin, but one that cannot be stopped is not whole.
+            table.shutdown?;
             Some(Self {
                 init: table.init?,
                 describe: table.describe?,
@@ -197,6 +199,10 @@ impl Plugin for LibraryPlugin {
         // SAFETY: ABI.md, `open`: both places have room for what is written to them.
         let status = unsafe { (loaded.functions.open)(Buffer::from_vec(request), &raw mut pointer, &raw mut buffer) };
         let bytes = answer::result(&loaded.id, status, Bytes::from_owner(buffer))?;
+        if pointer.is_null() {
+            let message = format!("plugin `{}` cannot be opened: it gave no instance", loaded.id);
+            return Err(Error::new(ErrorKind::Contract, message));
+        }
         let mut instance = LibraryInstance {
             pointer,
             loaded,
@@ -280,10 +286,8 @@ impl Instance for LibraryInstance {
 
 impl Drop for LibraryInstance {
     fn drop(&mut self) {
-        if !self.pointer.is_null() {
-            // SAFETY: ABI.md, "Instances": the pointer came from `open`, nobody borrows it, and this is its only `close`.
-            unsafe { (self.loaded.functions.close)(self.pointer) };
-        }
+        // SAFETY: ABI.md, "Instances": the pointer came from `open`, nobody borrows it, and this is its only `close`.
+        unsafe { (self.loaded.functions.close)(self.pointer) };
     }
 }
 

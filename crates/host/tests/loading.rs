@@ -11,7 +11,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use segport_core::{Error, ErrorKind};
-use segport_host::{LoadErrorKind, PinState, Plugins, Search, SourceInstance};
+use segport_host::{ConnectorInstance, LoadErrorKind, PinState, Plugins, Search, SourceInstance};
 use segport_sdk::test::Script;
 use serde_json::Value;
 use tokio::runtime::Handle;
@@ -32,12 +32,22 @@ fn refusal(project: &Project, plugins: &Plugins, id: &str) -> String {
 async fn a_library_that_is_no_good_is_refused_with_the_reason() {
     for (id, reason) in [
         ("wrong_magic", "is no Segport plugin: its table begins with the wrong magic number"),
-        ("wrong_size", "has a table of 8 bytes where version 1.0 has 80"),
+        ("small", "has a table of 8 bytes where version 1.0 has 80"),
+        ("large", "has a table of 88 bytes where version 1.0 has 80"),
+        ("older_major", "was built for version 0.0 of the plugin boundary, this host has 1.0"),
         ("newer_major", "was built for version 2.0 of the plugin boundary, this host has 1.0"),
         ("newer_minor", "was built for version 1.1 of the plugin boundary, this host has 1.0"),
-        ("no_functions", "lacks functions in its table"),
+        ("no_init", "lacks functions in its table"),
+        ("no_describe", "lacks functions in its table"),
+        ("no_open", "lacks functions in its table"),
+        ("no_submit", "lacks functions in its table"),
+        ("no_cancel", "lacks functions in its table"),
+        ("no_close", "lacks functions in its table"),
+        ("no_set_log_level", "lacks functions in its table"),
+        ("no_shutdown", "lacks functions in its table"),
         ("no_table", "gives no table of functions"),
         ("fails_to_start", "cannot be started: it rains"),
+        ("fails_in_silence", "plugin `fails_in_silence` answered an error that cannot be read (status: 7)"),
         ("mumbles", "cannot describe itself: its description cannot be read"),
         ("mute", "cannot describe itself: plugin `mute` panicked; this is a defect in the plugin (at: "),
         ("other_name", "cannot describe itself: it says that it is plugin `someone_else`"),
@@ -288,6 +298,14 @@ async fn the_same_file_is_loaded_once() {
     let (first, second) = (project.load().load("probe").unwrap(), project.load().load("probe").unwrap());
     assert!(std::ptr::eq(first.descriptor(), second.descriptor()));
     assert!(!Arc::ptr_eq(&first, &second));
+}
+
+#[tokio::test]
+async fn a_plugin_that_opens_nothing_is_not_called() {
+    let project = Project::with(&["hollow"]);
+    let hollow = project.load().load("hollow").unwrap();
+    let error = ConnectorInstance::open(&*hollow, Value::Null, Script::new().client()).unwrap_err();
+    assert_eq!(error, Error::new(ErrorKind::Contract, "plugin `hollow` cannot be opened: it gave no instance"));
 }
 
 #[tokio::test]

@@ -2,21 +2,6 @@
 
 use segport_abi::{Buffer, HostTable, MAJOR, MINOR, PLUGIN_MAGIC, PluginTable, STATUS_ERROR, STATUS_OK};
 
-const TABLE: PluginTable = PluginTable {
-    magic: PLUGIN_MAGIC,
-    struct_size: size_of::<PluginTable>() as u32,
-    major: MAJOR,
-    minor: MINOR,
-    init: Some(starts),
-    describe: None,
-    open: None,
-    submit: None,
-    cancel: None,
-    close: None,
-    set_log_level: None,
-    shutdown: None,
-};
-
 unsafe extern "C" fn starts(_: *const HostTable, _: *mut Buffer) -> i32 {
     STATUS_OK
 }
@@ -28,10 +13,25 @@ unsafe extern "C" fn fails(_: *const HostTable, error: *mut Buffer) -> i32 {
     STATUS_ERROR
 }
 
+unsafe extern "C" fn fails_in_silence(_: *const HostTable, _: *mut Buffer) -> i32 {
+    7
+}
+
 unsafe extern "C" fn describes(answer: *mut Buffer) -> i32 {
     let json = br#"{"id":"someone_else","display_name":"Someone","description":"Else."}"#;
     // SAFETY: ABI.md, `describe`: `answer` has room for a buffer.
     unsafe { answer.write(Buffer::from_vec(json.to_vec())) };
+    STATUS_OK
+}
+
+unsafe extern "C" fn describes_hollow(answer: *mut Buffer) -> i32 {
+    let json = br#"{"id":"hollow","display_name":"Hollow","description":"Opens nothing."}"#;
+    // SAFETY: ABI.md, `describe`: `answer` has room for a buffer.
+    unsafe { answer.write(Buffer::from_vec(json.to_vec())) };
+    STATUS_OK
+}
+
+unsafe extern "C" fn opens_nothing(_: Buffer, _: *mut *mut std::ffi::c_void, _: *mut Buffer) -> i32 {
     STATUS_OK
 }
 
@@ -61,7 +61,13 @@ unsafe extern "C" fn closes(_: *mut std::ffi::c_void) {}
 unsafe extern "C" fn sets(_: u32) {}
 unsafe extern "C" fn shuts() {}
 
+/// A table without fault, of a plugin that says it is someone else.
 const COMPLETE: PluginTable = PluginTable {
+    magic: PLUGIN_MAGIC,
+    struct_size: size_of::<PluginTable>() as u32,
+    major: MAJOR,
+    minor: MINOR,
+    init: Some(starts),
     describe: Some(describes),
     open: Some(opens),
     submit: Some(submits),
@@ -69,17 +75,27 @@ const COMPLETE: PluginTable = PluginTable {
     close: Some(closes),
     set_log_level: Some(sets),
     shutdown: Some(shuts),
-    ..TABLE
 };
 
 plugin!("wrong_magic", PluginTable { magic: 7, ..COMPLETE });
-plugin!("wrong_size", PluginTable { struct_size: 8, ..COMPLETE });
+plugin!("small", PluginTable { struct_size: 8, ..COMPLETE });
+plugin!("large", PluginTable { struct_size: size_of::<PluginTable>() as u32 + 8, ..COMPLETE });
+plugin!("older_major", PluginTable { major: MAJOR - 1, ..COMPLETE });
 plugin!("newer_major", PluginTable { major: MAJOR + 1, ..COMPLETE });
 plugin!("newer_minor", PluginTable { minor: MINOR + 1, ..COMPLETE });
-plugin!("no_functions", TABLE);
+plugin!("no_init", PluginTable { init: None, ..COMPLETE });
+plugin!("no_describe", PluginTable { describe: None, ..COMPLETE });
+plugin!("no_open", PluginTable { open: None, ..COMPLETE });
+plugin!("no_submit", PluginTable { submit: None, ..COMPLETE });
+plugin!("no_cancel", PluginTable { cancel: None, ..COMPLETE });
+plugin!("no_close", PluginTable { close: None, ..COMPLETE });
+plugin!("no_set_log_level", PluginTable { set_log_level: None, ..COMPLETE });
+plugin!("no_shutdown", PluginTable { shutdown: None, ..COMPLETE });
 plugin!("fails_to_start", PluginTable { init: Some(fails), ..COMPLETE });
+plugin!("fails_in_silence", PluginTable { init: Some(fails_in_silence), ..COMPLETE });
 plugin!("other_name", COMPLETE);
 plugin!("mumbles", PluginTable { describe: Some(mumbles), ..COMPLETE });
+plugin!("hollow", PluginTable { describe: Some(describes_hollow), open: Some(opens_nothing), ..COMPLETE });
 
 #[unsafe(export_name = "segport_plugin_v1_no_table")]
 extern "C" fn no_table() -> *const PluginTable {
