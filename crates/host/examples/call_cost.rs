@@ -13,8 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow_array::{RecordBatch, StringArray};
-use bytes::Bytes;
-use segport_core::{Batch, BatchKind, Connector, Context, Session, rows};
+use segport_core::{Batch, BatchKind, Connector, Context, Session};
 use segport_host::{ConnectorInstance, Native, Plugins, Search};
 use segport_sdk::test::Script;
 use serde_json::{Value, json};
@@ -50,12 +49,9 @@ async fn main() -> Outcome<()> {
     for size in [1, 100] {
         let names: Vec<String> = (0..size).map(|row| format!("person{row}@example.com")).collect();
         let batch = RecordBatch::try_from_iter([("f0", Arc::new(StringArray::from(names)) as _)])?;
-        let mut payload = Vec::new();
-        rows::encode(&batch, &mut payload)?;
-        let payload = Bytes::from(payload);
         println!("write of {size} row(s), microseconds a call over {CALLS} calls");
 
-        let whole = Batch { session: session(), kind: KIND, rows: batch };
+        let whole = Batch { session: session(), kind: KIND, rows: batch.clone() };
         let started = Instant::now();
         for _ in 0..CALLS {
             direct.write(&cx, &whole).await?;
@@ -65,24 +61,24 @@ async fn main() -> Outcome<()> {
         for (name, connector) in [("bytes, in this process", &native), ("bytes, loaded library", &loaded)] {
             let started = Instant::now();
             for _ in 0..CALLS {
-                write(connector, &payload, size).await?;
+                write(connector, &batch).await?;
             }
             report(&format!("  {name}, one at a time"), started);
             let started = Instant::now();
-            at_once(connector, &payload, size).await?;
+            at_once(connector, &batch).await?;
             report(&format!("  {name}, {AT_ONCE} at once"), started);
         }
     }
     Ok(())
 }
 
-async fn at_once(connector: &Arc<ConnectorInstance>, payload: &Bytes, size: usize) -> Outcome<()> {
+async fn at_once(connector: &Arc<ConnectorInstance>, batch: &RecordBatch) -> Outcome<()> {
     let mut tasks = JoinSet::new();
     for _ in 0..AT_ONCE {
-        let (connector, payload) = (Arc::clone(connector), payload.clone());
+        let (connector, batch) = (Arc::clone(connector), batch.clone());
         tasks.spawn(async move {
             for _ in 0..CALLS / AT_ONCE {
-                write(&connector, &payload, size).await?;
+                write(&connector, &batch).await?;
             }
             Outcome::Ok(())
         });
@@ -93,8 +89,8 @@ async fn at_once(connector: &Arc<ConnectorInstance>, payload: &Bytes, size: usiz
     Ok(())
 }
 
-async fn write(connector: &ConnectorInstance, payload: &Bytes, size: usize) -> Outcome<()> {
-    connector.write_encoded("run", &session(), &KIND, payload, size, TIMEOUT).await?;
+async fn write(connector: &ConnectorInstance, batch: &RecordBatch) -> Outcome<()> {
+    connector.write("run", &session(), &KIND, batch, TIMEOUT).await?;
     Ok(())
 }
 

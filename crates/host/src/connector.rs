@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow_array::RecordBatch;
-use bytes::Bytes;
 use segport_core::http::HttpClient;
 use segport_core::op::{self, Call, WriteHead};
 use segport_core::{
@@ -77,38 +76,16 @@ impl ConnectorInstance {
         batch: &RecordBatch,
         timeout: Duration,
     ) -> Result<Outcomes> {
-        let request = Frame::encode(&write_call(run, session, kind), |out| rows::encode(batch, out))?;
-        self.deliver(request, batch.num_rows(), timeout).await
-    }
-
-    /// Delivers one batch of `rows` rows that [`segport_core::rows::encode`] has encoded before.
-    ///
-    /// # Errors
-    /// As [`ConnectorInstance::write`].
-    pub async fn write_encoded(
-        &self,
-        run: &str,
-        session: &Session,
-        kind: &BatchKind,
-        payload: &Bytes,
-        rows: usize,
-        timeout: Duration,
-    ) -> Result<Outcomes> {
-        let request = Frame::encode(&write_call(run, session, kind), |out| {
-            out.extend_from_slice(payload);
-            Ok(())
-        })?;
-        self.deliver(request, rows, timeout).await
-    }
-
-    async fn deliver(&self, request: Bytes, rows: usize, timeout: Duration) -> Result<Outcomes> {
+        let args = WriteHead { session: session.clone(), kind: kind.clone() };
+        let request = Frame::encode(&Call { run: run.to_owned(), args }, |out| rows::encode(batch, out))?;
         let answer = self.instance.call(op::WRITE, timeout, request).await?;
         let outcomes: Outcomes = Frame::decode(answer)?.header()?;
-        if outcomes.rows.len() != rows {
+        let (rows, given) = (batch.num_rows(), outcomes.rows.len());
+        if given != rows {
             let message = format!("plugin `{}` must give exactly one outcome for each row of a batch", self.plugin);
             return Err(Error::new(ErrorKind::Contract, message)
                 .with("rows", rows.to_string())
-                .with("outcomes", outcomes.rows.len().to_string()));
+                .with("outcomes", given.to_string()));
         }
         Ok(outcomes)
     }
@@ -167,8 +144,4 @@ impl ConnectorInstance {
         let answer = self.instance.call(op, timeout, request).await?;
         Frame::decode(answer)?.header()
     }
-}
-
-fn write_call(run: &str, session: &Session, kind: &BatchKind) -> Call<WriteHead> {
-    Call { run: run.to_owned(), args: WriteHead { session: session.clone(), kind: kind.clone() } }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use segport_core::http::{HttpClient, Request, Response};
-use segport_core::{BatchKind, Error, ErrorKind, Outcomes, Result, RowOutcome, Workload, rows};
+use segport_core::{BatchKind, Error, ErrorKind, Outcomes, Result, Workload};
 use segport_host::ConnectorInstance;
 use segport_sdk::test::Script;
 use serde_json::{Value, json};
@@ -81,22 +81,6 @@ async fn outcomes_that_do_not_match_the_rows_are_a_broken_contract() {
     let error = write(&connector, json!("short"), LONG).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Contract);
     assert_eq!((error.fact("rows"), error.fact("outcomes")), (Some("2"), Some("1")));
-}
-
-#[tokio::test]
-async fn an_encoded_batch_has_the_outcomes_of_its_rows() {
-    let project = Project::with(&["probe"]);
-    let connector = project.probe(json!({}), &Script::new()).unwrap();
-    let mut payload = Vec::new();
-    rows::encode(&batch(&["a", "defer"]), &mut payload).unwrap();
-    let payload = payload.into();
-    let nothing = session(Value::Null);
-    let outcomes = connector.write_encoded("r1", &nothing, &UPSERT, &payload, 2, LONG).await.unwrap();
-    assert_eq!(outcomes.rows[0], RowOutcome::Done(Some("id-a".to_owned())));
-    assert!(matches!(outcomes.rows[1], RowOutcome::Deferred { .. }));
-    // The host does not take the plugin's word for the number of rows.
-    let error = connector.write_encoded("r1", &nothing, &UPSERT, &payload, 3, LONG).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Contract);
 }
 
 /// Says when a request begins, never answers, and says when it is dropped.
