@@ -4,7 +4,7 @@ use bytes::Bytes;
 use segport_abi::{Buffer, Completion, STATUS_ERROR, STATUS_OK};
 use segport_core::{Error, ErrorKind, Result};
 
-/// A request's completion; dropped without an answer, it answers `cancelled`.
+/// A request's completion; dropped without an answer, it answers `cancelled`, or `internal` where a panic dropped it.
 #[derive(Debug)]
 pub(crate) struct Answer(Option<Completion>);
 
@@ -32,7 +32,11 @@ impl Answer {
 
 impl Drop for Answer {
     fn drop(&mut self) {
-        self.complete(Err(Error::new(ErrorKind::Cancelled, "the request was cancelled")));
+        self.complete(Err(if std::thread::panicking() {
+            Error::new(ErrorKind::Internal, "the host panicked while it sent a request")
+        } else {
+            Error::new(ErrorKind::Cancelled, "the request was cancelled")
+        }));
     }
 }
 

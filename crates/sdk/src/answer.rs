@@ -34,7 +34,7 @@ impl Drop for Answer {
 pub(crate) fn buffer(result: Result<Bytes>) -> (i32, Buffer) {
     match result {
         Ok(bytes) => (STATUS_OK, Buffer::from_owner(bytes)),
-        // An error is plain data, so writing it cannot fail; if it did, the host reads no bytes as `internal`.
+        // An error is plain data, so writing it cannot fail; if it did, the host reads no bytes as `contract`.
         Err(error) => (STATUS_ERROR, Buffer::from_vec(serde_json::to_vec(&error).unwrap_or_default())),
     }
 }

@@ -93,9 +93,9 @@ impl Export {
             Error::new(ErrorKind::Contract, "the host's request to open the plugin cannot be read")
         })?;
         let http = Arc::new(HostHttp::new(self.host()?, head.http_scope));
-        let served = self.plugin.open(head.settings, http)?;
-        let opened = json(&served.opened())?;
-        Ok((Arc::new(Instance::new(self, served)), opened))
+        let instance = Arc::new(Instance::new(self, self.plugin.open(head.settings, http)?));
+        let opened = json(&instance.opened()?)?;
+        Ok((instance, opened))
     }
 
     fn shutdown(&self) {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use segport_abi::NO_TIMEOUT;
+use segport_core::op::Opened;
 use segport_core::{Error, ErrorKind, Result};
 
 use crate::answer::Answer;
@@ -37,6 +38,12 @@ pub(crate) struct Submitted {
 impl Instance {
     pub(crate) fn new(export: &'static Export, served: Arc<dyn Served>) -> Self {
         Self { export, served, poisoned: AtomicBool::new(false), calls: Arc::default() }
+    }
+
+    /// What a successful `open` answers. Guarded by itself: the instance outlives a panic, so that its own end, which may
+    /// panic as well, does not come while that one unwinds, which would end the process.
+    pub(crate) fn opened(&self) -> Result<Opened> {
+        self.guard(|| self.served.opened())
     }
 
     /// Starts `call`; whatever happens, `answer` is given once.

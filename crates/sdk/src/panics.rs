@@ -40,7 +40,8 @@ pub(crate) fn guard<T>(plugin: &str, work: impl FnOnce() -> T) -> Result<T> {
 
 fn panicked(plugin: &str) -> Error {
     let error = Error::new(ErrorKind::Internal, format!("plugin `{plugin}` panicked; this is a defect in the plugin"));
-    match PLACE.take() {
+    // A thread that is ending has no place any more.
+    match PLACE.try_with(RefCell::take).ok().flatten() {
         Some(place) => error.with("at", place),
         None => error,
     }

@@ -5,22 +5,45 @@ use std::sync::Arc;
 use arrow_array::{Int64Array, RecordBatch};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use segport_sdk::{Context, Descriptor, Error, ErrorKind, Page, Result, SegmentSource, UnreadableRow, async_trait};
+use serde::{Deserialize, Deserializer};
 
 #[derive(serde::Deserialize, schemars::JsonSchema)]
 pub(crate) struct Settings {
     page: i64,
+    /// The name of the place that panics.
+    #[serde(default)]
+    panic_in: String,
+}
+
+impl Settings {
+    fn reach(&self, place: &str) {
+        assert!(self.panic_in != place, "a panic's text may hold hunter2");
+    }
 }
 
 #[derive(serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Read {
+    #[serde(deserialize_with = "counted")]
     rows: i64,
+}
+
+fn counted<'de, D: Deserializer<'de>>(number: D) -> std::result::Result<i64, D::Error> {
+    let rows = i64::deserialize(number)?;
+    assert!(rows >= 0, "a panic's text may hold hunter2");
+    Ok(rows)
 }
 
 pub(crate) struct Counter(Settings);
 
 fn schema() -> SchemaRef {
     Arc::new(Schema::new(vec![Field::new("number", DataType::Int64, false)]))
+}
+
+impl Drop for Counter {
+    fn drop(&mut self) {
+        self.0.reach("drop");
+    }
 }
 
 #[async_trait]
@@ -33,14 +56,23 @@ impl SegmentSource for Counter {
     }
 
     fn open(settings: Settings, _: &Context) -> Result<Self> {
+        settings.reach("open");
         Ok(Self(settings))
     }
 
-    async fn schema(&self, _: &Context, _: &Read) -> Result<SchemaRef> {
+    async fn schema(&self, cx: &Context, read: &Read) -> Result<SchemaRef> {
+        self.0.reach("schema");
+        if read.rows == 0 {
+            return Err(Error::new(ErrorKind::NotFound, "there is nothing to count").with("run", cx.run()));
+        }
         Ok(schema())
     }
 
     async fn read(&self, _: &Context, read: &Read, cursor: Option<&str>) -> Result<Page> {
+        self.0.reach("read");
+        if cursor == Some("wait") {
+            std::future::pending::<()>().await;
+        }
         let start: i64 = cursor
             .unwrap_or("0")
             .parse()

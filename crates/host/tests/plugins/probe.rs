@@ -1,5 +1,8 @@
 //! A connector that does what it is told to, good or bad.
 
+#![allow(clippy::panic, reason = "it is told to")]
+
+use std::fmt;
 use std::time::Duration;
 
 use arrow_array::{Array, StringArray};
@@ -8,13 +11,14 @@ use segport_sdk::{
     Account, Batch, Connector, Context, Descriptor, Error, ErrorKind, Estimate, ExportSpec, Limits, Outcomes, Result,
     RowOutcome, Secret, Session, Workload, async_trait,
 };
+use serde::{Deserialize, Deserializer};
 
 #[derive(serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Settings {
     api_key: Secret,
-    /// The name of the method that panics.
-    #[serde(default)]
+    /// The names of the places that panic, with a comma between them.
+    #[serde(default, deserialize_with = "told")]
     panic_in: String,
     #[serde(default = "hundred")]
     rows_per_batch: u32,
@@ -24,11 +28,51 @@ fn hundred() -> u32 {
     100
 }
 
+fn told<'de, D: Deserializer<'de>>(text: D) -> std::result::Result<String, D::Error> {
+    let panic_in = String::deserialize(text)?;
+    assert!(panic_in != "settings", "the key is hunter2");
+    Ok(panic_in)
+}
+
+impl Settings {
+    fn panics_in(&self, place: &str) -> bool {
+        self.panic_in.split(',').any(|name| name == place)
+    }
+}
+
 pub(crate) struct Probe(Settings);
 
 impl Probe {
-    fn reach(&self, method: &str) {
-        assert!(self.0.panic_in != method, "the key is {}", self.0.api_key.expose());
+    fn reach(&self, place: &str) {
+        assert!(!self.0.panics_in(place), "the key is {}", self.0.api_key.expose());
+    }
+}
+
+/// Reaches a place when it is dropped.
+struct Leaving<'a>(&'a Probe, &'static str);
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        self.0.reach(self.1);
+    }
+}
+
+/// Panics as the field of an event.
+struct Field<'a>(&'a Probe);
+
+impl fmt::Debug for Field<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.reach("log");
+        f.write_str("a field")
+    }
+}
+
+/// What a panic carries, with a panic of its own.
+struct Payload;
+
+impl Drop for Payload {
+    fn drop(&mut self) {
+        panic!("the key is hunter2");
     }
 }
 
@@ -50,7 +94,7 @@ impl Connector for Probe {
         if settings.rows_per_batch == 0 {
             return Err(Error::new(ErrorKind::ConfigInvalid, "rows_per_batch is at least 1"));
         }
-        assert!(settings.panic_in != "open", "the key is {}", settings.api_key.expose());
+        assert!(!settings.panics_in("open"), "the key is {}", settings.api_key.expose());
         Ok(Self(settings))
     }
 
@@ -78,14 +122,18 @@ impl Connector for Probe {
 
     async fn begin(&self, _: &Context, export: &ExportSpec) -> Result<Session> {
         self.reach("begin");
+        if self.0.panics_in("payload") {
+            std::panic::panic_any(Payload);
+        }
         tracing::info!(segments = export.segments.len(), name = "new\nsletter", "export begins");
-        tracing::debug!("nobody asked for this");
+        tracing::debug!(field = ?Field(self), "nobody asked for this");
         Ok(Session { state: serde_json::json!({ "export": export.id }), notes: vec!["begun".to_owned()] })
     }
 
     /// The session's state says how: `"wait"` for ever, `"short"` of an outcome, or so many times as a number says later.
     async fn write(&self, _: &Context, batch: &Batch) -> Result<Outcomes> {
         self.reach("write");
+        let _leaving = Leaving(self, "leave");
         for _ in 0..batch.session.state.as_u64().unwrap_or(0) {
             tokio::task::yield_now().await;
         }
@@ -103,6 +151,13 @@ impl Connector for Probe {
     async fn finish(&self, _: &Context, _: &Session) -> Result<()> {
         self.reach("finish");
         Err(Error::new(ErrorKind::RateLimited, "the probe is tired").retry_after(Duration::from_secs(3)).with("a", "b"))
+    }
+
+    /// One a segment, and one too many for an export that is called so.
+    fn targets(&self, export: &ExportSpec) -> Vec<String> {
+        self.reach("targets");
+        let extra = (export.id == "one too many").then(|| "extra".to_owned());
+        export.segments.iter().map(|segment| format!("probe/{}", segment.id)).chain(extra).collect()
     }
 
     fn accepts(&self, export: &ExportSpec) -> Result<()> {
@@ -125,32 +180,3 @@ fn outcome(name: &str) -> RowOutcome {
 }
 
 segport_sdk::export_connector!(Probe, "probe");
-
-/// A connector whose description panics.
-pub(crate) struct Mute;
-
-#[async_trait]
-impl Connector for Mute {
-    type Settings = ();
-
-    fn descriptor() -> Descriptor {
-        unreachable!("it cannot say who it is")
-    }
-    fn open((): (), _: &Context) -> Result<Self> {
-        Ok(Self)
-    }
-    async fn check(&self, _: &Context) -> Result<Account> {
-        Ok(Account { id: String::new(), name: None, facts: Vec::new() })
-    }
-    async fn begin(&self, _: &Context, _: &ExportSpec) -> Result<Session> {
-        Ok(Session::default())
-    }
-    async fn write(&self, _: &Context, _: &Batch) -> Result<Outcomes> {
-        Ok(Outcomes::default())
-    }
-    async fn finish(&self, _: &Context, _: &Session) -> Result<()> {
-        Ok(())
-    }
-}
-
-segport_sdk::export_connector!(Mute, "mute");
