@@ -1,24 +1,31 @@
-//! Rule 1 of the boundary: every submit is answered exactly once.
+//! Rule 1 of the boundary: every submit is answered exactly once, and the answer is that call's.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "test support")]
 
 mod support;
 
 use std::ffi::c_void;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::ptr;
-use std::sync::Condvar;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::task::Poll;
+use std::time::Duration;
 
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use segport_abi::{Buffer, Completion, EntryFn, HOST_MAGIC, HostTable, MAJOR, MINOR, NO_TIMEOUT, STATUS_OK, Slice};
 use segport_core::op::{self, Call, OpenHead, WriteHead};
-use segport_core::{BatchKind, Frame, rows};
+use segport_core::{BatchKind, ErrorKind, Frame, RowOutcome, rows};
+use segport_host::ConnectorInstance;
+use segport_sdk::test::Script;
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
-use support::{batch, library, session, with_key};
+use support::{LONG, Project, batch, library, session, with_key};
 
 const CALLS: usize = 20_000;
+const TASKS: usize = 8;
 
 /// How often each call was answered, and how many answers there were.
 struct Answers {
@@ -137,12 +144,105 @@ fn twenty_thousand_calls_cancelled_at_random_have_twenty_thousand_answers() {
     unsafe { table.close.unwrap()(instance.0) };
 
     let total = answers.total.lock().unwrap();
-    let (total, _) =
-        answers.all.wait_timeout_while(total, std::time::Duration::from_secs(60), |total| *total < CALLS).unwrap();
+    let (total, _) = answers.all.wait_timeout_while(total, Duration::from_secs(60), |total| *total < CALLS).unwrap();
     assert_eq!(*total, CALLS);
     drop(total);
     // The plugin's threads have ended their calls; nothing is answered a second time.
     // SAFETY: ABI.md, `shutdown`.
     unsafe { table.shutdown.unwrap()() };
     assert!(answers.each.iter().all(|times| times.load(Ordering::SeqCst) == 1));
+}
+
+/// How a caller treats the future of a call.
+#[derive(Debug)]
+enum Treatment {
+    /// Drops it after so many polls without an answer.
+    Polled(u64),
+    Awaited,
+}
+
+/// Polls `call` until it is ready, or as often as `treatment` says.
+async fn treat<T>(call: impl Future<Output = T>, treatment: &Treatment) -> Option<T> {
+    let mut call = pin!(call);
+    let Treatment::Polled(mut left) = *treatment else { return Some(call.await) };
+    poll_fn(|cx| match call.as_mut().poll(cx) {
+        Poll::Ready(result) => Poll::Ready(Some(result)),
+        Poll::Pending if left <= 1 => Poll::Ready(None),
+        Poll::Pending => {
+            left -= 1;
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        }
+    })
+    .await
+}
+
+/// What one task saw.
+#[derive(Debug, Default)]
+struct Seen {
+    answered: usize,
+    late: usize,
+    dropped: usize,
+}
+
+async fn call_at_random(connectors: Arc<[ConnectorInstance; 2]>, task: usize) -> Seen {
+    let mut random = 7 + task as u64;
+    let mut seen = Seen::default();
+    for call in 0..CALLS / TASKS {
+        let name = format!("{task}/{call}");
+        let batch = batch(&[&name]);
+        // How many turns the plugin takes, or none for a call without end.
+        let state = [json!(0), json!(1), json!(20), Value::Null][next(&mut random) as usize % 4].clone();
+        let (treatment, timeout) = match next(&mut random) % 3 {
+            0 if state.is_null() => (Treatment::Awaited, Duration::from_millis(next(&mut random) % 2)),
+            0 => (Treatment::Awaited, LONG),
+            _ => (Treatment::Polled(1 + next(&mut random) % 6), LONG),
+        };
+        let connector = &connectors[next(&mut random) as usize % 2];
+        let (session, kind) = (session(state), BatchKind::Upsert { join: Vec::new() });
+        if next(&mut random).is_multiple_of(8) {
+            // A future that is never polled submits nothing.
+            drop(connector.write("", &session, &kind, &batch, LONG));
+        }
+        match treat(connector.write("", &session, &kind, &batch, timeout), &treatment).await {
+            None => seen.dropped += 1,
+            Some(Ok(outcomes)) => {
+                assert_eq!(outcomes.rows, [RowOutcome::Done(Some(name))], "the answer is another call's");
+                seen.answered += 1;
+            }
+            Some(Err(error)) => {
+                assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+                assert!(timeout < LONG, "{error}");
+                seen.late += 1;
+            }
+        }
+    }
+    seen
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn twenty_thousand_calls_dropped_at_random_have_twenty_thousand_answers_and_leave_nothing_behind() {
+    let project = Project::with(&["tally"]);
+    let tally = project.load().load("tally").unwrap();
+    let open = || ConnectorInstance::open(&*tally, Value::Null, Script::new().client()).unwrap();
+    let connectors = Arc::new([open(), open()]);
+    let mut tasks: JoinSet<Seen> = (0..TASKS).map(|task| call_at_random(Arc::clone(&connectors), task)).collect();
+    let mut seen = Seen::default();
+    while let Some(more) = tasks.join_next().await {
+        let more = more.unwrap();
+        seen.answered += more.answered;
+        seen.late += more.late;
+        seen.dropped += more.dropped;
+    }
+    assert_eq!(seen.answered + seen.late + seen.dropped, CALLS);
+    assert!(seen.answered > CALLS / 10 && seen.late > CALLS / 100 && seen.dropped > CALLS / 10, "{seen:?}");
+
+    // Answers when every call but itself has been answered.
+    let counts = connectors[0].check("", Duration::from_secs(60)).await.unwrap().facts;
+    let count = |name: &str| counts.iter().find(|(each, _)| each == name).unwrap().1.parse::<usize>().unwrap();
+    let of_calls = ["submitted", "answered", "answered_again", "requests_freed", "answers_freed"].map(count);
+    assert_eq!(of_calls, [CALLS + 1, CALLS, 0, CALLS, CALLS]);
+    // A call that was given up at once may never have begun; whatever has, has ended.
+    assert_eq!(count("begun"), count("ended") + count("dropped"), "{counts:?}");
+    assert!(count("ended") >= seen.answered && count("dropped") > 0, "{counts:?} {seen:?}");
 }

@@ -4,3 +4,4 @@ mod broken;
 mod counter;
 mod mute;
 mod probe;
+mod tally;
