@@ -16,7 +16,7 @@ use tokio::runtime::Handle;
 
 use crate::answer::Answer;
 use crate::log;
-use crate::requests::Requests;
+use crate::requests::{Requests, closed};
 
 /// The services of one library, and the table that leads it to them. Lives as long as the process.
 #[derive(Debug)]
@@ -67,7 +67,7 @@ impl Services {
     pub(crate) fn end_scope(&self, number: u64) {
         let scope = self.scopes.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
         if let Some(scope) = scope {
-            scope.requests.cancel_all();
+            scope.requests.end();
         }
     }
 
@@ -77,7 +77,7 @@ impl Services {
 
     fn submit(&self, scope: u64, request_id: u64, head: &[u8], body: Bytes, answer: Answer) {
         let Some(scope) = self.scope(scope) else {
-            return answer.give(Err(Error::new(ErrorKind::Cancelled, "the connection of this request was closed")));
+            return answer.give(Err(closed()));
         };
         let head = match serde_json::from_slice(head) {
             Ok(head) => head,
@@ -100,9 +100,9 @@ impl Services {
 
 impl Scope {
     fn submit(&self, request_id: u64, request: Request, answer: Answer) {
-        let Some(mut under_way) = self.requests.begin(request_id) else {
-            return answer
-                .give(Err(Error::new(ErrorKind::Contract, "an HTTP request's number is in use by another one")));
+        let mut under_way = match self.requests.begin(request_id) {
+            Ok(under_way) => under_way,
+            Err(error) => return answer.give(Err(error)),
         };
         let http = Arc::clone(&self.http);
         drop(self.runtime.spawn(async move {
