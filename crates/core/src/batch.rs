@@ -1,5 +1,7 @@
 //! The rows handed to a connector in one call.
 
+use std::sync::Arc;
+
 use arrow_array::{Array, RecordBatch, StringArray};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -34,8 +36,8 @@ pub enum BatchKind {
 /// Rows for one call of [`crate::Connector::write`], all to be treated alike.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Batch {
-    /// What `begin` returned.
-    pub session: Session,
+    /// What `begin` returned; the batches of a run share it.
+    pub session: Arc<Session>,
     /// What to do.
     pub kind: BatchKind,
     /// One column per [`crate::MappedField`], in the same order, named `f0`, `f1` and so on. Text, e-mail and date columns

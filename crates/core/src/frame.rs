@@ -1,8 +1,7 @@
 //! Header and payload of a call as one run of bytes.
 
 use bytes::{BufMut, Bytes};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::{Error, ErrorKind, Result};
 
@@ -67,11 +66,11 @@ impl Frame {
         Ok(Self { header: bytes.slice(4..4 + length), payload: bytes.slice(start..) })
     }
 
-    /// Reads the header.
+    /// Reads the header, which may borrow from the frame.
     ///
     /// # Errors
     /// `contract` if it is not the JSON that was expected.
-    pub fn header<T: DeserializeOwned>(&self) -> Result<T> {
+    pub fn header<'a, T: Deserialize<'a>>(&'a self) -> Result<T> {
         serde_json::from_slice(&self.header).map_err(|error| {
             Error::new(ErrorKind::Contract, "a call's header is not what was expected").because(&error)
         })

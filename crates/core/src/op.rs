@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{BatchKind, Limits, Session, UnreadableRow};
+use crate::{BatchKind, Limits, UnreadableRow};
 
 /// [`crate::Connector::check`]: [`Call`] of `null` to [`crate::Account`].
 pub const CHECK: u32 = 1;
@@ -36,11 +36,12 @@ pub struct Call<T> {
     pub args: T,
 }
 
-/// The header of [`WRITE`]; the rows follow as payload.
+/// The header of [`WRITE`]; the rows follow as payload. `S` is a [`crate::Session`], or its JSON: a run writes and reads it
+/// once for all its calls.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct WriteHead {
+pub struct WriteHead<S> {
     /// What `begin` returned.
-    pub session: Session,
+    pub session: S,
     /// What to do with the rows.
     pub kind: BatchKind,
 }

@@ -24,6 +24,8 @@ pub(crate) enum Ending {
     Cancelled,
     /// It could not go on.
     Failed { code: Code, error: Error },
+    /// What became of rows could not be written down any more.
+    Unwritten(Error),
 }
 
 impl Ending {
@@ -79,8 +81,10 @@ impl Story<'_> {
         let calls = self.open.line.connection().map(segport_transport::Connection::counters).unwrap_or_default();
         let mut status = self.status(rows, leavers);
         self.problems.extend(self.settlement.problems());
-        if let Ending::Failed { code, error } = &self.end {
-            self.problems.push(problem(Severity::Error, *code, error.to_string()));
+        match &self.end {
+            Ending::Failed { code, error } => self.problems.push(problem(Severity::Error, *code, error.to_string())),
+            Ending::Unwritten(error) => self.problems.push(unwritten(error)),
+            Ending::Through | Ending::Stopped | Ending::Cancelled => {}
         }
         for guard in self.guards.iter().filter(|guard| guard.verdict == Verdict::Stopped) {
             self.problems.push(stopped(guard));
@@ -124,10 +128,27 @@ impl Story<'_> {
             {
                 Status::Partial
             }
-            Ending::Failed { .. } => Status::Failed,
+            Ending::Failed { .. } | Ending::Unwritten(_) => Status::Failed,
             Ending::Through if undone > 0 => Status::Partial,
             Ending::Through => Status::Succeeded,
         }
+    }
+}
+
+impl RunReport {
+    /// Says that the run's end could not be written down: everything else was.
+    pub(crate) fn end_unwritten(&mut self, error: &Error) {
+        self.status = Status::Failed;
+        self.problems.insert(0, unwritten(error));
+    }
+}
+
+fn unwritten(error: &Error) -> Problem {
+    Problem {
+        severity: Severity::Error,
+        code: Code::LedgerUnavailable.as_str().to_owned(),
+        message: format!("what became of this run could not be written down: {error}"),
+        help: Some("the next run sends again whatever has no outcome in the ledger".to_owned()),
     }
 }
 

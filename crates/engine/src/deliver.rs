@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use arrow_array::{RecordBatch, StringArray, UInt32Array};
 use futures::stream::{FuturesUnordered, StreamExt};
-use segport_core::{Batch, BatchKind, Error, ErrorKind, Outcomes, Result, RowOutcome, Session};
-use segport_host::ConnectorInstance;
+use segport_core::{Batch, BatchKind, Error, ErrorKind, Outcomes, Result, RowOutcome};
+use segport_host::Writer;
 use segport_ledger::{Index, Intent, Journal, Leaver, Memberships, SegmentNumber};
 use tokio::sync::mpsc;
 
@@ -71,9 +71,9 @@ impl Parcel {
         }
     }
 
-    /// The batch of the rows from `start`, `count` of them.
-    fn batch(&self, session: &Session, start: usize, count: usize) -> Result<Batch> {
-        let (kind, rows) = match self {
+    /// What to do with the rows from `start`, `count` of them, and the rows.
+    fn batch(&self, start: usize, count: usize) -> Result<(BatchKind, RecordBatch)> {
+        Ok(match self {
             Self::Upsert { rows, join, .. } => (BatchKind::Upsert { join: join.clone() }, rows.slice(start, count)),
             Self::Remove { leavers, segment } => {
                 let ids: StringArray =
@@ -82,8 +82,7 @@ impl Parcel {
                     .map_err(|error| Error::new(ErrorKind::Internal, "leavers do not form a batch").because(&error))?;
                 (BatchKind::Remove { segment: segment.position }, rows)
             }
-        };
-        Ok(Batch { session: session.clone(), kind, rows })
+        })
     }
 }
 
@@ -112,9 +111,7 @@ impl Halt {
 /// Everything a delivery works with.
 #[derive(Debug)]
 pub(crate) struct Delivery<'a> {
-    pub(crate) run: &'a str,
-    pub(crate) connector: &'a ConnectorInstance,
-    pub(crate) session: &'a Session,
+    pub(crate) writer: &'a Writer<'a>,
     pub(crate) journal: &'a Journal,
     pub(crate) watch: &'a Watch,
     pub(crate) cancel: &'a Cancel,
@@ -133,17 +130,44 @@ pub(crate) struct Delivery<'a> {
 /// How a delivery ended.
 #[derive(Debug)]
 pub(crate) struct Delivered {
+    /// What was written down.
     pub(crate) settlement: Settlement,
     pub(crate) refusals: GuardVerdict,
     pub(crate) halt: Option<Halt>,
+    /// What was handed to the connector and has no outcome that was written down: nothing, unless there is a failure.
+    pub(crate) in_doubt: Handed,
+    /// Why outcomes could not be written down any more. The next run sends those rows again.
+    pub(crate) failure: Option<Error>,
+}
+
+/// Rows and leavers that were handed to the connector.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Handed {
+    pub(crate) rows: u64,
+    pub(crate) leavers: u64,
+}
+
+impl Handed {
+    fn add(&mut self, parcel: &Parcel) {
+        match parcel {
+            Parcel::Upsert { tickets, .. } => self.rows += tickets.len() as u64,
+            Parcel::Remove { leavers, .. } => self.leavers += leavers.len() as u64,
+        }
+    }
+
+    fn all(self) -> u64 {
+        self.rows + self.leavers
+    }
+
+    fn without(self, other: Self) -> Self {
+        Self { rows: self.rows - other.rows, leavers: self.leavers - other.leavers }
+    }
 }
 
 impl Delivery<'_> {
     /// Sends all parcels that come in. Parcels that come after a halt are not tried, but get their outcomes all the same.
-    ///
-    /// # Errors
-    /// Only of the ledger: then outcomes are not written down and the rows concerned are sent again by the next run.
-    pub(crate) async fn deliver(&self, mut parcels: mpsc::Receiver<Parcel>) -> Result<Delivered> {
+    /// Ends early if outcomes cannot be written down.
+    pub(crate) async fn deliver(&self, mut parcels: mpsc::Receiver<Parcel>) -> Delivered {
         let (to_settle, settling) = mpsc::channel(WAITING);
         let send = async move {
             let mut course = Course::new(self);
@@ -154,48 +178,69 @@ impl Delivery<'_> {
                     biased;
                     Some(answered) = calls.next() => {
                         let (parcel, judged): (Parcel, Judged) = answered;
-                        let outcomes = course.judge(&parcel, judged);
-                        to_settle.send(outcomes.of(parcel)).await.map_err(|_| ledger_gone())?;
+                        let answered = course.judge(parcel, judged);
+                        if to_settle.send(answered).await.is_err() {
+                            break;
+                        }
                     }
                     () = self.cancel.cancelled(), if course.halt.is_none() => course.halt = Some(Halt::Cancelled),
                     parcel = parcels.recv(), if open && calls.len() < self.max_in_flight => match (parcel, &course.halt) {
                         (None, _) => open = false,
                         (Some(parcel), None) => {
-                            course.tried += parcel.len() as u64;
+                            course.handed.add(&parcel);
                             calls.push(self.call(parcel));
                         }
                         (Some(parcel), Some(halt)) => {
                             let outcomes = vec![RowOutcome::Deferred { reason: halt.reason() }; parcel.len()];
-                            to_settle.send(Answered { parcel, outcomes, notes: Vec::new() }).await.map_err(|_| ledger_gone())?;
+                            let untried = Answered { parcel, outcomes, notes: Vec::new(), was_handed: false };
+                            if to_settle.send(untried).await.is_err() {
+                                break;
+                            }
                         }
                     },
                 }
             }
-            Ok(course)
+            course
         };
-        let (course, settlement) = tokio::try_join!(send, self.settle(settling))?;
-        let mut refusals = self.watch.judge_refusals(settlement.rows.refused, self.planned);
+        let (course, settled) = tokio::join!(send, self.settle(settling));
+        let mut refusals = self.watch.judge_refusals(settled.settlement.rows.refused, self.planned);
         if refusals.verdict == Verdict::Stopped && !matches!(course.halt, Some(Halt::Guard)) {
             refusals.verdict = Verdict::Exceeded;
         }
-        Ok(Delivered { settlement, refusals, halt: course.halt })
+        Delivered {
+            settlement: settled.settlement,
+            refusals,
+            halt: course.halt,
+            in_doubt: course.handed.without(settled.handed),
+            failure: settled.failure,
+        }
     }
 
     /// Writes outcomes down, as many at once as are waiting.
-    async fn settle(&self, mut answered: mpsc::Receiver<Answered>) -> Result<Settlement> {
-        let mut settlement = Settlement::default();
+    async fn settle(&self, mut answered: mpsc::Receiver<Answered>) -> Settled {
+        let mut settled = Settled::default();
         let mut waiting = Vec::new();
         let most = RECORDS_PER_COMMIT / self.rows_per_batch.max(1) + 1;
         while answered.recv_many(&mut waiting, most).await > 0 {
+            let mut next = Settled::default();
             let mut records = Vec::with_capacity(waiting.len() * self.rows_per_batch);
-            for Answered { parcel, outcomes, notes } in waiting.drain(..) {
-                settlement.notes.extend(notes);
-                records.extend(settlement.settle(&parcel, outcomes));
+            for Answered { parcel, outcomes, notes, was_handed } in waiting.drain(..) {
+                if was_handed {
+                    next.handed.add(&parcel);
+                }
+                next.settlement.notes.extend(notes);
+                records.extend(next.settlement.settle(&parcel, outcomes));
             }
-            self.journal.settle(&records).await.map_err(ledger)?;
+            if let Err(error) = self.journal.settle(&records).await {
+                settled.failure = Some(error.into());
+                break;
+            }
+            settled.settlement.absorb(next.settlement);
+            settled.handed.rows += next.handed.rows;
+            settled.handed.leavers += next.handed.leavers;
             self.progress.advance(self.export, records.len() as u64);
         }
-        Ok(settlement)
+        settled
     }
 
     /// Calls the connector for one parcel; a refused batch is halved until the refused rows are alone.
@@ -222,8 +267,8 @@ impl Delivery<'_> {
     }
 
     async fn write(&self, parcel: &Parcel, start: usize, count: usize) -> Result<Outcomes> {
-        let batch = parcel.batch(self.session, start, count)?;
-        let call = self.connector.write(self.run, self.session, &batch.kind, &batch.rows, self.call_timeout);
+        let (kind, rows) = parcel.batch(start, count)?;
+        let call = self.writer.write(&kind, &rows, self.call_timeout);
         tokio::select! {
             outcomes = call => outcomes,
             () = self.drained() => {
@@ -245,6 +290,16 @@ struct Answered {
     parcel: Parcel,
     outcomes: Vec<RowOutcome>,
     notes: Vec<String>,
+    /// Whether the connector saw it.
+    was_handed: bool,
+}
+
+/// What was written down.
+#[derive(Debug, Default)]
+struct Settled {
+    settlement: Settlement,
+    handed: Handed,
+    failure: Option<Error>,
 }
 
 /// The outcomes of a parcel while they come in.
@@ -316,23 +371,22 @@ fn is_final(kind: ErrorKind) -> bool {
 struct Course<'a> {
     delivery: &'a Delivery<'a>,
     refused: u64,
-    /// Rows and leavers that were handed to the connector.
-    tried: u64,
+    handed: Handed,
     failures: u32,
     halt: Option<Halt>,
 }
 
 impl<'a> Course<'a> {
     fn new(delivery: &'a Delivery<'a>) -> Self {
-        Self { delivery, refused: 0, tried: 0, failures: 0, halt: None }
+        Self { delivery, refused: 0, handed: Handed::default(), failures: 0, halt: None }
     }
 
-    fn judge(&mut self, parcel: &Parcel, judged: Judged) -> Outcome {
+    fn judge(&mut self, parcel: Parcel, judged: Judged) -> Answered {
         if matches!(parcel, Parcel::Upsert { .. }) {
             let refused = judged.rows.iter().filter(|row| matches!(row, RowOutcome::Refused { .. })).count();
             self.refused += refused as u64;
             let verdict = self.delivery.watch.judge_refusals(self.refused, self.delivery.planned);
-            let rest = self.delivery.to_send.saturating_sub(self.tried);
+            let rest = self.delivery.to_send.saturating_sub(self.handed.all());
             if verdict.verdict == Verdict::Stopped && rest > 0 && self.halt.is_none() {
                 self.halt = Some(Halt::Guard);
             }
@@ -347,18 +401,7 @@ impl<'a> Course<'a> {
         {
             self.halt = Some(Halt::Connection(error));
         }
-        Outcome { rows: judged.rows, notes: judged.notes }
-    }
-}
-
-struct Outcome {
-    rows: Vec<RowOutcome>,
-    notes: Vec<String>,
-}
-
-impl Outcome {
-    fn of(self, parcel: Parcel) -> Answered {
-        Answered { parcel, outcomes: self.rows, notes: self.notes }
+        Answered { parcel, outcomes: judged.rows, notes: judged.notes, was_handed: true }
     }
 }
 
@@ -459,8 +502,4 @@ fn taken(rows: &RecordBatch, picked: Vec<u32>) -> Result<RecordBatch> {
 /// An error of the ledger as the engine passes it on.
 pub(crate) fn ledger(error: segport_ledger::Error) -> Error {
     error.into()
-}
-
-fn ledger_gone() -> Error {
-    Error::new(ErrorKind::Internal, "outcomes could not be written down")
 }

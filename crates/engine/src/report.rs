@@ -124,16 +124,33 @@ pub struct RowCounts {
 impl RowCounts {
     /// Whether every row read has exactly one outcome.
     pub fn balances(&self) -> bool {
-        self.read
-            == self.unchanged
-                + self.added
-                + self.changed
-                + self.invalid
-                + self.duplicate
-                + self.suppressed
-                + self.deferred
-                + self.refused
-                + self.unknown
+        self.read == self.outcomes()
+    }
+
+    /// The sum of all outcomes.
+    pub(crate) fn outcomes(&self) -> u64 {
+        self.unchanged
+            + self.added
+            + self.changed
+            + self.invalid
+            + self.duplicate
+            + self.suppressed
+            + self.deferred
+            + self.refused
+            + self.unknown
+    }
+
+    pub(crate) fn add(&mut self, part: Self) {
+        self.read += part.read;
+        self.unchanged += part.unchanged;
+        self.added += part.added;
+        self.changed += part.changed;
+        self.invalid += part.invalid;
+        self.duplicate += part.duplicate;
+        self.suppressed += part.suppressed;
+        self.deferred += part.deferred;
+        self.refused += part.refused;
+        self.unknown += part.unknown;
     }
 }
 
@@ -157,7 +174,21 @@ pub struct LeaverCounts {
 impl LeaverCounts {
     /// Whether every leaver has exactly one outcome.
     pub fn balances(&self) -> bool {
-        self.planned == self.removed + self.kept + self.deferred + self.refused + self.unknown
+        self.planned == self.outcomes()
+    }
+
+    /// The sum of all outcomes.
+    pub(crate) fn outcomes(&self) -> u64 {
+        self.removed + self.kept + self.deferred + self.refused + self.unknown
+    }
+
+    pub(crate) fn add(&mut self, part: Self) {
+        self.planned += part.planned;
+        self.removed += part.removed;
+        self.kept += part.kept;
+        self.deferred += part.deferred;
+        self.refused += part.refused;
+        self.unknown += part.unknown;
     }
 }
 

@@ -12,7 +12,7 @@ use segport_manifest::{Code, Project};
 use tokio::sync::{mpsc, watch};
 
 use crate::conclusion::{Ending, Story, problem, run_end};
-use crate::deliver::{Delivered, Delivery, Halt, Listed, Packer, ledger};
+use crate::deliver::{Delivered, Delivery, Halt, Handed, Listed, Packer, ledger};
 use crate::diff::{Scope, Tally};
 use crate::engine::{OpenExport, StartError};
 use crate::guard::{Guard, Watch};
@@ -217,10 +217,15 @@ pub(crate) async fn run(
         None => stage.send(compared.outbox, &rule, &watch, &mut story, progress, cancel).await?,
     }
     progress.finished(&open.export.id);
-    let report = story.report();
+    let is_written = !matches!(story.end, Ending::Unwritten(_));
+    let mut report = story.report();
     let json = serde_json::to_string(&report)
         .map_err(|error| Error::new(ErrorKind::Internal, "the report could not be written as JSON").because(&error))?;
-    run.finish(run_end(report.status), report.finished_at, &json).await?;
+    if let Err(error) = run.finish(run_end(report.status), report.finished_at, &json).await
+        && is_written
+    {
+        report.end_unwritten(&error.into());
+    }
     match moved {
         Some(what) => Err(StartError::Outdated { what }),
         None => Ok(report),
@@ -386,15 +391,19 @@ impl Sending<'_> {
             }
         };
         story.settlement.notes.extend(session.notes.iter().cloned());
+        let planned = Handed { rows: outbox.rows(), leavers: story.leavers.planned.remove };
         let delivered = self.deliver(&session, outbox, rule, watch, story, progress, cancel).await?;
-        let kept = std::mem::take(&mut story.settlement);
-        story.settlement = delivered.settlement.joined(kept);
+        story.settlement.absorb(delivered.settlement);
         story.guards.push(delivered.refusals);
-        story.end = match delivered.halt {
-            None => Ending::Through,
-            Some(Halt::Guard) => Ending::Stopped,
-            Some(Halt::Cancelled) => Ending::Cancelled,
-            Some(Halt::Connection(error)) => Ending::of(error),
+        story.end = match (delivered.failure, delivered.halt) {
+            (Some(error), _) => {
+                story.settlement.leave_open(planned, delivered.in_doubt);
+                Ending::Unwritten(error)
+            }
+            (None, None) => Ending::Through,
+            (None, Some(Halt::Guard)) => Ending::Stopped,
+            (None, Some(Halt::Cancelled)) => Ending::Cancelled,
+            (None, Some(Halt::Connection(error))) => Ending::of(error),
         };
         if matches!(story.end, Ending::Through)
             && let Err(error) = self.open.connector.finish(self.run_id, &session, SESSION_TIMEOUT).await
@@ -419,9 +428,7 @@ impl Sending<'_> {
         let max_in_flight = (self.open.limits.max_in_flight as usize).max(1);
         let rows_per_batch = plan::rows_per_batch(self.open);
         let delivery = Delivery {
-            run: self.run_id,
-            connector: &self.open.connector,
-            session,
+            writer: &self.open.connector.writer(self.run_id, session)?,
             journal: self.journal,
             watch,
             cancel,
@@ -443,14 +450,14 @@ impl Sending<'_> {
             drop(parcels);
             Ok(())
         };
-        let work = async { tokio::try_join!(pack, delivery.deliver(to_deliver)) };
+        let work = async {
+            let (packed, delivered) = tokio::join!(pack, delivery.deliver(to_deliver));
+            Delivered { failure: delivered.failure.or(packed.err()), ..delivered }
+        };
         tokio::pin!(work);
         loop {
             tokio::select! {
-                done = &mut work => {
-                    let ((), delivered) = done?;
-                    return Ok(delivered);
-                }
+                delivered = &mut work => return Ok(delivered),
                 () = tokio::time::sleep(THROTTLE_TICK) => {
                     let pause = self.open.line.connection().and_then(segport_transport::Connection::throttled_for);
                     progress.throttled(export, pause.is_some());

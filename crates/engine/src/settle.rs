@@ -6,7 +6,7 @@ use segport_core::RowOutcome;
 use segport_ledger::{Change, Done, Memberships, Record, Row, Undelivered};
 use segport_manifest::Code;
 
-use crate::deliver::Parcel;
+use crate::deliver::{Handed, Parcel};
 use crate::report::{LeaverCounts, Problem, RowCounts, Severity};
 
 /// What a delivery came to so far.
@@ -93,17 +93,33 @@ impl Settlement {
             Undelivered::Unknown => "unknown",
             _ => "deferred",
         };
-        let mut key = (what, outcome.to_owned(), trouble.reason.clone());
+        self.count_trouble((what, outcome.to_owned(), trouble.reason.clone()), 1);
+    }
+
+    fn count_trouble(&mut self, mut key: (&'static str, String, String), count: u64) {
         if self.troubles.len() >= MAX_TROUBLES && !self.troubles.contains_key(&key) {
             key.2 = "for other reasons".to_owned();
         }
-        *self.troubles.entry(key).or_default() += 1;
+        *self.troubles.entry(key).or_default() += count;
     }
 
-    /// This settlement with the sentences of an earlier one.
-    pub(crate) fn joined(mut self, earlier: Self) -> Self {
-        self.notes.extend(earlier.notes);
-        self
+    /// Adds what a further part came to.
+    pub(crate) fn absorb(&mut self, part: Self) {
+        self.rows.add(part.rows);
+        self.leavers.add(part.leavers);
+        self.notes.extend(part.notes);
+        for (trouble, count) in part.troubles {
+            self.count_trouble(trouble, count);
+        }
+    }
+
+    /// Counts rows and leavers that have no outcome that was written down: those in doubt are unknown, the others were not
+    /// tried.
+    pub(crate) fn leave_open(&mut self, planned: Handed, in_doubt: Handed) {
+        self.rows.unknown += in_doubt.rows;
+        self.rows.deferred += planned.rows.saturating_sub(self.rows.outcomes());
+        self.leavers.unknown += in_doubt.leavers;
+        self.leavers.deferred += planned.leavers.saturating_sub(self.leavers.outcomes());
     }
 
     /// The troubles and the connector's sentences, for the report.

@@ -51,7 +51,7 @@ async fn main() -> Outcome<()> {
         let batch = RecordBatch::try_from_iter([("f0", Arc::new(StringArray::from(names)) as _)])?;
         println!("write of {size} row(s), microseconds a call over {CALLS} calls");
 
-        let whole = Batch { session: session(), kind: KIND, rows: batch.clone() };
+        let whole = Batch { session: session().into(), kind: KIND, rows: batch.clone() };
         let started = Instant::now();
         for _ in 0..CALLS {
             direct.write(&cx, &whole).await?;
@@ -90,7 +90,7 @@ async fn at_once(connector: &Arc<ConnectorInstance>, batch: &RecordBatch) -> Out
 }
 
 async fn write(connector: &ConnectorInstance, batch: &RecordBatch) -> Outcome<()> {
-    connector.write("run", &session(), &KIND, batch, TIMEOUT).await?;
+    connector.writer("run", &session())?.write(&KIND, batch, TIMEOUT).await?;
     Ok(())
 }
 

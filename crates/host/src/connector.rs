@@ -13,6 +13,7 @@ use segport_core::{
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::plugin::{Instance, Plugin};
 
@@ -64,30 +65,15 @@ impl ConnectorInstance {
         self.ask(op::BEGIN, run, export, timeout).await
     }
 
-    /// Delivers one batch.
+    /// Delivers the batches of a run.
     ///
     /// # Errors
-    /// As [`ConnectorInstance::check`]; `contract` unless there is one outcome per row.
-    pub async fn write(
-        &self,
-        run: &str,
-        session: &Session,
-        kind: &BatchKind,
-        batch: &RecordBatch,
-        timeout: Duration,
-    ) -> Result<Outcomes> {
-        let args = WriteHead { session: session.clone(), kind: kind.clone() };
-        let request = Frame::encode(&Call { run: run.to_owned(), args }, |out| rows::encode(batch, out))?;
-        let answer = self.instance.call(op::WRITE, timeout, request).await?;
-        let outcomes: Outcomes = Frame::decode(answer)?.header()?;
-        let (rows, given) = (batch.num_rows(), outcomes.rows.len());
-        if given != rows {
-            let message = format!("plugin `{}` must give exactly one outcome for each row of a batch", self.plugin);
-            return Err(Error::new(ErrorKind::Contract, message)
-                .with("rows", rows.to_string())
-                .with("outcomes", given.to_string()));
-        }
-        Ok(outcomes)
+    /// `contract` if the session cannot be written as JSON.
+    pub fn writer<'a>(&'a self, run: &'a str, session: &Session) -> Result<Writer<'a>> {
+        let session = serde_json::value::to_raw_value(session).map_err(|error| {
+            Error::new(ErrorKind::Contract, "a run's session could not be written as JSON").because(&error)
+        })?;
+        Ok(Writer { connector: self, run, session })
     }
 
     /// Ends a run.
@@ -143,5 +129,35 @@ impl ConnectorInstance {
         let request = Frame::header_only(&Call { run: run.to_owned(), args })?;
         let answer = self.instance.call(op, timeout, request).await?;
         Frame::decode(answer)?.header()
+    }
+}
+
+/// Delivers the batches of one run; from [`ConnectorInstance::writer`].
+#[derive(Debug)]
+pub struct Writer<'a> {
+    connector: &'a ConnectorInstance,
+    run: &'a str,
+    session: Box<RawValue>,
+}
+
+impl Writer<'_> {
+    /// Delivers one batch.
+    ///
+    /// # Errors
+    /// What the connector answers; `contract` unless there is one outcome per row.
+    pub async fn write(&self, kind: &BatchKind, batch: &RecordBatch, timeout: Duration) -> Result<Outcomes> {
+        let args = WriteHead { session: &self.session, kind: kind.clone() };
+        let request = Frame::encode(&Call { run: self.run.to_owned(), args }, |out| rows::encode(batch, out))?;
+        let ConnectorInstance { instance, plugin, .. } = self.connector;
+        let answer = instance.call(op::WRITE, timeout, request).await?;
+        let outcomes: Outcomes = Frame::decode(answer)?.header()?;
+        let (rows, given) = (batch.num_rows(), outcomes.rows.len());
+        if given != rows {
+            let message = format!("plugin `{plugin}` must give exactly one outcome for each row of a batch");
+            return Err(Error::new(ErrorKind::Contract, message)
+                .with("rows", rows.to_string())
+                .with("outcomes", given.to_string()));
+        }
+        Ok(outcomes)
     }
 }

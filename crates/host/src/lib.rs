@@ -24,7 +24,7 @@ mod search;
 mod services;
 mod source;
 
-pub use connector::ConnectorInstance;
+pub use connector::{ConnectorInstance, Writer};
 pub use error::{Attempt, LoadError, LoadErrorKind};
 pub use lock::Pin;
 #[cfg(feature = "native")]

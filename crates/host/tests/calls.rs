@@ -20,7 +20,7 @@ use support::{LONG, Project, batch, session, with_key};
 const UPSERT: BatchKind = BatchKind::Upsert { join: Vec::new() };
 
 async fn write(connector: &ConnectorInstance, state: Value, timeout: Duration) -> Result<Outcomes> {
-    connector.write("r1", &session(state), &UPSERT, &batch(&["a", "b"]), timeout).await
+    connector.writer("r1", &session(state))?.write(&UPSERT, &batch(&["a", "b"]), timeout).await
 }
 
 #[tokio::test]

@@ -199,12 +199,12 @@ async fn call_at_random(connectors: Arc<[ConnectorInstance; 2]>, task: usize) ->
             _ => (Treatment::Polled(1 + next(&mut random) % 6), LONG),
         };
         let connector = &connectors[next(&mut random) as usize % 2];
-        let (session, kind) = (session(state), BatchKind::Upsert { join: Vec::new() });
+        let (writer, kind) = (connector.writer("", &session(state)).unwrap(), BatchKind::Upsert { join: Vec::new() });
         if next(&mut random).is_multiple_of(8) {
             // A future that is never polled submits nothing.
-            drop(connector.write("", &session, &kind, &batch, LONG));
+            drop(writer.write(&kind, &batch, LONG));
         }
-        match treat(connector.write("", &session, &kind, &batch, timeout), &treatment).await {
+        match treat(writer.write(&kind, &batch, timeout), &treatment).await {
             None => seen.dropped += 1,
             Some(Ok(outcomes)) => {
                 assert_eq!(outcomes.rows, [RowOutcome::Done(Some(name))], "the answer is another call's");

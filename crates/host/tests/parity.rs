@@ -56,6 +56,9 @@ async fn observe_connector(plugin: &dyn Plugin) -> Vec<String> {
         seen.push(format!("{:?}", connector.targets("", &astray, LONG).await));
         let workload = Workload { batches: 3, rows: 250, ..Workload::default() };
         seen.push(format!("{:?}", connector.estimate("", &workload, LONG).await));
+        let write = async |state: &Value, kind: &BatchKind, names: &[&str], timeout| {
+            connector.writer("r1", &session(state.clone()))?.write(kind, &batch(names), timeout).await
+        };
         for (state, names) in [
             (Value::Null, vec!["a", "refuse", "unknown", "defer", "Zoë"]),
             (json!(3), vec!["a"]),
@@ -63,12 +66,12 @@ async fn observe_connector(plugin: &dyn Plugin) -> Vec<String> {
             (json!("short"), vec!["a", "b"]),
         ] {
             for kind in [BatchKind::Upsert { join: vec![0] }, BatchKind::Remove { segment: 0 }] {
-                let outcomes = connector.write("r1", &session(state.clone()), &kind, &batch(&names), LONG).await;
+                let outcomes = write(&state, &kind, &names, LONG).await;
                 seen.push(format!("{outcomes:?}"));
             }
         }
         let kind = BatchKind::Upsert { join: Vec::new() };
-        let late = connector.write("r1", &session(json!("wait")), &kind, &batch(&["a"]), SHORT).await;
+        let late = write(&json!("wait"), &kind, &["a"], SHORT).await;
         seen.push(format!("{late:?}"));
         seen.push(format!("{:?}", connector.finish("r1", &session(Value::Null), LONG).await));
     }

@@ -1,7 +1,7 @@
 //! From the bytes of a call to the author's method and back: the one place that knows which operation is which method.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -12,6 +12,7 @@ use segport_core::{
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::log;
 
@@ -32,16 +33,17 @@ pub trait Served: Send + Sync + fmt::Debug {
 pub(crate) struct ServedConnector<C> {
     connector: C,
     http: Arc<dyn HttpClient>,
+    sessions: Sessions,
 }
 
 impl<C: Connector> ServedConnector<C> {
     pub(crate) fn new(connector: C, http: Arc<dyn HttpClient>) -> Self {
-        Self { connector, http }
+        Self { connector, http, sessions: Sessions::default() }
     }
 
     async fn write(&self, frame: Frame) -> Result<Bytes> {
-        let Call { run, args: WriteHead { session, kind } } = frame.header()?;
-        let batch = Batch { session, kind, rows: rows::decode(frame.payload())? };
+        let Call { run, args: WriteHead { session, kind } } = frame.header::<Call<WriteHead<&RawValue>>>()?;
+        let batch = Batch { session: self.sessions.read(session)?, kind, rows: rows::decode(frame.payload())? };
         let cx = Context::new(&run, Arc::clone(&self.http));
         let outcomes = log::in_run(&run, self.connector.write(&cx, &batch)).await?;
         let (given, due) = (outcomes.rows.len(), batch.rows.num_rows());
@@ -99,6 +101,26 @@ impl<C: Connector> Served for ServedConnector<C> {
             }
             _ => Err(unsupported(op)),
         }
+    }
+}
+
+/// The session of the latest batch: those of a run share one, which is not read again for each.
+#[derive(Debug, Default)]
+struct Sessions(Mutex<Option<(Box<RawValue>, Arc<Session>)>>);
+
+impl Sessions {
+    fn read(&self, json: &RawValue) -> Result<Arc<Session>> {
+        let mut latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, session)) = &*latest
+            && known.get() == json.get()
+        {
+            return Ok(Arc::clone(session));
+        }
+        let session: Arc<Session> = serde_json::from_str(json.get()).map(Arc::new).map_err(|error| {
+            Error::new(ErrorKind::Contract, "a batch's session is not what was expected").because(&error)
+        })?;
+        *latest = Some((json.to_owned(), Arc::clone(&session)));
+        Ok(session)
     }
 }
 

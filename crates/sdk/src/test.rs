@@ -204,7 +204,7 @@ impl<C: Connector> ConnectorHarness<C> {
     /// # Errors
     /// As [`ConnectorHarness::check`]; `contract` unless there is one outcome per row.
     pub async fn write(&self, batch: &Batch) -> Result<Outcomes> {
-        let head = WriteHead { session: batch.session.clone(), kind: batch.kind.clone() };
+        let head = WriteHead { session: &*batch.session, kind: batch.kind.clone() };
         self.called.call(op::WRITE, head, |out| rows::encode(&batch.rows, out)).await?.header()
     }
 

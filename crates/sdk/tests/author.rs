@@ -106,7 +106,7 @@ fn batch(state: &str) -> Batch {
     let column = Arc::new(StringArray::from(vec!["a@example.com", "b@example.com"]));
     let state = if state.is_empty() { serde_json::Value::Null } else { state.into() };
     Batch {
-        session: Session { state, notes: Vec::new() },
+        session: Session { state, notes: Vec::new() }.into(),
         kind: BatchKind::Upsert { join: vec![0] },
         rows: RecordBatch::try_from_iter([("f0", column as _)]).unwrap(),
     }

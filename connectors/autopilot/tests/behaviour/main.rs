@@ -62,7 +62,7 @@ fn batch(session: &Session, join: &[u16], names: &[&str]) -> Batch {
         Arc::new(StringArray::from_iter_values(names.iter().map(|name| format!("{name}@example.com"))));
     let first: ArrayRef = Arc::new(StringArray::from_iter_values(names));
     Batch {
-        session: session.clone(),
+        session: session.clone().into(),
         kind: BatchKind::Upsert { join: join.to_vec() },
         rows: RecordBatch::try_from_iter_with_nullable([("f0", emails, true), ("f1", first, true)]).unwrap(),
     }
@@ -71,7 +71,7 @@ fn batch(session: &Session, join: &[u16], names: &[&str]) -> Batch {
 fn removal(session: &Session, segment: u16, ids: &[Option<&str>]) -> Batch {
     let ids: ArrayRef = Arc::new(StringArray::from(ids.to_vec()));
     Batch {
-        session: session.clone(),
+        session: session.clone().into(),
         kind: BatchKind::Remove { segment },
         rows: RecordBatch::try_from_iter_with_nullable([(Batch::DESTINATION_ID, ids, true)]).unwrap(),
     }

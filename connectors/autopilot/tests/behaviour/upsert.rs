@@ -1,7 +1,7 @@
 //! Bulk writes without joins: outcomes per row, and the errors of a whole call.
 
 use segport_sdk::test::{Script, json, status};
-use segport_sdk::{BatchKind, Error, ErrorKind};
+use segport_sdk::{Batch, BatchKind, Error, ErrorKind, Session};
 use serde_json::{Value, json as value};
 
 use crate::{acknowledging, batch, block_on, open, session, short};
@@ -93,8 +93,7 @@ fn a_broken_batch_is_an_error_and_sends_nothing() {
     let harness = open(value!({}), &http);
     let session = session(&http, &harness, &["News"]);
     let unknown_segment = batch(&session, &[7], &["a"]);
-    let mut no_session = batch(&session, &[], &["a"]);
-    no_session.session.state = Value::Null;
+    let no_session = Batch { session: Session::default().into(), ..batch(&session, &[], &["a"]) };
     let mut no_ids = batch(&session, &[], &["a"]);
     no_ids.kind = BatchKind::Remove { segment: 0 };
     for broken in [unknown_segment, no_session, no_ids] {
