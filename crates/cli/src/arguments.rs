@@ -130,8 +130,10 @@ Examples:
 Examples:
   segport rows 01935b1c --outcome refused
   segport rows 01935b1c --output json
+  segport rows latest --outcome invalid --reveal
 
-Rows are named by a keyed hash: Segport keeps no profile data. Rows that were unchanged are not listed.")]
+Rows are named by a keyed hash: Segport keeps no profile data. Rows that were unchanged are not listed.
+`--reveal` reads the export's segments again and prints who the rows are, as the source says now.")]
     Rows(Rows),
     /// One line an export: last run, next run, rows held, open problems
     Status,
@@ -239,6 +241,9 @@ pub(crate) struct Rows {
     /// Only rows with this outcome: added, changed, removed, invalid, duplicate, suppressed, deferred, refused or unknown
     #[arg(long, value_name = "OUTCOME")]
     pub(crate) outcome: Option<String>,
+    /// Show each row's key and its identity at the destination, read again from the source; profile data
+    #[arg(long)]
+    pub(crate) reveal: bool,
 }
 
 #[derive(Debug, Subcommand)]

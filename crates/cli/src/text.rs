@@ -64,6 +64,14 @@ pub(crate) fn table(rows: &[Vec<String>]) -> String {
     text
 }
 
+/// Somebody else's text in one line that a terminal shows and does not obey.
+pub(crate) fn harmless(text: &str) -> String {
+    let is_odd = |c: char| {
+        c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().map(|c| if is_odd(c) { c.escape_default().to_string() } else { c.to_string() }).collect()
+}
+
 /// Breaks paragraphs into lines of at most `width` characters, each after `indent`.
 pub(crate) fn wrap(text: &str, width: usize, indent: &str) -> String {
     let mut out = String::new();
@@ -119,6 +127,11 @@ mod tests {
         let row = |cells: &[&str]| cells.iter().map(ToString::to_string).collect::<Vec<_>>();
         assert_eq!(table(&[row(&["a", "zoë", ""]), row(&["bbb", "c", "d"])]), "a    zoë\nbbb  c    d\n");
         assert_eq!(table(&[]), "");
+    }
+
+    #[test]
+    fn a_terminal_obeys_no_foreign_text() {
+        assert_eq!(harmless("Zoë 🏴 \u{1b}[31m\n\u{202e}x"), "Zoë 🏴 \\u{1b}[31m\\n\\u{202e}x");
     }
 
     #[test]

@@ -294,15 +294,7 @@ impl Engine {
         let (export, connection) = self.export(export)?;
         let (connector, line, descriptor) = self.open_connector(connection)?;
         let plugin = self.parts.plugins.load(&connection.plugin)?;
-        let mut sources = BTreeMap::new();
-        let segments = export
-            .segments
-            .iter()
-            .map(|id| {
-                let reader = self.open_reader(id, &mut sources)?;
-                Ok(OpenSegment { reader, mapping: Arc::new(self.mapping(export, &descriptor, id)?) })
-            })
-            .collect::<Result<Vec<_>, StartError>>()?;
+        let segments = self.open_segments(export, &descriptor)?;
         let spec = self.spec(export);
         let targets = connector.targets("", &spec, OFFLINE_TIMEOUT).await?;
         let ledger_names =
@@ -323,6 +315,23 @@ impl Engine {
             ledger_names,
             has_consent: connection.consent.is_some(),
         })
+    }
+
+    /// The segments of an export, ready to be read without its connection.
+    pub(crate) fn segments(&self, export: &str) -> Result<Vec<OpenSegment>, StartError> {
+        let (export, connection) = self.export(export)?;
+        let plugin = self.parts.plugins.load(&connection.plugin)?;
+        self.open_segments(export, plugin.descriptor())
+    }
+
+    fn open_segments(&self, export: &Export, descriptor: &Descriptor) -> Result<Vec<OpenSegment>, StartError> {
+        let mut sources = BTreeMap::new();
+        let open = |id: &String| {
+            let reader = self.open_reader(id, &mut sources)?;
+            let mapping = Arc::new(self.mapping(export, descriptor, id)?);
+            Ok(OpenSegment { reader, mapping })
+        };
+        export.segments.iter().map(open).collect()
     }
 
     /// Finds columns that the export names and its segments lack. A segment that cannot be read is left to the run, whose

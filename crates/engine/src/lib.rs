@@ -21,6 +21,7 @@ mod plan_report;
 mod progress;
 mod read;
 pub mod report;
+mod reveal;
 pub mod run;
 mod settle;
 
@@ -28,4 +29,5 @@ pub use engine::{Engine, Parts, StartError, load_code, segment_id};
 pub use guard::Guard;
 pub use plan_report::{PlanReport, PlannedCalls, PlannedLeavers, PlannedRows, PlannedSegment, Skipped};
 pub use progress::{Progress, Silent, Stage};
+pub use reveal::{Named, Revealed};
 pub use run::{Cancel, Mode, Request};

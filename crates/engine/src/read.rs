@@ -35,7 +35,7 @@ impl SegmentReader {
     }
 
     /// Starts reading from the beginning.
-    fn pages(&self, run: &str) -> Ahead<Page> {
+    pub(crate) fn pages(&self, run: &str) -> Ahead<Page> {
         let (segment, run) = (self.clone(), run.to_owned());
         Ahead::start(async move |pages| {
             let mut cursor: Option<String> = None;

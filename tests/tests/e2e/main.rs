@@ -11,6 +11,7 @@ mod network;
 mod plans;
 mod plugins;
 mod refusals;
+mod reveal;
 mod rows;
 mod secrecy;
 mod sources;

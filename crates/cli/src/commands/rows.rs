@@ -1,15 +1,15 @@
 //! `segport rows`: what became of each row of a run.
 
-use segport_engine::segment_id;
-use segport_ledger::{OutcomeKind, RowRecord};
+use segport_engine::{Named, Revealed, segment_id};
+use segport_ledger::{OutcomeKind, RowRecord, RunRecord, Store};
 use serde::Serialize;
 
 use crate::arguments::Rows;
 use crate::commands::Invocation;
 use crate::exit::{Exit, Failure};
 use crate::output::json_line;
-use crate::project;
-use crate::text::table;
+use crate::text::{harmless, table};
+use crate::{progress, project};
 
 /// All rows but the unchanged ones, in the order they were written.
 pub(crate) async fn rows(invocation: &Invocation, asked: &Rows) -> Result<Exit, Failure> {
@@ -19,20 +19,46 @@ pub(crate) async fn rows(invocation: &Invocation, asked: &Rows) -> Result<Exit, 
     let Some(store) = project::existing_state(dir, &settings.state).await? else {
         return Err(segport_ledger::Error::NoRun { run: asked.run.clone() }.into());
     };
-    let run = project::run_named(&store, &asked.run).await?.run_id;
-    let mut reader = store.rows(&run, only).await?;
+    let run = project::run_named(&store, &asked.run).await?;
+    let mut revealed = match asked.reveal {
+        true => Some(reveal(invocation, &store, &run, only).await?),
+        false => None,
+    };
+    let mut reader = store.rows(&run.run_id, only).await?;
     while let Some(rows) = reader.next().await? {
         if output.is_closed() {
             break;
         }
+        let named = |row| revealed.as_mut().map(|revealed| Found::new(row, revealed.take(row)));
+        let found: Vec<Option<Found>> = rows.iter().map(named).collect();
+        let rows = rows.iter().zip(found);
         let text = if output.is_json() {
-            rows.iter().map(|row| json_line(&as_json(&run, row))).collect::<Result<String, Failure>>()?
+            rows.map(|(row, found)| json_line(&as_json(&run.run_id, row, found)))
+                .collect::<Result<String, Failure>>()?
         } else {
-            table(&rows.iter().map(as_cells).collect::<Vec<_>>())
+            table(&rows.map(|(row, found)| as_cells(row, found)).collect::<Vec<_>>())
         };
         output.text(&text)?;
     }
     Ok(Exit::Done)
+}
+
+/// Reads the source again for the rows that will be listed.
+async fn reveal(
+    invocation: &Invocation,
+    store: &Store,
+    run: &RunRecord,
+    only: Option<OutcomeKind>,
+) -> Result<Revealed, Failure> {
+    let engine = project::open(invocation.dir())?.engine;
+    let mut revealed = Revealed::default();
+    let mut reader = store.rows(&run.run_id, only).await?;
+    while let Some(rows) = reader.next().await? {
+        rows.iter().for_each(|row| revealed.ask(row));
+    }
+    let progress = progress::watcher(invocation.global.quiet);
+    engine.reveal(&run.export, store.hasher(), &mut revealed, &*progress).await?;
+    Ok(revealed)
 }
 
 fn outcome(name: &str) -> Result<OutcomeKind, Failure> {
@@ -55,9 +81,49 @@ struct Line<'a> {
     reason: &'a str,
     identity_hash: Option<String>,
     segments: Vec<&'a str>,
+    #[serde(flatten)]
+    found: Option<Found>,
 }
 
-fn as_json<'a>(run: &'a str, row: &'a RowRecord) -> Line<'a> {
+/// What the source says of a row.
+#[derive(Serialize)]
+struct Found {
+    key: Option<Key>,
+    identity: Option<String>,
+    /// Whether the row could be looked for.
+    #[serde(skip)]
+    has_hash: bool,
+}
+
+/// A key as the segment's `key` is written: one value, or several.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Key {
+    One(String),
+    Several(Vec<String>),
+}
+
+impl Found {
+    fn new(row: &RowRecord, named: Option<Named>) -> Self {
+        let (key, identity) = named.map(|Named { key, identity }| (key, identity)).unzip();
+        let key = key.map(|mut key| match key.len() {
+            1 => Key::One(key.remove(0)),
+            _ => Key::Several(key),
+        });
+        Self { key, identity, has_hash: row.identity.is_some() }
+    }
+
+    fn cells(self) -> [String; 2] {
+        match (self.key, self.identity) {
+            (Some(Key::One(key)), Some(identity)) => [harmless(&key), harmless(&identity)],
+            (Some(Key::Several(keys)), Some(identity)) => [harmless(&keys.join(", ")), harmless(&identity)],
+            _ if self.has_hash => ["-".to_owned(), "not in the source any more".to_owned()],
+            _ => ["-".to_owned(), "-".to_owned()],
+        }
+    }
+}
+
+fn as_json<'a>(run: &'a str, row: &'a RowRecord, found: Option<Found>) -> Line<'a> {
     Line {
         run_id: run,
         outcome: row.outcome,
@@ -65,6 +131,7 @@ fn as_json<'a>(run: &'a str, row: &'a RowRecord) -> Line<'a> {
         reason: &row.reason,
         identity_hash: row.identity.map(|identity| identity.to_string()),
         segments: segments(row),
+        found,
     }
 }
 
@@ -73,13 +140,16 @@ fn segments(row: &RowRecord) -> Vec<&str> {
     row.segments.iter().map(|name| segment_id(name)).collect()
 }
 
-fn as_cells(row: &RowRecord) -> Vec<String> {
+fn as_cells(row: &RowRecord, found: Option<Found>) -> Vec<String> {
     let outcome = match (row.leaver, row.outcome) {
         (true, outcome) if outcome != OutcomeKind::Removed => format!("{outcome} (removal)"),
         (_, outcome) => outcome.to_string(),
     };
     let hash = row.identity.map_or_else(|| "-".to_owned(), |identity| identity.to_string());
-    vec![outcome, hash, segments(row).join(","), row.code.to_string(), row.reason.to_string()]
+    let mut cells = vec![outcome, hash];
+    cells.extend(found.into_iter().flat_map(Found::cells));
+    cells.extend([segments(row).join(","), row.code.to_string(), row.reason.to_string()]);
+    cells
 }
 
 #[cfg(test)]
