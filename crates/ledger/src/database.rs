@@ -21,6 +21,19 @@ const MIGRATIONS: [&str; 1] = [include_str!("../migrations/0001_first.sql")];
 /// How many runs of an export keep their rows.
 const RUNS_WITH_ROWS: i64 = 50;
 
+/// Runs as they stand. One that began with an earlier lease than the newest is over, whatever is written down.
+macro_rules! select_runs {
+    ($which:literal) => {
+        concat!(
+            "SELECT number, run_id, export,
+             CASE WHEN status = 'running' AND epoch < (SELECT epoch FROM lease WHERE lease.export = run.export)
+               THEN 'interrupted' ELSE status END,
+             started_at, finished_at, report FROM run ",
+            $which
+        )
+    };
+}
+
 /// The line of an export in the table of leases.
 #[derive(Debug, Clone, Default, sqlx::FromRow)]
 pub(crate) struct ExportLine {
@@ -510,28 +523,23 @@ impl Database {
     }
 
     pub(crate) async fn runs(&self, export: Option<&str>, limit: u32) -> Result<Vec<RunRecord>> {
-        let rows = sqlx::query(
-            "SELECT number, run_id, export, status, started_at, finished_at, report FROM run
-             WHERE $1 IS NULL OR export = $1 ORDER BY number DESC LIMIT $2",
-        )
-        .bind(export)
-        .bind(limit)
-        .fetch_all(&self.pool)
-        .await
-        .map_err(self.failed("read the runs"))?;
+        let rows = sqlx::query(select_runs!("WHERE $1 IS NULL OR export = $1 ORDER BY number DESC LIMIT $2"))
+            .bind(export)
+            .bind(limit)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(self.failed("read the runs"))?;
         rows.iter().map(|row| self.run_record(row).map(|(_, run)| run)).collect()
     }
 
     /// The runs whose id starts with `prefix`, at most two, an exact match alone.
     pub(crate) async fn runs_like(&self, prefix: &str) -> Result<Vec<(i64, RunRecord)>> {
-        let rows = sqlx::query(
-            "SELECT number, run_id, export, status, started_at, finished_at, report FROM run
-             WHERE substr(run_id, 1, length($1)) = $1 ORDER BY run_id <> $1, number LIMIT 2",
-        )
-        .bind(prefix)
-        .fetch_all(&self.pool)
-        .await
-        .map_err(self.failed("read the runs"))?;
+        let rows =
+            sqlx::query(select_runs!("WHERE substr(run_id, 1, length($1)) = $1 ORDER BY run_id <> $1, number LIMIT 2"))
+                .bind(prefix)
+                .fetch_all(&self.pool)
+                .await
+                .map_err(self.failed("read the runs"))?;
         let mut runs = rows.iter().map(|row| self.run_record(row)).collect::<Result<Vec<_>>>()?;
         if runs.first().is_some_and(|(_, run)| run.run_id == prefix) {
             runs.truncate(1);

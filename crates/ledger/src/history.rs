@@ -42,9 +42,9 @@ impl RunEnd {
 /// Where a run stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RunStatus {
-    /// It has begun and not ended: it is under way, or died and nothing ran since.
+    /// It is under way: somebody holds the lease it began with.
     Running,
-    /// It died, and a later run took over.
+    /// It died. The next run takes over.
     Interrupted,
     /// It ended.
     Ended(RunEnd),

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use crate::database::Database;
 use crate::page::Seal;
 use crate::{
-    Error, Faults, Folding, Hasher, Identity, Lease, NoFaults, OutcomeKind, Result, RowReader, RunRecord, Snapshot,
-    StateKey, lease,
+    Error, Faults, Folding, Hasher, Identity, Lease, NoFaults, OutcomeKind, Result, RowReader, RunRecord, RunStatus,
+    Snapshot, StateKey, lease,
 };
 
 /// The fact that tells whether a key fits.
@@ -105,7 +105,11 @@ impl Store {
     /// # Errors
     /// If the database fails.
     pub async fn runs(&self, export: Option<&str>, limit: u32) -> Result<Vec<RunRecord>> {
-        self.database.runs(export, limit).await
+        let mut runs = self.database.runs(export, limit).await?;
+        for run in &mut runs {
+            self.look_after(run).await?;
+        }
+        Ok(runs)
     }
 
     /// The run with this id, or the only one whose id starts so.
@@ -115,10 +119,28 @@ impl Store {
     pub async fn run(&self, run: &str) -> Result<RunRecord> {
         let mut found = self.database.runs_like(run).await?.into_iter().map(|(_, run)| run);
         match (found.next(), found.next()) {
-            (Some(run), None) => Ok(run),
+            (Some(mut run), None) => {
+                self.look_after(&mut run).await?;
+                Ok(run)
+            }
             (None, _) => Err(Error::NoRun { run: run.to_owned() }),
             (Some(_), Some(_)) => Err(Error::AmbiguousRun { run: run.to_owned() }),
         }
+    }
+
+    /// Finds out what became of a run that has not ended as far as is written down: nobody writes down that it died.
+    async fn look_after(&self, run: &mut RunRecord) -> Result<()> {
+        if run.status != RunStatus::Running || lease::is_held(self.database.path(), &run.export)? {
+            return Ok(());
+        }
+        // It may have ended after it was read and before its lease was looked at.
+        if let Some((_, now)) = self.database.runs_like(&run.run_id).await?.pop() {
+            *run = now;
+        }
+        if run.status == RunStatus::Running {
+            run.status = RunStatus::Interrupted;
+        }
+        Ok(())
     }
 
     /// The rows of the run with this whole id, all but the unchanged ones. The last 50 runs of an export have theirs.

@@ -99,12 +99,40 @@ fn a_killed_run_can_be_retried_and_is_listed_as_interrupted() {
     assert_eq!(running.exits(0).objects()[0]["status"], "running", "{running}");
     run.kill();
     gate.cut();
+    is_interrupted(&scene);
     let retried = scene.call("retry --output json");
     assert_eq!(retried.exits(0).report().summary(), "succeeded: 3 read, 3 added");
     scene.has_members("newsletter", &people(1..=3));
     let runs = scene.call("runs --output json");
     let statuses: Vec<_> = runs.exits(0).objects().iter().map(|run| run["status"].clone()).collect();
     assert_eq!(statuses, ["succeeded", "interrupted"]);
+}
+
+/// Nobody but the looker says so: the run could write nothing down, and no other one took over.
+#[track_caller]
+fn is_interrupted(scene: &Scene) {
+    let runs = scene.call("runs --output json");
+    assert_eq!(runs.exits(0).objects()[0]["status"], "interrupted", "{runs}");
+    scene.call("runs").exits(0).prints("interrupted").says("the next run of `newsletter` sends again");
+    scene.call("runs latest").exits(0).prints("newsletter: interrupted").prints("segport run newsletter");
+    let status = scene.call("status --output json");
+    let standing = &status.exits(0).objects()[0];
+    assert_eq!(standing["last_run"]["status"], "interrupted", "{status}");
+    assert!(standing["open_problems"][0].as_str().unwrap().contains("died"), "{status}");
+    scene.call("status").exits(0).prints("interrupted");
+}
+
+#[test]
+fn looking_keeps_no_run_from_beginning() {
+    let scene = Scene::new(&people(1..=3));
+    scene.delivers();
+    for _ in 0..5 {
+        let lookers: Vec<_> = (0..4).map(|_| scene.segport("status").start()).collect();
+        scene.run("").exits(0);
+        lookers.into_iter().for_each(|looker| {
+            looker.wait().exits(0);
+        });
+    }
 }
 
 /// A scene whose run is held at its third batch of five rows, one batch at a time.

@@ -1,6 +1,8 @@
 //! `segport runs`: what earlier runs did.
 
-use segport_ledger::{RunEnd, RunRecord, RunStatus};
+use std::collections::HashSet;
+
+use segport_ledger::{RunRecord, RunStatus};
 use serde_json::json;
 
 use crate::arguments::Runs;
@@ -36,6 +38,9 @@ pub(crate) async fn runs(invocation: &Invocation, asked: &Runs) -> Result<Exit, 
         output.note("there were no runs yet");
     } else {
         output.text(&list(&records))?;
+        for RunRecord { run_id, export, .. } in interrupted(&records) {
+            output.note(&format!("run {run_id} died; the next run of `{export}` sends again what has no outcome"));
+        }
     }
     Ok(Exit::Done)
 }
@@ -46,7 +51,7 @@ fn unfinished(record: &RunRecord) -> serde_json::Value {
         "schema_version": 1,
         "run_id": record.run_id,
         "export": record.export,
-        "status": status(record.status),
+        "status": record.status.as_str(),
         "started_at": record.started_at.to_string(),
         "finished_at": record.finished_at.map(|at| at.to_string()),
     })
@@ -55,14 +60,26 @@ fn unfinished(record: &RunRecord) -> serde_json::Value {
 fn one(record: &RunRecord, style: segport_manifest::Style) -> String {
     match report_of(record) {
         Some(run) => report::run(&run, style),
-        None => format!(
-            "{}: {} since {}\n\n  run {}\n",
-            record.export,
-            status(record.status),
-            moment(record.started_at),
-            record.run_id
-        ),
+        None => {
+            let RunRecord { run_id, export, started_at, status, .. } = record;
+            let began = moment(*started_at);
+            let hint = match status {
+                RunStatus::Interrupted => format!(
+                    "  it died; `segport run {export}` sends again what has no outcome\n  \
+                     `segport rows {run_id}` lists what became of each row so far\n"
+                ),
+                _ => String::new(),
+            };
+            format!("{export}: {}, began {began}\n\n  run {run_id}\n{hint}", status.as_str())
+        }
     }
+}
+
+/// Runs that died and that no later run of their export has made up for.
+fn interrupted(records: &[RunRecord]) -> impl Iterator<Item = &RunRecord> {
+    let mut seen = HashSet::new();
+    let newest = records.iter().filter(move |run| seen.insert(&run.export));
+    newest.filter(|run| run.status == RunStatus::Interrupted)
 }
 
 fn list(records: &[RunRecord]) -> String {
@@ -73,7 +90,7 @@ fn list(records: &[RunRecord]) -> String {
             record.run_id.clone(),
             record.export.clone(),
             moment(record.started_at),
-            status(record.status).to_owned(),
+            record.status.as_str().to_owned(),
         ];
         if let Some(report) = report_of(record) {
             let numbers = [report.rows.added, report.rows.changed, report.leavers.removed, open_rows(&report)];
@@ -82,17 +99,4 @@ fn list(records: &[RunRecord]) -> String {
         rows.push(row);
     }
     table(&rows)
-}
-
-/// Where a run stands, in the words of a report.
-pub(crate) fn status(status: RunStatus) -> &'static str {
-    match status {
-        RunStatus::Running => "running",
-        RunStatus::Interrupted => "interrupted",
-        RunStatus::Ended(RunEnd::Succeeded) => "succeeded",
-        RunStatus::Ended(RunEnd::Partial) => "partial",
-        RunStatus::Ended(RunEnd::Failed) => "failed",
-        RunStatus::Ended(RunEnd::Stopped) => "stopped",
-        RunStatus::Ended(RunEnd::Cancelled) => "cancelled",
-    }
 }

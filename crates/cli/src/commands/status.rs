@@ -1,13 +1,12 @@
 //! `segport status`: one line an export.
 
 use jiff::Timestamp;
-use segport_ledger::{RunRecord, Store};
+use segport_ledger::{RunRecord, RunStatus, Store};
 use segport_manifest::{Export, Project};
 use serde::Serialize;
 
 use crate::commands::Invocation;
 use crate::commands::retry::{open_rows, report_of};
-use crate::commands::runs;
 use crate::exit::{Exit, Failure};
 use crate::text::{count, counted, moment, table};
 use crate::{project, schedule};
@@ -75,7 +74,7 @@ async fn standing(
         rows_held,
         open_problems: problems(project, export, last.as_ref()),
         last_run: last.map(|run| LastRun {
-            status: runs::status(run.status),
+            status: run.status.as_str(),
             started_at: Some(run.started_at),
             run_id: run.run_id,
         }),
@@ -86,6 +85,9 @@ fn problems(project: &Project, export: &Export, last: Option<&RunRecord>) -> Vec
     let mut problems = Vec::new();
     if project.connections.get(&export.connection).is_some_and(|connection| connection.consent.is_none()) {
         problems.push(format!("`segport connect {}` was not accepted yet", export.connection));
+    }
+    if last.is_some_and(|run| run.status == RunStatus::Interrupted) {
+        problems.push("the last run died; the next one sends again what has no outcome".to_owned());
     }
     if let Some(report) = last.and_then(report_of) {
         let open = open_rows(&report);
