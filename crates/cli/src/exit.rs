@@ -186,6 +186,7 @@ impl From<segport_ledger::Error> for Failure {
             // The user named something that is not there; the store is fine.
             Error::NoRun { .. } | Error::AmbiguousRun { .. } => Self::new(error.to_string()),
             Error::Held { .. } => Self::coded(Code::ExportHeld, chain(&error)).exit_with(Exit::Held),
+            Error::UnsupportedUrl => Self::coded(Code::StateUrl, error.to_string()),
             _ => Self::coded(Code::LedgerUnavailable, chain(&error)),
         }
     }

@@ -69,11 +69,8 @@ pub enum Error {
         path: PathBuf,
     },
     /// The address names a kind of database that is not supported.
-    #[error("state url `{url}` cannot be used: write `sqlite:` and the path of a file")]
-    UnsupportedUrl {
-        /// The address, without what follows its scheme.
-        url: String,
-    },
+    #[error("the address of `[state] url` cannot be used: write `sqlite:` and the path of a file")]
+    UnsupportedUrl,
     /// An export has had more segments with members than fit.
     #[error(
         "export `{export}` would have more than {limit} segments with members at the destination; split it into several exports"
@@ -140,7 +137,7 @@ impl Error {
         match self {
             Self::WrongKey { .. }
             | Self::BadKey { .. }
-            | Self::UnsupportedUrl { .. }
+            | Self::UnsupportedUrl
             | Self::NewerSchema { .. }
             | Self::TooManySegments { .. } => ErrorKind::ConfigInvalid,
             Self::NoRun { .. } | Self::AmbiguousRun { .. } | Self::NoState { .. } => ErrorKind::NotFound,

@@ -22,7 +22,7 @@ pub fn sqlite_path(url: &str, project: &Path) -> Result<PathBuf> {
     let (scheme, path) = url.split_once(':').unwrap_or((url, ""));
     let path = path.strip_prefix("//").unwrap_or(path);
     if scheme != "sqlite" || path.is_empty() {
-        return Err(Error::UnsupportedUrl { url: format!("{scheme}:...") });
+        return Err(Error::UnsupportedUrl);
     }
     Ok(project.join(path))
 }

@@ -60,6 +60,8 @@ codes! {
     BadId = "SP0110";
     /// The same entry twice.
     DuplicateEntry = "SP0111";
+    /// State cannot be kept at this address.
+    StateUrl = "SP0112";
     /// A segment names a source that does not exist.
     UnknownSource = "SP0201";
     /// An export names a segment that does not exist.

@@ -6,6 +6,7 @@ use crate::catalog::Catalog;
 use crate::codes::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics, Location};
 use crate::project::{Export, Project, Segment, StateUrl};
+use crate::resolve::{state_url_problem, unusable_state};
 use crate::secret::{Environment, SecretRef, resolve_at, secret_pointers};
 use crate::{pointer, suggest};
 
@@ -78,13 +79,11 @@ pub fn check_secrets(project: &Project, catalog: &Catalog, env: &dyn Environment
             });
         }
     };
-    let url = match &project.state.url {
-        StateUrl::Plain(_) => None,
-        StateUrl::Secret(reference) => Some(("/state/url", reference)),
-    };
-    let of_state = [url, project.state.key.as_ref().map(|reference| ("/state/key", reference))];
-    for (at, reference) in of_state.into_iter().flatten() {
-        check(crate::load::SETTINGS, at, SecretRef::resolve(reference, &project.dir, env).map(drop));
+    if let StateUrl::Secret(reference) = &project.state.url {
+        check(crate::load::SETTINGS, "/state/url", state_url(reference, project, env));
+    }
+    if let Some(reference) = &project.state.key {
+        check(crate::load::SETTINGS, "/state/key", reference.resolve(&project.dir, env).map(drop));
     }
     for (file, table, value, schema) in plugin_tables(project, catalog) {
         for at in secret_pointers(value, schema) {
@@ -93,6 +92,15 @@ pub fn check_secrets(project: &Project, catalog: &Catalog, env: &dyn Environment
         }
     }
     findings.sorted()
+}
+
+/// Whether state can be kept at the address that is a secret.
+fn state_url(reference: &SecretRef, project: &Project, env: &dyn Environment) -> Result<(), Box<Diagnostic>> {
+    let url = reference.resolve(&project.dir, env)?;
+    match state_url_problem(url.expose()) {
+        None => Ok(()),
+        Some(problem) => Err(Box::new(unusable_state(format!("what {reference} holds cannot be used: {problem}")))),
+    }
 }
 
 /// The tables of sources, segments and connections that belong to plugins: file, pointer, value and schema.

@@ -39,8 +39,7 @@ pub(crate) struct ProjectTable {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct StateTable {
-    /// Address of the state store: `sqlite:PATH`, relative to the project, or `postgres://...`. An address with a password
-    /// is written as a secret reference. Default: `sqlite:.segport/state.db`.
+    /// Address of the state store: `sqlite:PATH`, relative to the project. Default: `sqlite:.segport/state.db`.
     pub(crate) url: Option<Url>,
     /// Secret key of the ledger's keyed hashes. Default: made once and kept in `.segport/`.
     #[schemars(with = "Option<Secret>")]
@@ -51,10 +50,7 @@ pub(crate) struct StateTable {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub(crate) enum Url {
-    Plain(
-        #[schemars(regex(pattern = r"^(sqlite:|postgres://|postgresql://)"))]
-        String,
-    ),
+    Plain(String),
     Secret(#[schemars(schema_with = "reference")] Value),
 }
 

@@ -221,7 +221,14 @@ pub(crate) fn settings(
             );
             return None;
         }
-        Some(Url::Plain(url)) => StateUrl::Plain(url.clone()),
+        Some(Url::Plain(url)) => match state_url_problem(url) {
+            None => StateUrl::Plain(url.clone()),
+            Some(problem) => {
+                let at = document.at_value("/state/url");
+                findings.push(unusable_state("`[state] url` cannot be used").at(at, problem));
+                return None;
+            }
+        },
         Some(Url::Secret(value)) => StateUrl::Secret(reference(document, "/state/url", value, findings)?),
     };
     let key = match &raw.state.key {
@@ -247,6 +254,22 @@ fn reference(document: &Document, at: &str, value: &Value, findings: &mut Vec<Di
             findings.push(finding.at(document.at_value(at), "a secret reference is needed"));
         })
         .ok()
+}
+
+/// Why state cannot be kept at an address; says nothing of what may be secret in it.
+pub(crate) fn state_url_problem(url: &str) -> Option<&'static str> {
+    match url.split_once(':') {
+        Some(("sqlite", path)) if path.trim_start_matches('/').is_empty() => Some("no file is named"),
+        Some(("sqlite", _)) => None,
+        Some(("postgres" | "postgresql", _)) => Some("state cannot be kept in PostgreSQL"),
+        Some(_) => Some("state cannot be kept in this kind of database"),
+        None => Some("`sqlite:` is missing before the path"),
+    }
+}
+
+pub(crate) fn unusable_state(message: impl Into<String>) -> Diagnostic {
+    Diagnostic::error(Code::StateUrl, message)
+        .help(format!("write `sqlite:` and the path of a file, such as `{}`", StateUrl::DEFAULT))
 }
 
 /// Whether the address of the state store holds a password, or is a reference that may be one by mistake.

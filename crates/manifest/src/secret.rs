@@ -125,7 +125,8 @@ impl SecretRef {
             }
         };
         if text.is_empty() {
-            return Err(Box::new(Diagnostic::error(Code::SecretEmpty, format!("{self} is empty"))));
+            let finding = Diagnostic::error(Code::SecretEmpty, format!("{self} is empty"));
+            return Err(Box::new(finding.help("put the secret itself there, without quotes")));
         }
         Ok(Secret::new(text))
     }

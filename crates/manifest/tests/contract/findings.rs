@@ -104,6 +104,13 @@ const CASES: &[(&str, Code, Files)] = &[
         ],
     ),
     (
+        "state_in_postgres",
+        Code::StateUrl,
+        &[(SETTINGS, "[project]\nname = \"a\"\n[state]\nurl = \"postgres://db/a\"\n")],
+    ),
+    ("state_without_scheme", Code::StateUrl, &[(SETTINGS, "[project]\nname = \"a\"\n[state]\nurl = \"state.db\"\n")]),
+    ("state_without_file", Code::StateUrl, &[(SETTINGS, "[project]\nname = \"a\"\n[state]\nurl = \"sqlite://\"\n")]),
+    (
         "consent_without_offset",
         Code::BadValue,
         &[(

@@ -219,7 +219,7 @@ fn secrets_are_resolved_or_named() {
     fs::write(dir.path().join("no/such"), "two\nlines\r\n").unwrap();
     fs::write(dir.path().join("empty"), "no longer").unwrap();
     let env = environment(&[
-        ("DB", "postgres://db"),
+        ("DB", "sqlite:state.db"),
         ("NOT_SET", "hunter2"),
         ("CREDENTIALS_DIRECTORY", credentials.path().to_str().unwrap()),
     ]);
