@@ -5,13 +5,16 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 use segport_engine::{Progress, Silent, Stage};
 
 use crate::text::{count, duration};
 
 /// How often a line is written where there is no terminal.
 const EVERY: Duration = Duration::from_secs(10);
+
+/// Most characters of an export's id on a bar, so that the bar stays on one line of a small terminal.
+const NAME_WIDTH: usize = 20;
 
 /// All bars of the process. Whatever else is printed goes through [`aside`], so that it does not tear them.
 static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
@@ -43,9 +46,34 @@ impl Bars {
     }
 }
 
+/// The bar itself takes what is left of the line.
 fn look(template: &str) -> ProgressStyle {
-    let template = ProgressStyle::with_template(template);
-    template.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ")
+    let template = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    template.progress_chars("=> ").with_key("rate", rate).with_key("left", left)
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate is positive and far below 2^64")]
+fn rate(state: &ProgressState, out: &mut dyn std::fmt::Write) {
+    // What cannot be written on a line of progress is not missed.
+    write!(out, "{}/s", count(state.per_sec().round() as u64)).unwrap_or(());
+}
+
+/// Unknown until the first row is done.
+fn left(state: &ProgressState, out: &mut dyn std::fmt::Write) {
+    if state.pos() > 0 {
+        let left = match state.eta().as_secs() {
+            seconds @ 0..10 => format!("{seconds} s"),
+            _ => duration(state.eta().as_secs_f64()),
+        };
+        write!(out, "{left} left").unwrap_or(());
+    }
+}
+
+fn name(export: &str) -> String {
+    if export.chars().count() <= NAME_WIDTH {
+        return export.to_owned();
+    }
+    export.chars().take(NAME_WIDTH - 2).chain("..".chars()).collect()
 }
 
 impl Progress for Bars {
@@ -56,13 +84,12 @@ impl Progress for Bars {
         }
         let bar = match stage {
             Stage::Reading => {
-                ProgressBar::new_spinner().with_style(look("{prefix}  reading  {human_pos} rows  {per_sec}"))
+                ProgressBar::new_spinner().with_style(look("{prefix}  reading  {human_pos} rows  {rate}"))
             }
-            Stage::Delivering { total } => ProgressBar::new(total).with_style(look(
-                "{prefix}  sending  [{bar:24}]  {human_pos}/{human_len} rows  {per_sec}  {eta} left  {msg}",
-            )),
+            Stage::Delivering { total } => ProgressBar::new(total)
+                .with_style(look("{prefix}  sending [{wide_bar}] {human_pos}/{human_len} rows  {rate}  {left}  {msg}")),
         };
-        let bar = BARS.add(bar.with_prefix(export.to_owned()));
+        let bar = BARS.add(bar.with_prefix(name(export)));
         bar.enable_steady_tick(Duration::from_millis(200));
         bars.insert(export.to_owned(), bar);
     }
@@ -83,7 +110,7 @@ impl Progress for Bars {
     }
 }
 
-/// One line every ten seconds while rows move.
+/// One line every ten seconds.
 #[derive(Debug, Default)]
 struct Lines(Mutex<HashMap<String, Tally>>);
 
@@ -119,10 +146,12 @@ impl Tally {
         match self.stage {
             Stage::Reading => format!("{export}: {rows} rows read, {rate:.0} a second\n"),
             Stage::Delivering { total } => {
-                let left = total.saturating_sub(self.rows) as f64 / rate.max(0.001);
+                let left = match self.rows {
+                    0 => String::new(),
+                    _ => format!(", {} left", duration(total.saturating_sub(self.rows) as f64 / rate)),
+                };
                 let total = count(total);
-                let left = duration(left);
-                format!("{export}: {rows} of {total} rows sent, {rate:.0} a second, {left} left{throttled}\n")
+                format!("{export}: {rows} of {total} rows sent, {rate:.0} a second{left}{throttled}\n")
             }
         }
     }
@@ -132,6 +161,14 @@ impl Lines {
     fn tallies(&self) -> MutexGuard<'_, HashMap<String, Tally>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Changes a tally and writes the line that is due then.
+    fn change(&self, export: &str, change: impl FnOnce(&mut Tally) -> Option<String>) {
+        if let Some(line) = self.tallies().get_mut(export).and_then(change) {
+            // Whoever listens may have gone; the run goes on.
+            io::stderr().lock().write_all(line.as_bytes()).unwrap_or(());
+        }
+    }
 }
 
 impl Progress for Lines {
@@ -140,17 +177,15 @@ impl Progress for Lines {
     }
 
     fn advance(&self, export: &str, rows: u64) {
-        let line = self.tallies().get_mut(export).and_then(|tally| tally.advance(export, rows, Instant::now()));
-        if let Some(line) = line {
-            // Whoever listens may have gone; the run goes on.
-            io::stderr().lock().write_all(line.as_bytes()).unwrap_or(());
-        }
+        self.change(export, |tally| tally.advance(export, rows, Instant::now()));
     }
 
     fn throttled(&self, export: &str, is_throttled: bool) {
-        if let Some(tally) = self.tallies().get_mut(export) {
+        self.change(export, |tally| {
             tally.throttled = is_throttled;
-        }
+            // A destination that holds everything back is told of as well.
+            tally.advance(export, 0, Instant::now())
+        });
     }
 
     fn finished(&self, export: &str) {
@@ -171,6 +206,20 @@ mod tests {
         assert_eq!(at(10, 100).as_deref(), Some("newsletter: 1,000 of 10,000 rows sent, 100 a second, 90 s left\n"));
         assert_eq!(at(19, 900), None);
         assert_eq!(at(20, 100).as_deref(), Some("newsletter: 2,000 of 10,000 rows sent, 100 a second, 80 s left\n"));
+    }
+
+    #[test]
+    fn no_time_is_foretold_from_nothing() {
+        let start = Instant::now();
+        let mut tally = Tally::new(Stage::Delivering { total: 10_000 }, start);
+        let line = tally.advance("newsletter", 0, start + EVERY);
+        assert_eq!(line.as_deref(), Some("newsletter: 0 of 10,000 rows sent, 0 a second\n"));
+    }
+
+    #[test]
+    fn long_names_are_cut() {
+        assert_eq!(name("newsletter"), "newsletter");
+        assert_eq!(name("newsletter-of-the-north-and-south"), "newsletter-of-the-..");
     }
 
     #[test]

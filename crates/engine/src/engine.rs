@@ -262,7 +262,9 @@ impl Engine {
     ) -> Result<PlanReport, StartError> {
         let open = self.open(&request.export).await?;
         self.require_columns(&open).await?;
-        run::plan(&open, &self.parts.project, store, request, progress, cancel).await
+        let planned = run::plan(&open, &self.parts.project, store, request, progress, cancel).await;
+        progress.finished(&request.export);
+        planned
     }
 
     /// Runs an export.
@@ -278,7 +280,9 @@ impl Engine {
     ) -> Result<RunReport, StartError> {
         let open = self.open(&request.export).await?;
         self.require_columns(&open).await?;
-        run::run(&open, &self.parts.project, store, request, progress, cancel).await
+        let report = run::run(&open, &self.parts.project, store, request, progress, cancel).await;
+        progress.finished(&request.export);
+        report
     }
 
     fn export(&self, id: &str) -> Result<(&Export, &Connection), StartError> {
