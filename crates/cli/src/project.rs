@@ -124,13 +124,17 @@ fn with_load_errors(findings: Diagnostics, unusable: Vec<(String, LoadError)>) -
     let because = |finding: &Diagnostic| {
         finding.code == Code::UnknownPlugin && told.iter().any(|id| finding.message.contains(id.as_str()))
     };
-    let mut all: Diagnostics = present
-        .into_iter()
-        .map(|(_, error)| {
-            let finding = Diagnostic::error(load_code(&error), error.report());
-            if error.help().is_empty() { finding } else { finding.help(error.help()) }
-        })
-        .collect();
+    let mut all = Diagnostics::new();
+    for (_, error) in present {
+        let message = error.to_string();
+        let message = message.strip_suffix(&format!("\nhelp: {}", error.help())).unwrap_or(&message);
+        // What is wrong with the lock file is wrong for every plugin, and told once.
+        if all.iter().any(|told| told.message == message) {
+            continue;
+        }
+        let finding = Diagnostic::error(load_code(&error), message);
+        all.push(if error.help().is_empty() { finding } else { finding.help(error.help()) });
+    }
     all.extend(findings.into_iter().filter(|finding| !because(finding)));
     all
 }
@@ -215,6 +219,11 @@ fn state_key(dir: &Path, state: &State) -> Result<StateKey, Failure> {
     }
 }
 
+/// What is wrong with the key that `segport.toml` names, if it can be read at all; makes none.
+pub(crate) fn problem_of_state_key(dir: &Path, state: &State) -> Option<segport_ledger::Error> {
+    StateKey::from_secret(&secret(state.key.as_ref()?, dir).ok()?).err()
+}
+
 fn secret(reference: &segport_manifest::SecretRef, dir: &Path) -> Result<segport_core::Secret, Failure> {
     reference.resolve(dir, &ProcessEnvironment).map_err(|finding| Diagnostics::from(*finding).into())
 }
@@ -235,7 +244,7 @@ pub(crate) fn exports(project: &Project, named: &[String]) -> Result<Vec<String>
     let mut chosen: Vec<String> = Vec::new();
     for name in named {
         if !project.exports.contains_key(name) {
-            return Err(Failure::new(format!("there is no export `{name}`"))
+            return Err(Failure::coded(Code::UnknownExport, format!("there is no export `{name}`"))
                 .help(format!("the exports are {}", all.join(", "))));
         }
         if !chosen.contains(name) {

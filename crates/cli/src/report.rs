@@ -93,7 +93,7 @@ fn calls(calls: &PlannedCalls) -> String {
     };
     let mut text = format!("\n  {number}{pace}\n");
     for note in &calls.notes {
-        text.push_str(&crate::text::wrap(note, 92, "    "));
+        text.push_str(&crate::text::wrap(note, 72, "    "));
     }
     text
 }

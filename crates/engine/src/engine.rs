@@ -229,6 +229,14 @@ impl Engine {
         columns
     }
 
+    /// Opens a connection as a run would. Calls no destination.
+    ///
+    /// # Errors
+    /// What keeps it from being opened, such as settings that cannot work.
+    pub fn opens(&self, connection: &str) -> Result<(), StartError> {
+        self.open_connector(self.connection(connection)?).map(drop)
+    }
+
     /// Asks the connector of `export` whether it can work like that. Calls no destination.
     ///
     /// # Errors

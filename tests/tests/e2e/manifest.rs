@@ -53,6 +53,31 @@ fn all_mistakes_are_told_at_once_with_their_codes() {
 }
 
 #[test]
+fn a_mistake_is_told_once_in_the_file_that_has_it() {
+    let check = |path: &str, text: &str, code: &str, place: &str, says: &str| {
+        let scene = Scene::new(&people(1..=3));
+        scene.write("state.key", "too short");
+        let before = std::fs::read_to_string(scene.path(path)).unwrap_or_default();
+        scene.write(path, before + text);
+        let found = scene.call("check --output json");
+        let findings = found.exits(1).objects();
+        assert_eq!(findings.len(), 1, "{found}");
+        assert_eq!(findings[0]["code"], code, "{found}");
+        assert_eq!(findings[0]["file"].as_str().unwrap_or_default(), place, "{found}");
+        found.prints(says);
+        scene.run("").exits(2).says(code);
+    };
+    let postgres = "[state]\nurl = \"postgres://db/segport\"\n";
+    check("segport.toml", postgres, "SP0112", "segport.toml", "PostgreSQL");
+    let missing = "[state]\nkey = { env = \"STATE_KEY\" }\n";
+    check("segport.toml", missing, "SP0303", "segport.toml", "STATE_KEY");
+    let short = "[state]\nkey = { file = \"state.key\" }\n";
+    check("segport.toml", short, "SP0602", "segport.toml", "shorter than 16");
+    check("segport.lock", "no lock file\n", "SP0407", "", "segport connectors lock");
+    check("connections/autopilot.toml", "list_id = \" \"\n", "SP0611", "connections/autopilot.toml", "list_id");
+}
+
+#[test]
 fn every_code_is_explained() {
     let scene = Scene::new(&[]);
     let codes = scene.call("explain --output json");

@@ -1,6 +1,6 @@
 //! `segport check`: every mistake that can be found without calling a destination.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use segport_engine::{Engine, StartError};
 use segport_manifest::{Code, Diagnostic, Diagnostics, ProcessEnvironment, Project, Severity};
@@ -48,6 +48,9 @@ async fn examine(invocation: &Invocation) -> Result<(Diagnostics, Option<String>
     findings.extend(secrets);
     findings.extend(columns(&engine).await);
     if !secrets_missing {
+        if let Some(error) = project::problem_of_state_key(invocation.dir(), &project.state) {
+            findings.push(Diagnostic::error(Code::LedgerUnavailable, chain(&error)).in_file("segport.toml"));
+        }
         findings.extend(mappings(&engine).await);
     }
     Ok((findings, Some(contents(project))))
@@ -66,9 +69,15 @@ async fn columns(engine: &Engine) -> Diagnostics {
             Err(StartError::Config(_)) => {}
             Err(error) => {
                 let message = format!("segment `{segment}` cannot be read: {}", chain(&error));
-                findings.push(
-                    Diagnostic::error(Code::SourceUnreadable, message).in_file(format!("segments/{segment}.toml")),
-                );
+                let file = format!("segments/{segment}.toml");
+                let finding = Diagnostic::error(Code::SourceUnreadable, message).in_file(file);
+                findings.push(match engine.project().segments.get(&segment) {
+                    Some(segment) => finding.help(format!(
+                        "look at `[settings]` of `sources/{}.toml`, and at `[read]` of this file",
+                        segment.source
+                    )),
+                    None => finding,
+                });
             }
         }
     }
@@ -76,16 +85,26 @@ async fn columns(engine: &Engine) -> Diagnostics {
     findings
 }
 
-/// What connectors say of the mappings.
+/// What connectors say of their settings, and of the mappings where these are good.
 async fn mappings(engine: &Engine) -> Diagnostics {
     let mut findings = Diagnostics::new();
-    for export in engine.project().exports.values() {
+    let mut objection = |file: String, error: &StartError| {
+        let finding = Diagnostic::error(error.code(), chain(error)).in_file(file);
+        findings.push(match error.help() {
+            Some(help) => finding.help(help),
+            None => finding,
+        });
+    };
+    let mut closed = BTreeSet::new();
+    for id in engine.project().connections.keys() {
+        if let Err(error) = engine.opens(id) {
+            objection(format!("connections/{id}.toml"), &error);
+            closed.insert(id);
+        }
+    }
+    for export in engine.project().exports.values().filter(|export| !closed.contains(&export.connection)) {
         if let Err(error) = engine.accepts(&export.id).await {
-            let finding = Diagnostic::error(error.code(), chain(&error)).in_file(format!("exports/{}.toml", export.id));
-            findings.push(match error.help() {
-                Some(help) => finding.help(help),
-                None => finding,
-            });
+            objection(format!("exports/{}.toml", export.id), &error);
         }
     }
     findings

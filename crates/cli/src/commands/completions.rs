@@ -1,6 +1,7 @@
 //! `segport completions`: a script for the user's shell.
 
 use clap::CommandFactory;
+use serde_json::json;
 
 use crate::arguments::{Arguments, Completions};
 use crate::commands::Invocation;
@@ -10,6 +11,11 @@ use crate::exit::{Exit, Failure};
 pub(crate) fn print(invocation: &Invocation, asked: &Completions) -> Result<Exit, Failure> {
     let mut script = Vec::new();
     clap_complete::generate(asked.shell, &mut Arguments::command(), "segport", &mut script);
-    invocation.output.text(&String::from_utf8_lossy(&script))?;
+    let (output, script) = (&invocation.output, String::from_utf8_lossy(&script));
+    if output.is_json() {
+        output.json(&json!({ "shell": asked.shell.to_string(), "script": script }))?;
+    } else {
+        output.text(&script)?;
+    }
     Ok(Exit::Done)
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 use jiff::{Timestamp, Unit};
 use segport_core::{Account, Error, ErrorKind};
 use segport_engine::{Engine, StartError};
-use segport_manifest::{Connection, Consent, Project, write_consent};
+use segport_manifest::{Code, Connection, Consent, Project, write_consent};
 use serde_json::{Value, json};
 
 use crate::arguments::Connect;
@@ -40,7 +40,10 @@ pub(crate) async fn connect(invocation: &Invocation, asked: &Connect) -> Result<
     account?;
     if consent.is_none() {
         return Err(Failure::from(StartError::NoConsent { connection: connection.id.clone() })
-            .help(format!("read the text above, then `segport connect {} --accept`", connection.id))
+            .help(format!(
+                "read it with `segport connect {0}`, accept it with `segport connect {0} --accept`",
+                connection.id
+            ))
             .exit_with(Exit::Unfinished));
     }
     Ok(Exit::Done)
@@ -49,7 +52,7 @@ pub(crate) async fn connect(invocation: &Invocation, asked: &Connect) -> Result<
 fn find<'p>(project: &'p Project, id: &str) -> Result<&'p Connection, Failure> {
     project.connections.get(id).ok_or_else(|| {
         let names: Vec<_> = project.connections.keys().map(String::as_str).collect();
-        Failure::new(format!("there is no connection `{id}`")).help(if names.is_empty() {
+        Failure::coded(Code::UnknownConnection, format!("there is no connection `{id}`")).help(if names.is_empty() {
             format!("make the file `connections/{id}.toml`")
         } else {
             format!("the connections are {}", names.join(", "))
@@ -65,7 +68,7 @@ fn accept(
     text: &str,
 ) -> Result<Option<Consent>, Failure> {
     let output = &invocation.output;
-    output.note(&format!("Data privacy of connection `{}`:\n\n{}", connection.id, wrap(text, 96, "  ")));
+    output.note(&format!("Data privacy of connection `{}`:\n\n{}", connection.id, wrap(text, 76, "  ")));
     if !asked.accept {
         if invocation.global.no_input || !output.is_interactive() {
             return Ok(None);

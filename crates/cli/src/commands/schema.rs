@@ -27,7 +27,11 @@ pub(crate) fn schema(invocation: &Invocation, asked: &Schema) -> Result<Exit, Fa
             let names: Vec<_> = schemas.keys().map(|name| name.trim_end_matches(".json")).collect();
             Failure::new(format!("there is no schema `{name}`")).help(format!("the schemas are {}", names.join(", ")))
         })?;
-        output.text(text)?;
+        if output.is_json() {
+            output.json(&serde_json::from_str::<Value>(text).map_err(|error| Failure::new(error.to_string()))?)?;
+        } else {
+            output.text(text)?;
+        }
         return Ok(Exit::Done);
     }
     let out = match &asked.out {
