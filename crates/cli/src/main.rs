@@ -30,6 +30,7 @@ fn main() -> ExitCode {
     let Arguments { global, command } = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
+            heed_colour();
             // Help goes to standard output, mistakes to standard error; if nobody reads it there is nothing to do.
             error.print().unwrap_or(());
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
@@ -43,5 +44,16 @@ fn main() -> ExitCode {
             invocation.output.failure(&failure);
             failure.exit().into()
         }
+    }
+}
+
+/// `--color` also counts where the rest of the command line is wrong, and so for help.
+fn heed_colour() {
+    let words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
+    let words: Vec<String> = words.flat_map(|word| word.split('=').map(str::to_owned).collect::<Vec<_>>()).collect();
+    match words.iter().skip_while(|word| *word != "--color").nth(1).map(String::as_str) {
+        Some("never") => anstream::ColorChoice::Never.write_global(),
+        Some("always") => anstream::ColorChoice::Always.write_global(),
+        _ => {}
     }
 }

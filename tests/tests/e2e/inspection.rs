@@ -134,4 +134,5 @@ fn help_goes_to_standard_output_and_mistakes_do_not() {
     scene.call("completions bash").exits(0).prints("_segport");
     let mistake = scene.call("rnu");
     assert_eq!(mistake.exits(2).stdout, "");
+    assert!(scene.call("rnu --color always").exits(2).stderr.contains('\u{1b}'));
 }
