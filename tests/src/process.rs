@@ -111,6 +111,15 @@ impl Running {
         kill(self.id, Signal::SIGTERM).unwrap();
     }
 
+    /// From now on no file that it writes may grow beyond the size of `file`, as if the disk were full. It must have been
+    /// started so that it ignores the signal that comes with the error.
+    pub fn fill_disk_at(&self, file: &Path) {
+        let size = std::fs::metadata(file).unwrap().len();
+        let pid = self.id.to_string();
+        let limit = Command::new("prlimit").args(["--pid", &pid, &format!("--fsize={size}")]).status().unwrap();
+        assert!(limit.success(), "prlimit: {limit}");
+    }
+
     /// Kills it without warning and waits until it is gone.
     pub fn kill(mut self) -> Ended {
         kill(self.id, Signal::SIGKILL).unwrap();

@@ -143,6 +143,12 @@ impl Scene {
         self.keyless(words).env("AUTOPILOT_API_KEY", KEY)
     }
 
+    /// The same, so that a file that may not grow is an error and not the end of the process.
+    pub fn on_a_small_disk(&self, words: &str) -> Segport {
+        let line = format!("trap '' XFSZ; exec segport {words}");
+        Segport::shell(self.dir(), self.home.path(), &line).env("AUTOPILOT_API_KEY", KEY)
+    }
+
     /// `segport` with these words and nothing in its environment.
     pub fn keyless(&self, words: &str) -> Segport {
         Segport::new(self.dir(), self.home.path()).args(words.split_whitespace())

@@ -126,8 +126,7 @@ fn with_load_errors(findings: Diagnostics, unusable: Vec<(String, LoadError)>) -
     };
     let mut all = Diagnostics::new();
     for (_, error) in present {
-        let message = error.to_string();
-        let message = message.strip_suffix(&format!("\nhelp: {}", error.help())).unwrap_or(&message);
+        let message = error.report();
         // What is wrong with the lock file is wrong for every plugin, and told once.
         if all.iter().any(|told| told.message == message) {
             continue;

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what goes wrong in a test's helper fails the test")]
 
 mod delivery;
+mod disk;
 mod guards;
 mod inspection;
 mod interruption;

@@ -1,0 +1,51 @@
+//! Disks that fill up while a run delivers.
+
+use segport_tests::{Gate, Hold, Report, Scene, people};
+
+/// Runs until its nth request to an endpoint is done and held, fills the disk, lets the run end, and returns its report.
+/// What came to the destination must then be in doubt, and the next run must put everything right.
+fn fills_up_at(endpoint: &str, nth: u32) -> Report {
+    let mut scene = Scene::new(&people(1..=4));
+    let gate = Gate::new(&scene.sandbox);
+    scene.through(&gate, "rows_per_batch = 5\nmax_in_flight = 1");
+    scene.delivers();
+    scene.segment("newsletter", &people(2..=34));
+    scene.export("[guards]\nmax_removals = 1");
+    let before = scene.sandbox.autopilot().contact_count();
+
+    gate.hold(endpoint, nth, Hold::Done);
+    let run = scene.on_a_small_disk("run --output json").start();
+    gate.wait();
+    run.fill_disk_at(&scene.path(".segport/state.db-wal"));
+    gate.open();
+    let ended = run.wait();
+    let report = ended.exits(1).report();
+    assert_eq!(report.problems(), ["SP0602"], "{ended}");
+    let arrived = (scene.sandbox.autopilot().contact_count() - before) as u64;
+    let accounted = report.count("rows", "added") + report.count("rows", "unknown");
+    assert!(arrived <= accounted, "{arrived} contacts came, but the report knows of {accounted}: {ended}");
+
+    let settled = scene.delivers();
+    assert_eq!(settled.count("rows", "read"), 33, "{:?}", settled);
+    scene.has_contacts(&people(1..=34));
+    scene.has_members("newsletter", &people(2..=34));
+    assert_eq!(scene.comes_to("succeeded: 33 read, 33 unchanged").requests(), 0);
+    report
+}
+
+#[test]
+fn rows_without_a_written_outcome_are_unknown_and_the_rest_is_deferred() {
+    let report = fills_up_at("POST /contacts", 1);
+    let count = |name| report.count("rows", name);
+    // The batch after the first may have gone out before it showed that nothing can be written any more.
+    assert!(count("unknown") >= 5, "{}", report.summary());
+    assert_eq!(count("unknown") + count("deferred"), 30, "{}", report.summary());
+    assert_eq!(report.count("leavers", "deferred"), 1, "{}", report.summary());
+}
+
+#[test]
+fn a_removal_without_a_written_outcome_is_unknown() {
+    let report = fills_up_at("DELETE /list/", 1);
+    assert_eq!(report.count("rows", "deferred"), 0, "{}", report.summary());
+    assert_eq!(report.count("leavers", "unknown"), 1, "{}", report.summary());
+}
