@@ -49,12 +49,12 @@ pub(crate) const STANDARD: [Standard; 22] = [
     text("lead_source", "LeadSource", "Where the contact came from"),
     text("status", "Status", "Status, as free text"),
     // Two public clients write it and one treats it as read-only; nothing says what Autopilot does with an unknown owner.
-    text("owner_name", "owner_name", "Name of the contact's owner"),
+    text("owner_name", "owner_name", "Name of the contact's owner; some clients take it for read-only"),
     Standard {
         name: "unsubscribed",
         wire: UNSUBSCRIBED,
         field_type: FieldType::Boolean,
-        description: "True unsubscribes the contact, false subscribes it again; never sent unless mapped",
+        description: "True unsubscribes the contact, false subscribes it again; never sent unless mapped, cannot be cleared",
     },
 ];
 

@@ -41,7 +41,7 @@ pub struct Settings {
     #[schemars(range(min = 1, max = 100))]
     pub max_in_flight: u32,
 
-    /// How contacts get on the list of their segment.
+    /// How contacts get on the list of their segment. Default: `"probe"`.
     #[serde(default)]
     pub list_membership: ListMembership,
 
@@ -60,7 +60,7 @@ pub struct Settings {
     #[schemars(range(min = 1, max = 100))]
     pub rows_per_batch: u32,
 
-    /// Most profiles sent by one run of an export; the next run takes the rest. At most 10,000,000.
+    /// Most profiles sent by one run of an export; the next run takes the rest.
     #[serde(default = "default_rows_per_export")]
     #[schemars(range(min = 1, max = 10_000_000))]
     pub rows_per_export: u64,

@@ -36,42 +36,41 @@ pub struct Read {
     /// characters of one name, `[a-z]` for one character out of a set, `**` for any number of folders. Several files are
     /// read in the order of their names; a folder's own subfolders and names that begin with `.` or `_` are left out.
     pub path: String,
-    /// The format of the files. By default it follows from the ending: `.csv`, `.tsv` and `.tab`; `.jsonl`, `.ndjson` and
-    /// `.jsonlines`; `.parquet` and `.pq`.
+    /// The format of the files, which follows from their ending: `.csv`, `.tsv` and `.tab`; `.jsonl`, `.ndjson` and
+    /// `.jsonlines`; `.parquet` and `.pq`. Default: by ending.
     #[serde(default)]
     pub format: Option<Format>,
-    /// The character between two fields of a CSV file, one ASCII character. By default a comma, or a tab for `.tsv` and
-    /// `.tab` files.
+    /// CSV only: the character between two fields, one ASCII character. Default: a comma, or a tab for `.tsv` and `.tab`.
     #[serde(default)]
     pub delimiter: Option<String>,
-    /// The character around quoted fields of a CSV file, one ASCII character; doubled inside a field it stands for itself.
-    /// By default `"`. Empty: quotes have no meaning.
+    /// CSV only: the character around quoted fields, one ASCII character; doubled inside a field it stands for itself. Empty:
+    /// quotes have no meaning. Default: `"`.
     #[serde(default)]
     pub quote: Option<String>,
-    /// Whether the first row of a CSV file names the columns. By default it does; without a header `columns` names them.
+    /// CSV only: whether the first row names the columns; without a header `columns` names them. Default: `true`.
     #[serde(default)]
     pub header: Option<bool>,
-    /// For CSV files without a header: the names of the columns, in the order of the file. Otherwise the columns to read,
-    /// each of which must exist; by default all (for JSON lines: the keys of the first 1,000 rows).
+    /// The columns to read, each of which must exist. For CSV files without a header: the names of all columns, in the order
+    /// of the file. Default: all (JSON lines: the keys of the first 1,000 rows).
     #[serde(default)]
     #[schemars(length(min = 1))]
     pub columns: Option<Vec<String>>,
-    /// The character encoding of a CSV file. By default `utf-8`.
+    /// CSV only: the character encoding. Default: `"utf-8"`.
     #[serde(default)]
     pub encoding: Option<Encoding>,
-    /// Texts of a CSV file that mean "no value", whether quoted or not. By default `[""]`: an empty field is no value.
+    /// CSV only: texts that mean "no value", whether quoted or not. Default: `[""]`.
     #[serde(default)]
     pub null_values: Option<Vec<String>>,
-    /// Types of columns in CSV and JSON lines, such as `{ age = "integer" }`. A row whose value does not fit is reported and
+    /// CSV and JSON lines: types of columns, such as `{ age = "integer" }`. A row whose value does not fit is reported and
     /// left out. Columns not named here follow `infer_types`.
     #[serde(default)]
     pub types: BTreeMap<String, ColumnType>,
-    /// Whether a column of CSV or JSON lines may become integer, float or boolean when all its values in the first 1,000 rows
+    /// CSV and JSON lines: whether a column may become integer, float or boolean when all its values in the first 1,000 rows
     /// are written exactly as Segport would write them (`007`, `1.50` and `+1` stay text). A value is never altered by this.
-    /// By default true.
+    /// Default: `true`.
     #[serde(default)]
     pub infer_types: Option<bool>,
-    /// The longest field that is read, in bytes; a row with a longer one is reported and left out. By default 1 MiB.
+    /// The longest field that is read, in bytes; a row with a longer one is reported and left out. Default: 1 MiB.
     #[serde(default)]
     #[schemars(range(min = 1, max = 67_108_864))]
     pub max_field_bytes: Option<u32>,

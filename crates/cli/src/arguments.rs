@@ -83,15 +83,25 @@ pub(crate) enum Colour {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Make a runnable project with sample data
+    ///
+    /// 1,000 made-up profiles in two segments, a connection to the sandbox, one export, a `.gitignore` and the schemas.
     #[command(after_help = "Example:\n  segport init shop\n\nExisting files are never overwritten.")]
     Init(Init),
     /// Look for mistakes in the project; calls no destination
     ///
     /// Reads all files, checks them against their schemas and against one another, looks whether the columns they name exist
     /// and whether secrets can be read, and asks each connector whether it accepts the mapping. All findings are shown at once.
-    #[command(after_help = "Exit code 1 if there are errors. `segport explain CODE` tells more about a finding.")]
+    ///
+    /// JSON: one finding a line; nothing if there is none.
+    #[command(after_help = "\
+Exit code 1 if there are errors, 2 if there is no project. `segport explain CODE` tells more about a
+finding.")]
     Check,
     /// Accept a connection's data-privacy text and test the connection
+    ///
+    /// Shows the text, asks, writes into the connection's file who accepted it and when, and tests the connection. Consent is
+    /// written before the test. A connection that was accepted before is tested only. If the test fails, the message names the
+    /// layer: DNS, TCP, TLS, HTTP, authentication, permission or settings.
     #[command(after_help = "\
 Examples:
   segport connect autopilot                                        show the text, ask, test
@@ -107,6 +117,8 @@ Examples:
   segport plan newsletter --out plan.json     keep the plan, then: segport run --plan plan.json")]
     Plan(Plan),
     /// Send what is new or changed
+    ///
+    /// Takes leavers off their lists, too. Prints one report per export.
     #[command(after_help = "\
 Examples:
   segport run newsletter
@@ -118,14 +130,22 @@ Several exports run one after another; the exit code is the worst of them. Ctrl-
 is under way, and the next run goes on from there.")]
     Run(Run),
     /// Send again what failed, was deferred or is unknown
+    ///
+    /// What was refused, deferred or is unknown in a run, and nothing else.
     #[command(after_help = "\
 Examples:
   segport retry              the newest run of each export, where there is something to retry
   segport retry 01935b1c     one run; the beginning of its id is enough")]
     Retry(Retry),
     /// List earlier runs, or show one
+    ///
+    /// Newest first. JSON: one report a line. A run that has not ended, or died, has only `schema_version`, `run_id`, `export`,
+    /// `status` (`running` or `interrupted`), `started_at` and `finished_at`. It is `running` as long as its process lives.
     Runs(Runs),
     /// List what became of the rows of a run
+    ///
+    /// JSON, one row a line: `run_id`, `outcome`, `code`, `reason`, `identity_hash` (`null` if the row has no readable
+    /// identity), `segments`.
     #[command(after_help = "\
 Examples:
   segport rows 01935b1c --outcome refused
@@ -133,14 +153,21 @@ Examples:
   segport rows latest --outcome invalid --reveal
 
 Rows are named by a keyed hash: Segport keeps no profile data. Rows that were unchanged are not listed.
-`--reveal` reads the export's segments again and prints who the rows are, as the source says now.")]
+`--reveal` reads the export's segments again and adds each row's `key` in the source (a list if there are several key columns)
+and its `identity` at the destination; both are `null` for a row that is not in the source any more. They are profile data, and
+go to standard output only.")]
     Rows(Rows),
     /// One line an export: last run, next run, rows held, open problems
+    ///
+    /// The next run is what the schedule says; in 0.1.0 nothing starts a run by itself. JSON: `export`, `connection`, `last_run`
+    /// (`run_id`, `status`, `started_at`), `next_run`, `rows_held`, `open_problems`.
     Status,
     /// Plugins: what is installed, their fields and hashes, and a new one
     #[command(subcommand)]
     Connectors(Connectors),
     /// Write the JSON schemas of the project's files, for editors
+    ///
+    /// And those of plans and reports. The schemas of the installed plugins are included.
     #[command(after_help = "\
 Examples:
   segport schema                     into the project's schemas/
@@ -154,6 +181,8 @@ Examples:
     #[command(subcommand)]
     Sandbox(Sandbox),
     /// See it work: a project, a stand-in destination and two runs, offline, in a temporary directory
+    ///
+    /// Exit code 1 unless all profiles are delivered by the first run and none by the second.
     Demo(Demo),
     /// Print a completion script for a shell
     #[command(after_help = "Example:\n  segport completions bash > ~/.local/share/bash-completion/completions/segport")]
@@ -204,10 +233,11 @@ pub(crate) struct Run {
     /// Every export of the project
     #[arg(long)]
     pub(crate) all: bool,
-    /// Do what this plan says, or nothing if source, ledger or configuration moved since
+    /// Do what this plan says, or refuse (exit code 2) if source, ledger or configuration moved since; `runs` lists a refused
+    /// run as failed
     #[arg(long, value_name = "FILE", conflicts_with_all = ["exports", "all", "full"])]
     pub(crate) plan: Option<PathBuf>,
-    /// Send every row again, changed or not
+    /// Send every row again, changed or not; nobody is put again on a list on which the ledger has them
     #[arg(long)]
     pub(crate) full: bool,
     /// Go on although this guard would stop the run: max_removals, max_refused or allow_empty. Recorded in the run
@@ -217,7 +247,7 @@ pub(crate) struct Run {
 
 #[derive(Debug, Args)]
 pub(crate) struct Retry {
-    /// The run, or the beginning of its id [default: the newest run of each export]
+    /// The run: its id, the beginning of it, or `latest` [default: the newest run of each export]
     pub(crate) run: Option<String>,
 }
 
@@ -249,15 +279,24 @@ pub(crate) struct Rows {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Connectors {
     /// List the plugins that can be found, without loading them
+    ///
+    /// States: `accepted` (as in segport.lock), `new` (not in it yet), `changed`, `refused` (it would not be loaded), `missing`
+    /// (in segport.lock, and not installed).
     List,
     /// Show a plugin: its fields, limits and settings
+    ///
+    /// Loads it.
     Show {
         /// The plugin's id, such as `autopilot`
         id: String,
     },
     /// Compare the plugins with segport.lock; exit code 1 if they differ
+    ///
+    /// They differ if one is changed, refused or missing. Needs a project.
     Verify,
     /// Accept the plugins as they are now: write their hashes to segport.lock
+    ///
+    /// All that are found. Needs a project.
     Lock,
     /// Write a new connector crate, ready to build and to fill in
     #[command(after_help = "\
@@ -267,7 +306,7 @@ Example:
 Inside a Segport workspace the crate goes to connectors/NAME, elsewhere to NAME in the current
 directory. No existing file is touched.")]
     New {
-        /// The plugin's id: lower-case letters, digits and underscores, a letter first
+        /// The plugin's id: lower-case letters, digits and single underscores, a letter first
         name: String,
     },
 }
@@ -313,7 +352,7 @@ pub(crate) struct Standin {
     /// Where to listen; port 0 takes a free one
     #[arg(long, value_name = "ADDR", default_value = crate::starter::SANDBOX_ADDRESS)]
     pub(crate) listen: SocketAddr,
-    /// Most requests a second; 0 = no limit
+    /// Most requests a second and key; 0 = no limit. Above it: 429
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub(crate) rate: u32,
     /// The only good API key [default: any 32 hexadecimal digits]
@@ -338,7 +377,7 @@ pub(crate) enum Switch {
 
 #[derive(Debug, Args)]
 pub(crate) struct Demo {
-    /// How many profiles to make up and send
+    /// How many profiles to make up and send, 1 to 100,000
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     pub(crate) profiles: u64,
     /// Keep the project's directory and say where it is

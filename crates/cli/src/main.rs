@@ -11,6 +11,8 @@ mod logging;
 mod output;
 mod progress;
 mod project;
+#[cfg(test)]
+mod reference;
 mod report;
 mod sample;
 mod scaffold;

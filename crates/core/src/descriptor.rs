@@ -92,17 +92,18 @@ impl Descriptor {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FieldType {
-    /// Text, sent as it is.
+    /// Any text, sent as it is.
     String,
-    /// An e-mail address: trimmed, lower-cased and checked for its form.
+    /// Text in the form of an address, at most 254 bytes, 64 before the `@`; trimmed and lower-cased. Quoted names and
+    /// address literals are refused.
     Email,
-    /// A whole number of 64 bits.
+    /// A whole number of 64 bits, sent as a number; `3.0` counts as 3.
     Integer,
-    /// A number.
+    /// A finite number, sent as a number.
     Float,
-    /// True or false.
+    /// `true`, `yes`, `1`, `false`, `no`, `0`, in any case; sent as true or false.
     Boolean,
-    /// A date, or a date and time; sent as ISO 8601 text.
+    /// `2026-11-23`, or a date and time with `T` or a space, with or without an offset; sent as ISO 8601 text.
     Date,
 }
 

@@ -17,7 +17,7 @@ pub struct PlanReport {
     pub connection: String,
     /// Whether every row is sent, changed or not (`--full`).
     pub full: bool,
-    /// Fingerprint of the configuration: SHA-256, in hexadecimal digits.
+    /// Fingerprint of the configuration, as in a report.
     pub config_hash: String,
     /// Keyed fingerprint of all rows as mapped; changes when the source does.
     pub source_digest: String,
@@ -49,7 +49,7 @@ impl PlanReport {
 /// What would become of the rows; `read` is the sum of the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct PlannedRows {
-    /// Profiles in the segments, each counted once.
+    /// Profiles in the segments, counted as in a report.
     pub read: u64,
     /// New to the destination.
     pub add: u64,

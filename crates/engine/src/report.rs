@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 pub enum Status {
     /// Every row was delivered, unchanged, or skipped for a reason the configuration names.
     Succeeded,
-    /// Some rows were refused, deferred or are unknown.
+    /// Some rows or leavers were refused, deferred or are unknown; or the run was given up because the destination was
+    /// unavailable, too slow or throttling, after something was delivered.
     Partial,
     /// The run could not be carried out.
     Failed,
@@ -41,9 +42,9 @@ pub enum Trigger {
     Manual,
     /// `segport retry`.
     Retry,
-    /// The export's own schedule.
+    /// The export's own schedule; reserved.
     Schedule,
-    /// The refresh of all exports without a schedule.
+    /// The refresh of all exports without a schedule; reserved.
     Refresh,
 }
 
@@ -63,10 +64,10 @@ pub struct RunReport {
     pub trigger: Trigger,
     /// How it ended.
     pub status: Status,
-    /// When it started.
+    /// When it started: ISO 8601, UTC.
     #[schemars(with = "String")]
     pub started_at: Timestamp,
-    /// When it ended.
+    /// When it ended: ISO 8601, UTC.
     #[schemars(with = "String")]
     pub finished_at: Timestamp,
     /// Fingerprint of the configuration it ran with: SHA-256, in hexadecimal digits.
@@ -99,7 +100,8 @@ pub struct PluginRef {
 /// Rows by outcome; `read` is the sum of the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct RowCounts {
-    /// Profiles in the segments, each counted once.
+    /// Profiles in the segments. One that can be sent counts once, whatever the number of its segments; a row that cannot be
+    /// sent counts in each segment that has it.
     pub read: u64,
     /// The destination has acknowledged exactly this before.
     pub unchanged: u64,
@@ -113,7 +115,7 @@ pub struct RowCounts {
     pub duplicate: u64,
     /// On the suppression list.
     pub suppressed: u64,
-    /// Not tried: over the cap, stopped by a guard or interrupted.
+    /// Not tried: over the cap, stopped by a guard, interrupted, or the connection was given up.
     pub deferred: u64,
     /// Rejected by the destination.
     pub refused: u64,
@@ -161,7 +163,7 @@ pub struct LeaverCounts {
     pub planned: u64,
     /// Taken off the list.
     pub removed: u64,
-    /// Left on the list, because the export's policy is `keep`.
+    /// Left on the list: the policy is `keep`, or the export no longer names the segment.
     pub kept: u64,
     /// Not tried.
     pub deferred: u64,
@@ -206,7 +208,7 @@ pub struct CallCounts {
 /// What a guard found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GuardVerdict {
-    /// Name of the guard, as in the manifest and in `--override`.
+    /// Name of the guard, as in the manifest and in `--override`: `allow_empty`, `max_removals` or `max_refused`.
     pub guard: String,
     /// The limit, as in the manifest.
     pub limit: String,
@@ -239,7 +241,7 @@ pub struct Problem {
     pub code: String,
     /// What happened.
     pub message: String,
-    /// What to do.
+    /// What to do, if there is something to say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub help: Option<String>,
 }

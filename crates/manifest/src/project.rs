@@ -222,17 +222,19 @@ pub struct FieldMapping {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Transform {
-    /// Drops white space at both ends.
+    /// Drops white space at both ends; what is empty then is a null. For all types.
     Trim,
-    /// Lower case.
+    /// Lower case. For all types.
     Lower,
-    /// Upper case.
+    /// Upper case. For all types.
     Upper,
-    /// The SHA-256 of the text as 64 lower-case hexadecimal digits.
+    /// The SHA-256 of the text as 64 lower-case hexadecimal digits. For `string` only.
     Sha256,
-    /// Reads the text as an ISO 8601 date, or date and time, and writes it with a `T` between the two.
+    /// Reads the text as an ISO 8601 date, or date and time, and writes it with a `T` between the two. For `date` and
+    /// `string`.
     Date,
-    /// Reads the text as a date in this form, such as `%d.%m.%Y` (strptime), and writes it as ISO 8601.
+    /// Reads the text as a date in this form, such as `%d.%m.%Y` (strptime), and writes it as ISO 8601. For `date` and
+    /// `string`.
     #[serde(untagged)]
     #[schemars(extend("additionalProperties" = false))]
     DateIn {

@@ -39,9 +39,10 @@ pub(crate) struct ProjectTable {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct StateTable {
-    /// Address of the state store: `sqlite:PATH`, relative to the project. Default: `sqlite:.segport/state.db`.
+    /// Address of the state store: `sqlite:PATH`, relative to the project; one with a password is written as a secret
+    /// reference. Default: `"sqlite:.segport/state.db"`.
     pub(crate) url: Option<Url>,
-    /// Secret key of the ledger's keyed hashes. Default: made once and kept in `.segport/`.
+    /// Secret key of the ledger's keyed hashes, at least 16 characters. Default: made once, kept in `.segport/state.key`.
     #[schemars(with = "Option<Secret>")]
     pub(crate) key: Option<Value>,
 }
@@ -64,7 +65,8 @@ fn reference(generator: &mut SchemaGenerator) -> Schema {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PluginsTable {
-    /// Directories, absolute or relative to the project.
+    /// Directories of plugins, absolute or relative to the project. The program's own directory and
+    /// `../lib/segport/plugins` beside it are always looked in too, after these.
     #[serde(default)]
     pub(crate) path: Vec<String>,
 }
@@ -72,7 +74,7 @@ pub(crate) struct PluginsTable {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct EgressTable {
-    /// Whether loopback and private addresses are allowed as destinations.
+    /// Whether loopback and private addresses are allowed as destinations, and to those plain `http`.
     #[serde(default)]
     pub(crate) allow_private: bool,
 }
@@ -80,7 +82,8 @@ pub(crate) struct EgressTable {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ScheduleTable {
-    /// Minute, hour, day of the month, month and day of the week, such as `0 6 * * 1-5`.
+    /// Minute, hour, day of the month, month and day of the week: `0 6 * * 1-5` is every working day at six. With six fields
+    /// the first is the second.
     #[schemars(length(min = 1))]
     pub(crate) cron: String,
     /// An IANA time zone, such as `Europe/Oslo`.
@@ -101,7 +104,7 @@ pub(crate) struct SourceFile {
     /// The name people read. Default: the id.
     #[schemars(length(min = 1))]
     pub(crate) display_name: Option<String>,
-    /// The plugin's own settings.
+    /// The plugin's own settings, checked against the plugin's schema.
     #[serde(default)]
     pub(crate) settings: Map<String, Value>,
 }
@@ -117,7 +120,7 @@ pub(crate) struct SegmentFile {
     pub(crate) display_name: Option<String>,
     /// The column, or columns, that say which profile a row is.
     pub(crate) key: Key,
-    /// The source's own options.
+    /// The source's own options, checked against the plugin's schema.
     #[serde(default)]
     pub(crate) read: Map<String, Value>,
 }
@@ -139,13 +142,13 @@ pub(crate) struct ConnectionFile {
     /// The name people read. Default: the id.
     #[schemars(length(min = 1))]
     pub(crate) display_name: Option<String>,
-    /// Who may use the connection. Default: administrators only.
+    /// Who may use the connection; checked for its form, not enforced in 0.1.0.
     #[serde(default = "administrators")]
     #[schemars(length(min = 1), extend("uniqueItems" = true))]
     pub(crate) usable_by: Vec<Role>,
     /// Who accepted the data-privacy text, and when; written by `segport connect ID --accept`. Nothing is sent without it.
     pub(crate) consent: Option<ConsentTable>,
-    /// The connector's own settings.
+    /// The connector's own settings, checked against the plugin's schema.
     #[serde(default)]
     pub(crate) settings: Map<String, Value>,
 }
@@ -174,10 +177,10 @@ pub(crate) struct ExportFile {
     pub(crate) display_name: Option<String>,
     /// Id of the connection.
     pub(crate) connection: String,
-    /// Ids of the segments. A profile that is in several counts once; its values come from the first that has it.
+    /// Ids of the segments, none twice. A profile that is in several counts once; its values come from the first that has it.
     #[schemars(length(min = 1))]
     pub(crate) segments: Vec<String>,
-    /// Destination field = profile column.
+    /// Destination field = profile column. The fields that the connector requires must be there.
     pub(crate) fields: FieldsTable,
     /// What happens to rows that left the segments.
     #[serde(default)]
@@ -235,7 +238,7 @@ pub(crate) struct CustomFieldTable {
     /// The profile column.
     #[schemars(length(min = 1))]
     pub(crate) column: String,
-    /// Type of the field. Default: the first type that the destination offers.
+    /// Type of the field; custom fields only. Default: the first type that the destination offers.
     #[serde(rename = "type")]
     pub(crate) field_type: Option<FieldType>,
     /// Changes to the value, applied one after the other.
@@ -249,16 +252,16 @@ pub(crate) struct CustomFieldTable {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LeaversTable {
-    /// Default: `remove`, or `keep` where the destination cannot take rows off a list. Contacts are never deleted.
+    /// What is done with them. Default: `"remove"`, or `"keep"` where the destination cannot take rows off a list.
     pub(crate) policy: Option<Leavers>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct GuardsTable {
-    /// More removals than this stop a run before anything is sent.
+    /// More removals than this stop a run before anything is sent. A share is one of the rows held in the ledger.
     pub(crate) max_removals: RawThreshold,
-    /// More refused rows than this stop a run.
+    /// More refused rows than this stop a run. A share is one of the rows the run set out to send.
     pub(crate) max_refused: RawThreshold,
     /// Whether segments without any row are believed; otherwise they stop the run.
     pub(crate) allow_empty: bool,

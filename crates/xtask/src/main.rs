@@ -1,4 +1,4 @@
-//! Tasks of the workspace: `cargo xtask demo | test | schemas | bench | tidy | new-connector`.
+//! Tasks of the workspace: `cargo xtask demo | test | schemas | reference | bench | tidy | new-connector`.
 
 #![forbid(unsafe_code)]
 
@@ -6,6 +6,7 @@ mod bench;
 mod demo;
 mod picture;
 mod proc;
+mod reference;
 mod schemas;
 mod suite;
 mod tidy;
@@ -20,6 +21,7 @@ Usage: cargo xtask <TASK>
   demo [--profiles N]   build a release, then show an export of 100,000 generated profiles
   test                  everything that must pass: format, lints, schemas, docs, all tests
   schemas [--check]     write the JSON schemas from the types, or compare them
+  reference [--check]   write the generated parts of the reference from the types, or compare them
   tidy                  check the rules of the tree that no compiler checks
   bench [NAME...]       measure; names: engine, paced, unchanged, call, check
   picture               draw the terminal of the README from a run of the demo
@@ -33,6 +35,8 @@ fn main() -> ExitCode {
         ["test"] => suite::run(),
         ["schemas"] => schemas::write(),
         ["schemas", "--check"] => schemas::check(),
+        ["reference"] => reference::write(),
+        ["reference", "--check"] => reference::check(),
         ["tidy"] => tidy::run(),
         ["bench", names @ ..] => bench::run(names),
         ["picture"] => picture::draw(),

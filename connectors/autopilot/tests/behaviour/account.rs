@@ -105,16 +105,3 @@ fn the_description_is_whole() {
     let limits = harness.limits();
     assert_eq!((limits.rows_per_batch, limits.rows_per_export, limits.request_timeout_ms), (7, Some(9), 3000));
 }
-
-/// The README is the reference, so it must not fall behind the types.
-#[test]
-fn the_reference_names_every_field_and_setting() {
-    let readme = include_str!("../../README.md");
-    let description = open(value!({}), &Script::new()).descriptor();
-    for field in &description.fields {
-        assert!(readme.contains(&format!("| `{}` |", field.name)), "field {} is not in README.md", field.name);
-    }
-    for name in description.settings_schema["properties"].as_object().unwrap().keys() {
-        assert!(readme.contains(&format!("| `{name}` |")), "setting {name} is not in README.md");
-    }
-}
