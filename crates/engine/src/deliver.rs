@@ -457,7 +457,7 @@ impl Packer<'_> {
     fn cut(&self, block: &Block) -> Result<Vec<Parcel>> {
         let mut groups: BTreeMap<u64, Vec<u32>> = BTreeMap::new();
         for (row, ticket) in (0..).zip(&block.tickets) {
-            groups.entry(self.index.memberships_to_add(ticket.identity).bits()).or_default().push(row);
+            groups.entry(self.joins(ticket).bits()).or_default().push(row);
         }
         let is_alike = groups.len() == 1;
         let mut packed = Vec::new();
@@ -472,6 +472,15 @@ impl Packer<'_> {
             packed.extend(self.split(&batch, &tickets, joins));
         }
         Ok(packed)
+    }
+
+    /// The memberships that a row is to gain.
+    fn joins(&self, ticket: &Ticket) -> Memberships {
+        match self.segments {
+            // Most rows of most first runs: they need no look at the index.
+            [only] if ticket.added => only.number.into(),
+            _ => self.index.memberships_to_add(ticket.identity),
+        }
     }
 
     fn split(&self, rows: &RecordBatch, tickets: &[Ticket], joins: Memberships) -> Vec<Parcel> {
