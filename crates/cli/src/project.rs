@@ -151,14 +151,15 @@ impl Opened {
     /// # Errors
     /// All findings, if one is an error.
     pub(crate) fn ready(self) -> Result<Ready, Failure> {
-        let Self { settings, plugins, catalog, project, findings } = self;
-        match project {
-            Some(project) if !findings.has_errors() => {
-                let transport = transport(settings.egress.allow_private);
-                Ok(Ready { engine: Engine::new(Parts { project, plugins, transport }), catalog })
-            }
-            _ => Err(findings.into()),
-        }
+        let findings = self.findings.clone();
+        if findings.has_errors() { Err(findings.into()) } else { self.into_engine().ok_or_else(|| findings.into()) }
+    }
+
+    /// The engine of what could be made out of the project, to look for more mistakes.
+    pub(crate) fn into_engine(self) -> Option<Ready> {
+        let Self { settings, plugins, catalog, project, .. } = self;
+        let transport = transport(settings.egress.allow_private);
+        Some(Ready { engine: Engine::new(Parts { project: project?, plugins, transport }), catalog })
     }
 }
 

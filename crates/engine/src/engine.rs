@@ -11,7 +11,8 @@ use segport_core::{Account, Descriptor, Error, ErrorKind, ExportSegment, ExportS
 use segport_host::{ConnectorInstance, LoadError, LoadErrorKind, Plugin, Plugins, SourceInstance};
 use segport_ledger::Store;
 use segport_manifest::{
-    Code, Connection, Diagnostics, Export, ProcessEnvironment, Project, check_columns, config_hash, resolve_secrets,
+    Code, Connection, Diagnostics, Export, ProcessEnvironment, Project, Segment, check_columns, config_hash,
+    resolve_secrets,
 };
 use segport_transport::Transport;
 use serde_json::Value;
@@ -217,11 +218,14 @@ impl Engine {
         &self.parts.project
     }
 
-    /// The columns of every segment, or why they cannot be known.
-    pub async fn columns(&self) -> BTreeMap<String, Result<Vec<String>, StartError>> {
+    /// The columns of these segments by their ids, or why they cannot be known.
+    pub async fn columns<'a>(
+        &self,
+        segments: impl Iterator<Item = &'a Segment>,
+    ) -> BTreeMap<String, Result<Vec<String>, StartError>> {
         let mut sources = BTreeMap::new();
         let mut columns = BTreeMap::new();
-        for id in self.parts.project.segments.keys() {
+        for Segment { id, .. } in segments {
             let found = match self.open_reader(id, &mut sources) {
                 Ok(reader) => reader.columns().await.map_err(StartError::from),
                 Err(error) => Err(error),

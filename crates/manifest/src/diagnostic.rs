@@ -226,7 +226,8 @@ impl Diagnostics {
         self.0.iter().map(|finding| finding.render(style)).collect::<Vec<_>>().join("\n")
     }
 
-    pub(crate) fn sorted(mut self) -> Self {
+    /// Sorted by file and place, those without a file first.
+    pub fn sorted(mut self) -> Self {
         self.0.sort_by(|a, b| place(a).cmp(&place(b)));
         self
     }

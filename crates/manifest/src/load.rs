@@ -24,7 +24,7 @@ pub(crate) const SETTINGS: &str = "segport.toml";
 /// What came of reading a project.
 #[derive(Debug, Clone)]
 pub struct Loaded {
-    /// The project; present exactly if no finding is an error.
+    /// The project as far as it could be made out. It is whole if no finding is an error, and only then may it be run.
     pub project: Option<Project>,
     /// All findings of all files.
     pub diagnostics: Diagnostics,
@@ -90,7 +90,7 @@ pub fn load(dir: &Path, catalog: &Catalog) -> Loaded {
         settings.as_ref().and_then(|(document, raw)| resolve::settings(dir, document, raw.as_ref()?, &mut findings));
 
     let diagnostics = findings.into_iter().collect::<Diagnostics>().sorted();
-    let project = parts.filter(|_| !diagnostics.has_errors()).map(|parts| Project {
+    let project = parts.map(|parts| Project {
         dir: dir.to_owned(),
         name: parts.name,
         state: parts.state,

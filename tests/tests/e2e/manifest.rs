@@ -53,6 +53,27 @@ fn all_mistakes_are_told_at_once_with_their_codes() {
 }
 
 #[test]
+fn columns_are_checked_beside_other_mistakes() {
+    let scene = Scene::new(&people(1..=3));
+    scene.edit("exports/newsletter.toml", "\"email_address\"", "\"email_adress\"");
+    scene.edit("exports/newsletter.toml", "first_name =", "frist_name =");
+    scene.edit("segments/newsletter.toml", "customer_id", "costumer_id");
+    scene.segment("vip", &people(1..=3));
+    scene.edit("segments/vip.toml", "[read]", "[raed]");
+    let found = scene.call("check --output json");
+    let findings = found.exits(1).objects();
+    let told = |finding: &serde_json::Value| format!("{} {} {}", finding["file"], finding["line"], finding["code"]);
+    let told: Vec<String> = findings.iter().map(|finding| told(finding).replace('"', "")).collect();
+    assert_snapshot!(told.join("\n"), @r"
+    exports/newsletter.toml 5 SP0203
+    exports/newsletter.toml 6 SP0206
+    segments/newsletter.toml 2 SP0203
+    segments/vip.toml 1 SP0105
+    segments/vip.toml 4 SP0104
+    ");
+}
+
+#[test]
 fn a_mistake_is_told_once_in_the_file_that_has_it() {
     let check = |path: &str, text: &str, code: &str, place: &str, says: &str| {
         let scene = Scene::new(&people(1..=3));

@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 
 use crate::commands::Invocation;
 use crate::exit::{Exit, Failure, chain};
-use crate::project;
+use crate::project::{self, Ready};
 use crate::text::counted;
 
 /// Exit code 1 if there are errors.
@@ -37,30 +37,34 @@ pub(crate) async fn check(invocation: &Invocation) -> Result<Exit, Failure> {
 async fn examine(invocation: &Invocation) -> Result<(Diagnostics, Option<String>), Failure> {
     let opened = project::read(invocation.dir(), Handle::current())?;
     let mut findings = opened.findings.clone();
-    if findings.has_errors() || opened.project.is_none() {
-        return Ok((findings, None));
-    }
-    let engine = opened.ready()?;
-    let (catalog, engine) = (engine.catalog, engine.engine);
+    let Some(Ready { engine, catalog }) = opened.into_engine() else { return Ok((findings, None)) };
     let project = engine.project();
-    let secrets = segport_manifest::check_secrets(project, &catalog, &ProcessEnvironment);
-    let secrets_missing = secrets.has_errors();
-    findings.extend(secrets);
-    findings.extend(columns(&engine).await);
-    if !secrets_missing {
+    let found_in_files = findings.clone();
+    findings.extend(segport_manifest::check_secrets(project, &catalog, &ProcessEnvironment));
+    let is_sound = !findings.has_errors();
+    findings.extend(columns(&engine, &found_in_files).await);
+    if is_sound {
         if let Some(error) = project::problem_of_state_key(invocation.dir(), &project.state) {
             findings.push(Diagnostic::error(Code::LedgerUnavailable, chain(&error)).in_file("segport.toml"));
         }
         findings.extend(mappings(&engine).await);
     }
-    Ok((findings, Some(contents(project))))
+    Ok((findings.sorted(), Some(contents(project))))
 }
 
-/// Columns that mappings name and segments lack, and segments that cannot be read.
-async fn columns(engine: &Engine) -> Diagnostics {
+/// Columns that mappings name and segments lack, and segments that cannot be read, if nothing is wrong with their files.
+async fn columns(engine: &Engine, found_in_files: &Diagnostics) -> Diagnostics {
     let mut known = BTreeMap::new();
     let mut findings = Diagnostics::new();
-    for (segment, found) in engine.columns().await {
+    let is_sound = |file: String| {
+        !found_in_files.iter().any(|found| found.severity == Severity::Error && found.path() == Some(file.as_str()))
+    };
+    let segments = engine.project().segments.values().filter(|segment| {
+        engine.project().sources.contains_key(&segment.source)
+            && is_sound(format!("segments/{}.toml", segment.id))
+            && is_sound(format!("sources/{}.toml", segment.source))
+    });
+    for (segment, found) in engine.columns(segments).await {
         match found {
             Ok(columns) => {
                 known.insert(segment, columns);

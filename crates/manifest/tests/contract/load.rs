@@ -389,7 +389,7 @@ proptest! {
     fn no_text_makes_it_panic_or_show_a_secret(text in tomlish(), file in prop::sample::select(FILES)) {
         let dir = project(&[(file, &text)]);
         let loaded = load(dir.path(), &catalog());
-        prop_assert_eq!(loaded.project.is_none(), loaded.diagnostics.has_errors());
+        prop_assert!(loaded.project.is_some() || loaded.diagnostics.has_errors());
         let shown = loaded.diagnostics.render(Style::Plain);
         prop_assert!(file.starts_with("exports") || !shown.contains("hunter2"), "{}", shown);
     }
