@@ -1,15 +1,14 @@
-//! All SQL, and what SQLite needs to be told. A transaction that commits is on disk: WAL with `synchronous = FULL`.
+//! All SQL but that of pages, and what SQLite needs to be told. A transaction that commits is on disk: WAL with `synchronous = FULL`.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::stream::{BoxStream, StreamExt};
 use jiff::Timestamp;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
 use sqlx::{Connection, Row as _, Sqlite, SqliteConnection, SqlitePool, Transaction};
 
-use crate::page::{Page, PageKind, Seal};
+use crate::page::Seal;
 use crate::{Error, Faults, Folding, Result, RunEnd, RunRecord, RunStatus, files};
 
 /// Marks a file as a state of Segport (`PRAGMA application_id`): "SegP".
@@ -54,10 +53,10 @@ pub(crate) struct SegmentLine {
 /// The database, its checksums and its faults.
 #[derive(Debug, Clone)]
 pub(crate) struct Database {
-    pool: SqlitePool,
+    pub(crate) pool: SqlitePool,
     options: SqliteConnectOptions,
     path: Arc<Path>,
-    seal: Seal,
+    pub(crate) seal: Seal,
     faults: Arc<dyn Faults>,
     pub(crate) folding: Folding,
 }
@@ -319,125 +318,6 @@ impl Database {
             .fetch_all(&self.pool)
             .await
             .map_err(self.failed("read the suppression list"))
-    }
-
-    // ---- pages ----
-
-    pub(crate) async fn add_page(
-        &self,
-        connection: &mut SqliteConnection,
-        export: &str,
-        epoch: i64,
-        page: &Page<Vec<u8>>,
-    ) -> Result<()> {
-        self.fault("append_page")?;
-        sqlx::query(
-            "INSERT INTO page (export, number, run, epoch, kind, rows, checksum, body)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-             ON CONFLICT (export, number) DO UPDATE SET
-               kind = excluded.kind, rows = excluded.rows, checksum = excluded.checksum, body = excluded.body",
-        )
-        .bind(export)
-        .bind(page.number)
-        .bind(page.run)
-        .bind(epoch)
-        .bind(page.kind)
-        .bind(page.rows)
-        .bind(self.seal.checksum(export, page))
-        .bind(&page.body)
-        .execute(connection)
-        .await
-        .map(|_| ())
-        .map_err(self.failed("write a page"))
-    }
-
-    pub(crate) async fn delete_page(&self, connection: &mut SqliteConnection, export: &str, number: i64) -> Result<()> {
-        sqlx::query("DELETE FROM page WHERE export = $1 AND number = $2")
-            .bind(export)
-            .bind(number)
-            .execute(connection)
-            .await
-            .map(|_| ())
-            .map_err(self.failed("delete a page"))
-    }
-
-    /// The pages from `first` up to, not including, `end`, in order and without gaps.
-    pub(crate) fn pages<'a>(
-        &'a self,
-        connection: &'a mut SqliteConnection,
-        export: &'a str,
-        first: i64,
-        end: i64,
-    ) -> BoxStream<'a, Result<Page<Vec<u8>>>> {
-        let rows = sqlx::query(
-            "SELECT number, run, kind, rows, checksum, body FROM page
-             WHERE export = $1 AND number >= $2 AND number < $3 ORDER BY number",
-        )
-        .bind(export)
-        .bind(first)
-        .bind(end)
-        .fetch(connection);
-        let mut expected = first;
-        let pages = rows.map(Some).chain(futures::stream::iter([None])).map(move |row| {
-            let Some(row) = row else {
-                return if expected < end { Err(self.missing(export, expected)) } else { Ok(None) };
-            };
-            let page = self.page(export, &row.map_err(self.failed("read a page"))?)?;
-            if page.number != expected {
-                return Err(self.missing(export, expected));
-            }
-            expected += 1;
-            Ok(Some(page))
-        });
-        pages.filter_map(|page| std::future::ready(page.transpose())).boxed()
-    }
-
-    /// One page; `None` if there is none with that number.
-    pub(crate) async fn page_at(&self, export: &str, number: i64) -> Result<Option<Page<Vec<u8>>>> {
-        let row =
-            sqlx::query("SELECT number, run, kind, rows, checksum, body FROM page WHERE export = $1 AND number = $2")
-                .bind(export)
-                .bind(number)
-                .fetch_optional(&self.pool)
-                .await
-                .map_err(self.failed("read a page"))?;
-        row.map(|row| self.page(export, &row)).transpose()
-    }
-
-    /// The next page that a run wrote, after the one with that number.
-    pub(crate) async fn page_of_run(&self, export: &str, run: i64, after: i64) -> Result<Option<Page<Vec<u8>>>> {
-        let row = sqlx::query(
-            "SELECT number, run, kind, rows, checksum, body FROM page
-             WHERE run = $1 AND number > $2 AND kind <> $3 ORDER BY number LIMIT 1",
-        )
-        .bind(run)
-        .bind(after)
-        .bind(PageKind::Base.number())
-        .fetch_optional(&self.pool)
-        .await
-        .map_err(self.failed("read a page"))?;
-        row.map(|row| self.page(export, &row)).transpose()
-    }
-
-    pub(crate) fn missing(&self, export: &str, number: i64) -> Error {
-        self.damaged(format!("page {number} of export `{export}` is missing"))
-    }
-
-    pub(crate) fn unreadable(&self, export: &str, number: i64) -> Error {
-        self.damaged(format!("page {number} of export `{export}` does not hold what was written to it"))
-    }
-
-    fn page(&self, export: &str, row: &SqliteRow) -> Result<Page<Vec<u8>>> {
-        let failed = self.failed("read a page");
-        let page = Page {
-            number: row.try_get(0).map_err(&failed)?,
-            run: row.try_get(1).map_err(&failed)?,
-            kind: row.try_get(2).map_err(&failed)?,
-            rows: row.try_get(3).map_err(&failed)?,
-            body: row.try_get(5).map_err(&failed)?,
-        };
-        let checksum: i64 = row.try_get(4).map_err(&failed)?;
-        if self.seal.checksum(export, &page) == checksum { Ok(page) } else { Err(self.unreadable(export, page.number)) }
     }
 
     // ---- runs ----

@@ -145,7 +145,10 @@ impl Fold<'_> {
                 pages.try_next().await?.ok_or_else(|| self.database.missing(self.export, number))?
             };
             // The run under way has an outcome for every intent when it folds at its end, and no page when it does at its start.
-            let past = match recent.get(&page.run).filter(|_| page.kind() == Some(PageKind::Log)) {
+            let past = match recent
+                .get(&page.run)
+                .filter(|_| matches!(page.kind(), Some(PageKind::Log | PageKind::Intents)))
+            {
                 Some(ended) => past(&page, if *ended { Intents::Dropped } else { Intents::Kept })
                     .ok_or_else(|| self.database.unreadable(self.export, number))?,
                 None => Chunk::with_capacity(0),

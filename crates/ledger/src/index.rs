@@ -57,6 +57,11 @@ impl Index {
     /// The most memory one row takes, in bytes.
     pub const BYTES_A_ROW: usize = 40;
 
+    /// Makes room for so many rows at once.
+    pub(crate) fn reserve(&mut self, rows: u64) {
+        self.rows.reserve(usize::try_from(rows).unwrap_or(usize::MAX));
+    }
+
     /// Notes that a row was read, and says what that means. Rows come segment by segment, in the order of the manifest.
     pub fn observe(
         &mut self,

@@ -43,12 +43,12 @@ impl Journal {
     /// # Errors
     /// If it could not be committed, or the lease was lost.
     pub async fn intend(&self, intents: &[Intent]) -> Result<()> {
-        let pieces = intents.chunks(Self::PIECE).map(|intents| {
+        self.write(intents.chunks(Self::PIECE).map(|intents| {
             let mut chunk = Chunk::with_capacity(intents.len() * 20);
             intents.iter().for_each(|intent| chunk.intent(intent));
-            (chunk, 0)
-        });
-        self.write(pieces).await
+            Piece { kind: PageKind::Intents, chunk, added: 0, carried_out: 0 }
+        }))
+        .await
     }
 
     /// Writes outcomes; resolves once they are durable, and nothing may be reported before.
@@ -56,14 +56,21 @@ impl Journal {
     /// # Errors
     /// If they could not be committed, or the lease was lost.
     pub async fn settle(&self, records: &[Record]) -> Result<()> {
-        let pieces = records.chunks(Self::PIECE).map(|records| {
-            let mut chunk = Chunk::with_capacity(records.len() * 64);
-            records.iter().for_each(|record| chunk.record(record));
-            let added =
-                records.iter().filter(|record| matches!(record, Record::Done(done) if done.change == Change::Added));
-            (chunk, added.count() as u64)
-        });
-        self.write(pieces).await
+        self.write(records.chunks(Self::PIECE).map(|records| {
+            let mut piece = Piece {
+                kind: PageKind::Log,
+                chunk: Chunk::with_capacity(records.len() * 64),
+                added: 0,
+                carried_out: 0,
+            };
+            for record in records {
+                piece.chunk.record(record);
+                piece.added += u64::from(matches!(record, Record::Done(done) if done.change == Change::Added));
+                piece.carried_out += u64::from(matches!(record, Record::Done(_) | Record::Left { .. }));
+            }
+            piece
+        }))
+        .await
     }
 
     pub(crate) async fn end(&self, end: RunEnd, finished_at: Timestamp, report: String) -> Result<()> {
@@ -73,11 +80,11 @@ impl Journal {
     }
 
     /// Queues all pieces before it waits for any, so that they can share a commit.
-    async fn write(&self, pieces: impl Iterator<Item = (Chunk, u64)>) -> Result<()> {
+    async fn write(&self, pieces: impl Iterator<Item = Piece>) -> Result<()> {
         let mut answers = Vec::new();
-        for (chunk, added) in pieces {
+        for piece in pieces {
             let (reply, answer) = oneshot::channel();
-            self.send(Request::Write { chunk, added, reply }).await?;
+            self.send(Request::Write { piece, reply }).await?;
             answers.push(answer);
         }
         for answer in answers {
@@ -95,8 +102,19 @@ type Reply = oneshot::Sender<Result<()>>;
 
 #[derive(Debug)]
 enum Request {
-    Write { chunk: Chunk, added: u64, reply: Reply },
+    Write { piece: Piece, reply: Reply },
     End { end: RunEnd, finished_at: Timestamp, report: String, reply: Reply },
+}
+
+/// Records of one call.
+#[derive(Debug)]
+struct Piece {
+    kind: PageKind,
+    chunk: Chunk,
+    /// Rows among them that were not held before.
+    added: u64,
+    /// Records among them that say that an intent was carried out.
+    carried_out: u64,
 }
 
 /// The one task that writes for a run.
@@ -110,6 +128,8 @@ pub(crate) struct Writer {
     pub(crate) line: ExportLine,
     pub(crate) records: u64,
     pub(crate) live: u64,
+    /// Intents of this run that were not carried out, or not yet.
+    pub(crate) open: u64,
 }
 
 impl Writer {
@@ -132,18 +152,19 @@ impl Writer {
                     // Nothing may follow the end of a run.
                     state = state.and(Err(Error::Closed));
                 }
-                Request::Write { chunk, added, reply } => {
+                Request::Write { piece, reply } => {
                     let mut batch = Batch::default();
-                    batch.add(chunk, added, reply);
+                    batch.add(piece, reply);
                     while batch.bytes < Self::COMMIT && next.is_none() {
                         match queue.try_recv() {
-                            Ok(Request::Write { chunk, added, reply }) => batch.add(chunk, added, reply),
+                            Ok(Request::Write { piece, reply }) => batch.add(piece, reply),
                             Ok(end) => next = Some(end),
                             Err(_) => break,
                         }
                     }
                     if state.is_ok() {
                         state = self.commit(batch.pages, batch.added).await;
+                        self.open = (self.open + batch.intended).saturating_sub(batch.carried_out);
                     }
                     for reply in batch.replies {
                         answer(reply, state.clone());
@@ -156,7 +177,7 @@ impl Writer {
         }
     }
 
-    async fn commit(&mut self, pages: Vec<(u32, Vec<u8>)>, added: u64) -> Result<()> {
+    async fn commit(&mut self, pages: Vec<Filling>, added: u64) -> Result<()> {
         let Self { database, connection, export, epoch, run, line, .. } = self;
         let mut moved = line.clone();
         moved.generation += 1;
@@ -165,9 +186,9 @@ impl Writer {
 
         let mut transaction = database.write(connection).await?;
         database.advance(&mut transaction, export, *epoch, &moved).await?;
-        for ((rows, body), number) in pages.into_iter().zip(line.next_page..) {
+        for (Filling { kind, rows, body }, number) in pages.into_iter().zip(line.next_page..) {
             records += u64::from(rows);
-            let page = Page { number, run: *run, kind: PageKind::Log.number(), rows: i64::from(rows), body };
+            let page = Page { number, run: *run, kind: kind.number(), rows: i64::from(rows), body };
             database.add_page(&mut transaction, export, *epoch, &page).await?;
         }
         database.commit(transaction).await?;
@@ -179,13 +200,19 @@ impl Writer {
     }
 
     async fn end(&mut self, end: RunEnd, finished_at: Timestamp, report: &str) -> Result<()> {
-        let Self { database, connection, export, epoch, run, line, .. } = self;
+        let Self { database, connection, export, epoch, run, line, open, .. } = self;
         database.fault("end_run")?;
         let mut transaction = database.write(connection).await?;
         database.advance(&mut transaction, export, *epoch, line).await?;
         database.end_run(&mut transaction, *run, end, finished_at, report).await?;
         database.prune(&mut transaction, export, line.first_page).await?;
+        // If every intent was carried out, the outcomes say it all.
+        let emptied = match open {
+            0 => database.empty_intents(&mut transaction, export, *epoch, *run).await?,
+            _ => 0,
+        };
         database.commit(transaction).await?;
+        self.records = self.records.saturating_sub(emptied);
 
         // The run has ended, whatever becomes of this; a fold that fails leaves the pages as they are.
         if let Err(error) = self.fold_if_heavy().await {
@@ -195,7 +222,7 @@ impl Writer {
     }
 
     pub(crate) async fn fold_if_heavy(&mut self) -> Result<()> {
-        let Self { database, connection, export, epoch, run, line, records, live } = self;
+        let Self { database, connection, export, epoch, run, line, records, live, .. } = self;
         let pages = line.next_page.abs_diff(line.first_page);
         if (Weight { records: *records, live: *live, pages }).is_heavy(database.folding) {
             let fold = Fold { database, export, epoch: *epoch, run: *run };
@@ -214,25 +241,39 @@ fn answer(reply: Reply, result: Result<()>) {
 /// What shares a commit.
 #[derive(Debug, Default)]
 struct Batch {
-    pages: Vec<(u32, Vec<u8>)>,
+    pages: Vec<Filling>,
     bytes: usize,
     added: u64,
+    intended: u64,
+    carried_out: u64,
     replies: Vec<Reply>,
 }
 
 impl Batch {
-    fn add(&mut self, chunk: Chunk, added: u64, reply: Reply) {
+    fn add(&mut self, Piece { kind, chunk, added, carried_out }: Piece, reply: Reply) {
         let rows = chunk.rows();
         let body = chunk.into_bytes();
         self.bytes += body.len();
         self.added += added;
+        self.carried_out += carried_out;
+        if kind == PageKind::Intents {
+            self.intended += u64::from(rows);
+        }
         self.replies.push(reply);
         match self.pages.last_mut() {
-            Some((rows_before, before)) if *rows_before < Writer::PAGE => {
-                *rows_before += rows;
-                before.extend_from_slice(&body);
+            Some(page) if page.kind == kind && page.rows < Writer::PAGE => {
+                page.rows += rows;
+                page.body.extend_from_slice(&body);
             }
-            _ => self.pages.push((rows, body)),
+            _ => self.pages.push(Filling { kind, rows, body }),
         }
     }
+}
+
+/// A page that is being filled.
+#[derive(Debug)]
+struct Filling {
+    kind: PageKind,
+    rows: u32,
+    body: Vec<u8>,
 }

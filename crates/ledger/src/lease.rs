@@ -82,6 +82,7 @@ impl Lease {
             line: snapshot.line.clone(),
             records: snapshot.records,
             live: snapshot.index.held_rows(),
+            open: 0,
         };
         // Usually the run before has folded, unless it died.
         writer.fold_if_heavy().await?;

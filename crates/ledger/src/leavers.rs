@@ -106,7 +106,7 @@ impl<'a> Leavers<'a> {
             let number = next - 1;
             if let Some(page) = database.page_at(export, number).await? {
                 // Folded history says what a run did, not what is held.
-                if page.kind() != Some(PageKind::History) {
+                if page.kind().is_some_and(PageKind::is_state) {
                     self.walk = Walk::Under { next: number, first };
                     return Ok(Some(page));
                 }

@@ -27,6 +27,7 @@ mod lease;
 mod leavers;
 mod memberships;
 mod page;
+mod pages;
 mod record;
 mod run;
 mod snapshot;

@@ -11,12 +11,14 @@ use crate::key::{StateKey, Subkey};
 /// What a page is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PageKind {
-    /// Records as a run wrote them.
+    /// Outcomes as a run wrote them.
     Log,
     /// What all earlier records amount to, sorted by identity.
     Base,
     /// What is kept of a folded log page for `segport rows`.
     History,
+    /// Intents as a run wrote them; emptied at the end of a run that has carried all of them out.
+    Intents,
 }
 
 impl PageKind {
@@ -25,11 +27,17 @@ impl PageKind {
             Self::Log => 1,
             Self::Base => 2,
             Self::History => 3,
+            Self::Intents => 4,
         }
     }
 
+    /// Whether pages of this kind say what is held; history does not.
+    pub(crate) fn is_state(self) -> bool {
+        self != Self::History
+    }
+
     fn of(number: i64) -> Option<Self> {
-        [Self::Log, Self::Base, Self::History].into_iter().find(|kind| kind.number() == number)
+        [Self::Log, Self::Base, Self::History, Self::Intents].into_iter().find(|kind| kind.number() == number)
     }
 }
 

@@ -137,10 +137,11 @@ async fn load_pages(
     line: &ExportLine,
     index: &mut Index,
 ) -> Result<u64> {
+    index.reserve(database.estimated_rows(connection, export, line.first_page).await?);
     let mut records = 0;
     let mut pages = database.pages(connection, export, line.first_page, line.next_page);
     while let Some(page) = pages.try_next().await? {
-        let is_state = matches!(page.kind(), Some(PageKind::Log | PageKind::Base));
+        let is_state = page.kind().is_some_and(PageKind::is_state);
         is_state.then(|| apply(index, &page)).flatten().ok_or_else(|| database.unreadable(export, page.number))?;
         records += page.rows.unsigned_abs();
     }

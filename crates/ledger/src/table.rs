@@ -89,21 +89,35 @@ impl Table {
         entries * size_of::<Entry>() + self.buckets.capacity() * size_of::<Bucket>()
     }
 
+    /// Makes room for so many entries in all.
+    pub(crate) fn reserve(&mut self, entries: usize) {
+        let size = entries.saturating_mul(100) / 85 + 1;
+        if size > self.buckets.len() {
+            self.rebuild(size);
+        }
+    }
+
     /// The place of `identity`, or the free bucket where it belongs, if there is one.
     fn probe(&self, identity: Identity) -> Result<Place, Option<usize>> {
-        let home = home(identity, self.buckets.len());
-        let (before, after) = self.buckets.split_at_checked(home).unwrap_or_default();
         let tag = tag(identity);
-        for (bucket, &[a, b, c, d, its_tag]) in (home..).zip(after).chain((0..).zip(before)) {
+        let mut at = home(identity, self.buckets.len());
+        // It ends, because a table is never full.
+        while let Some(&[a, b, c, d, its_tag]) = self.buckets.get(at) {
             let number = u32::from_le_bytes([a, b, c, d]);
             if number == u32::MAX {
-                return Err(Some(bucket));
+                return Err(Some(at));
             }
             if its_tag == tag && self.get(Place(number)).is_some_and(|entry| entry.identity == identity) {
                 return Ok(Place(number));
             }
+            at = self.after(at);
         }
         Err(None)
+    }
+
+    /// The bucket after this one, the first after the last.
+    fn after(&self, at: usize) -> usize {
+        if at + 1 == self.buckets.len() { 0 } else { at + 1 }
     }
 
     fn is_full(&self) -> bool {
@@ -111,17 +125,23 @@ impl Table {
     }
 
     fn grow(&mut self) {
-        let size = (self.buckets.len() * 5 / 4).max(16);
+        self.rebuild((self.buckets.len() * 5 / 4).max(16));
+    }
+
+    fn rebuild(&mut self, size: usize) {
+        // Freed before the new ones are made, so that they are never in memory together.
         self.buckets = Vec::new();
-        let mut buckets = vec![EMPTY; size];
-        for (entry, number) in self.iter().zip(0..) {
-            let home = home(entry.identity, size);
-            let (before, after) = buckets.split_at_mut_checked(home).unwrap_or_default();
-            if let Some(free) = after.iter_mut().chain(before).find(|bucket| **bucket == EMPTY) {
-                *free = filled(Place(number), entry.identity);
+        self.buckets = vec![EMPTY; size];
+        for number in 0..u32::try_from(self.len).unwrap_or(u32::MAX) {
+            let Some(identity) = self.get(Place(number)).map(|entry| entry.identity) else { return };
+            let mut at = home(identity, size);
+            while self.buckets.get(at).is_some_and(|bucket| *bucket != EMPTY) {
+                at = self.after(at);
+            }
+            if let Some(free) = self.buckets.get_mut(at) {
+                *free = filled(Place(number), identity);
             }
         }
-        self.buckets = buckets;
     }
 }
 
