@@ -9,13 +9,14 @@ use std::time::Instant;
 use nix::sys::resource::{UsageWho, getrusage};
 use serde_json::Value;
 
+use crate::compare;
 use crate::demo::release;
 use crate::proc::{self, Done, cargo, output, say, target_dir};
 
 /// Rounds of each comparison; the median counts.
-const ROUNDS: usize = 3;
+pub(crate) const ROUNDS: usize = 3;
 /// Profiles of the large benchmarks.
-const MANY: u64 = 1_000_000;
+pub(crate) const MANY: u64 = 1_000_000;
 
 /// Runs the named benchmarks, or all.
 pub(crate) fn run(names: &[&str]) -> Done {
@@ -23,18 +24,23 @@ pub(crate) fn run(names: &[&str]) -> Done {
         return measure_here(command);
     }
     let all = ["engine", "paced", "unchanged", "call", "check"];
-    if let Some(unknown) = names.iter().find(|name| !all.contains(name)) {
-        return Err(format!("there is no benchmark `{unknown}`; there are {}", all.join(", ")));
+    // These take minutes, or install other programs, and run only by name.
+    let on_demand = ["size", "compare"];
+    if let Some(unknown) = names.iter().find(|name| !all.contains(name) && !on_demand.contains(name)) {
+        let names = [&all[..], &on_demand].concat().join(", ");
+        return Err(format!("there is no benchmark `{unknown}`; there are {names}"));
     }
     release()?;
     proc::run(cargo(&["build", "--release", "--locked", "-p", "segport-sandbox", "-p", "segport-host", "--examples"]))?;
     machine();
-    let wanted = |name: &&&str| names.is_empty() || names.contains(*name);
-    all.iter().filter(wanted).try_for_each(|name| match *name {
+    let wanted = if names.is_empty() { &all[..] } else { names };
+    wanted.iter().try_for_each(|name| match *name {
         "engine" => engine(),
         "paced" => paced(),
         "unchanged" => unchanged(),
         "call" => call(),
+        "size" => size(),
+        "compare" => compare::run(),
         _ => check(),
     })
 }
@@ -110,6 +116,33 @@ fn unchanged() -> Done {
     Ok(())
 }
 
+/// How a first run, an unchanged one and one with 1 % of the rows changed grow from 1,000,000 to 10,000,000 profiles.
+fn size() -> Done {
+    let dir = tempdir()?;
+    say("\nsize: 1,000,000 and 10,000,000 profiles, no rate limit");
+    let mut smaller: Option<[Figures; 3]> = None;
+    for rows in [MANY, 10 * MANY] {
+        let data = dir.path().join("profiles.csv");
+        profiles(&data, rows)?;
+        let sandbox = Sandbox::start(0)?;
+        let project = Project::write(&dir.path().join(rows.to_string()), &sandbox, &data, "requests_per_second = 0")?;
+        let first = project.run_counted("added", rows)?;
+        let unchanged = project.run_counted("unchanged", rows)?;
+        changed_profiles(&data, rows, 100)?;
+        project.replace(&data)?;
+        let changed = project.run_counted("changed", rows / 100)?;
+        for (position, (name, figures)) in
+            [("first", first), ("unchanged", unchanged), ("1 % changed", changed)].into_iter().enumerate()
+        {
+            let growth = smaller.as_ref().and_then(|smaller| smaller.get(position));
+            let growth = growth.map_or_else(String::new, |of| format!("  {:.1} times as long", figures.wall / of.wall));
+            say(&format!("  {rows:>10} {name:12} {}{growth}", figures.shown(rows)));
+        }
+        smaller = Some([first, unchanged, changed]);
+    }
+    Ok(())
+}
+
 /// (d) One plugin call beside a direct call.
 fn call() -> Done {
     say("\ncall: a call through the plugin boundary beside a direct call");
@@ -144,29 +177,29 @@ fn check() -> Done {
 
 /// What one process took.
 #[derive(Debug, Clone, Copy)]
-struct Figures {
-    wall: f64,
+pub(crate) struct Figures {
+    pub(crate) wall: f64,
     cpu: f64,
     peak_kb: u64,
 }
 
 impl Figures {
     #[expect(clippy::cast_precision_loss, reason = "row counts stay far below 2^52")]
-    fn shown(self, rows: u64) -> String {
+    pub(crate) fn shown(self, rows: u64) -> String {
         let rate = rows as f64 / self.wall;
         format!("{rate:>9.0} rows/s {:>7.2} s {:>6.2} CPU s {:>5} MB", self.wall, self.cpu, self.peak_kb / 1024)
     }
 }
 
 /// The round with the median wall time.
-fn median(rounds: &[Figures]) -> Figures {
+pub(crate) fn median(rounds: &[Figures]) -> Figures {
     let mut sorted = rounds.to_vec();
     sorted.sort_by(|left, right| left.wall.total_cmp(&right.wall));
     sorted.get(sorted.len() / 2).copied().unwrap_or(Figures { wall: f64::NAN, cpu: f64::NAN, peak_kb: 0 })
 }
 
 /// Runs a program in a process of its own that does nothing else, so that the system's account of it is exact.
-fn measure(program: &Path, arguments: &[&str], dir: Option<&Path>) -> Done<Figures> {
+pub(crate) fn measure(program: &Path, arguments: &[&str], dir: Option<&Path>) -> Done<Figures> {
     let own = std::env::current_exe().map_err(problem)?;
     let mut command = Command::new(own);
     command.args(["bench", "measure"]).arg(program).args(arguments);
@@ -198,14 +231,14 @@ fn measure_here(command: &[&str]) -> Done {
 }
 
 /// A stand-in Autopilot in a process of its own.
-struct Sandbox {
+pub(crate) struct Sandbox {
     process: Child,
     url: String,
     address: String,
 }
 
 impl Sandbox {
-    fn start(rate: u32) -> Done<Self> {
+    pub(crate) fn start(rate: u32) -> Done<Self> {
         let mut process = Command::new(target_dir().join("release/segport"))
             .args(["sandbox", "autopilot", "--listen", "127.0.0.1:0", "--rate", &rate.to_string()])
             .stdout(Stdio::piped())
@@ -230,12 +263,12 @@ impl Drop for Sandbox {
 }
 
 /// A project with one export.
-struct Project {
+pub(crate) struct Project {
     dir: PathBuf,
 }
 
 impl Project {
-    fn write(dir: &Path, sandbox: &Sandbox, data: &Path, settings: &str) -> Done<Self> {
+    pub(crate) fn write(dir: &Path, sandbox: &Sandbox, data: &Path, settings: &str) -> Done<Self> {
         let folder = data.parent().ok_or("the data has no folder")?;
         let file = data.file_name().ok_or("the data has no name")?.to_string_lossy();
         let plugins = target_dir().join("release");
@@ -271,8 +304,16 @@ impl Project {
         Ok(Self { dir: dir.to_owned() })
     }
 
+    /// Puts another file in the place of the data.
+    fn replace(&self, data: &Path) -> Done {
+        let file = data.file_name().ok_or("the data has no name")?;
+        let place = self.dir.join("data").join(file);
+        fs::remove_file(&place).map_err(problem)?;
+        fs::hard_link(data, place).map_err(problem)
+    }
+
     /// Runs the export and makes sure that it did what is measured.
-    fn run_counted(&self, outcome: &str, rows: u64) -> Done<Figures> {
+    pub(crate) fn run_counted(&self, outcome: &str, rows: u64) -> Done<Figures> {
         let binary = target_dir().join("release/segport");
         let figures = measure(&binary, &["-q", "run", "bench"], Some(&self.dir))?;
         let mut runs = Command::new(&binary);
@@ -307,13 +348,20 @@ industry = "industry"
 "#;
 
 /// Writes a file of 12 columns and about 150 bytes a row.
-fn profiles(path: &Path, count: u64) -> Done {
+pub(crate) fn profiles(path: &Path, count: u64) -> Done {
+    changed_profiles(path, count, u64::MAX)
+}
+
+/// The same, where every row whose number is a multiple of `every` works elsewhere.
+fn changed_profiles(path: &Path, count: u64, every: u64) -> Done {
     let first = ["Ada", "Zoë", "Søren", "Мария", "José", "Anne-Marie", "Li", "Fatima"];
     let last = ["Lovelace", "O'Neil", "Ångström", "Иванова", "García", "van der Berg", "Wang", "Haddad"];
     let city = ["Oslo", "London", "São Paulo", "Praha", "Nairobi", "Kyoto", "Lyon"];
     let pick = |words: &[&'static str], row: u64| {
         words.get(usize::try_from(row).unwrap_or(0) % words.len()).copied().unwrap_or_default()
     };
+    // A file of its own each time: an earlier one may have other names that must keep what it holds.
+    fs::remove_file(path).ok();
     let mut file = BufWriter::with_capacity(1 << 20, File::create(path).map_err(problem)?);
     writeln!(
         file,
@@ -326,7 +374,7 @@ fn profiles(path: &Path, count: u64) -> Done {
             "c{row:08},person.{row}@customers.example,{},{},\"Company {}, Ltd\",+47 22 {:06},{} High Street,{},{:05},Norway,web,retail",
             pick(&first, row),
             pick(&last, row / 3),
-            row % 977,
+            if row % every == 0 && every != u64::MAX { row % 977 + 1 } else { row % 977 },
             row % 1_000_000,
             row % 300,
             pick(&city, row / 7),
@@ -341,13 +389,13 @@ fn example(name: &str) -> PathBuf {
     target_dir().join("release/examples").join(name)
 }
 
-fn tempdir() -> Done<tempfile::TempDir> {
+pub(crate) fn tempdir() -> Done<tempfile::TempDir> {
     // In the target folder: the system's temporary folder is often memory, and a ledger belongs on a disk.
     let parent = target_dir().join("bench");
     fs::create_dir_all(&parent).map_err(problem)?;
     tempfile::tempdir_in(parent).map_err(problem)
 }
 
-fn problem(error: impl std::fmt::Display) -> String {
+pub(crate) fn problem(error: impl std::fmt::Display) -> String {
     error.to_string()
 }

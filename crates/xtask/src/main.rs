@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod compare;
 mod demo;
 mod picture;
 mod proc;
@@ -23,7 +24,7 @@ Usage: cargo xtask <TASK>
   schemas [--check]     write the JSON schemas from the types, or compare them
   reference [--check]   write the generated parts of the reference from the types, or compare them
   tidy                  check the rules of the tree that no compiler checks
-  bench [NAME...]       measure; names: engine, paced, unchanged, call, check
+  bench [NAME...]       measure; names: engine, paced, unchanged, call, check; by name only: size, compare
   picture               draw the terminal of the README from a run of the demo
   new-connector NAME    write a complete connector crate";
 
