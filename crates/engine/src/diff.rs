@@ -96,7 +96,13 @@ impl<'a> Diff<'a> {
         let mut records = Vec::new();
         let mut picked = Picked::default();
         *slot(&mut self.tally.by_segment, place.position) += candidates.len() as u64;
+        let mut ahead = Vec::with_capacity(Index::AHEAD);
         for (row, candidate) in (0..).zip(candidates) {
+            if (row as usize).is_multiple_of(Index::AHEAD) {
+                ahead.clear();
+                ahead.extend(candidates.iter().skip(row as usize).take(Index::AHEAD).filter_map(Candidate::identity));
+                self.index.warm(&ahead);
+            }
             match *candidate {
                 Candidate::Flawed { flaw, identity, key } => {
                     if let Some(identity) = identity {

@@ -25,6 +25,16 @@ pub(crate) enum Candidate {
     Flawed { flaw: Flaw, identity: Option<Identity>, key: KeyHash },
 }
 
+impl Candidate {
+    /// Who the row is, where that can be told.
+    pub(crate) fn identity(&self) -> Option<Identity> {
+        match self {
+            Self::Sound(name) => Some(name.identity),
+            Self::Flawed { identity, .. } => *identity,
+        }
+    }
+}
+
 /// Names the rows of one segment.
 #[derive(Debug)]
 pub(crate) struct Namer {

@@ -21,7 +21,7 @@ use crate::report::{GuardVerdict, Problem, Severity};
 use crate::run::Cancel;
 
 /// Batches that make one block of the outbox: intents of a block share one commit.
-pub(crate) const BATCHES_PER_BLOCK: usize = 200;
+pub(crate) const BATCHES_PER_BLOCK: usize = 128;
 /// Longest wait for a connector's estimate.
 const ESTIMATE_TIMEOUT: Duration = Duration::from_secs(10);
 

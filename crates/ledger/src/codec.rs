@@ -64,6 +64,20 @@ pub(crate) enum Stored<'a> {
     },
 }
 
+impl Stored<'_> {
+    /// Whose record it is.
+    pub(crate) fn identity(&self) -> Option<Identity> {
+        match self {
+            Stored::Intent(Intent::Deliver { identity, .. } | Intent::Remove { identity, .. })
+            | Stored::Done { identity, .. }
+            | Stored::Left { identity, .. }
+            | Stored::Past { identity, .. }
+            | Stored::Held { identity, .. } => Some(*identity),
+            Stored::Row(row) | Stored::Stayed(row) => row.identity,
+        }
+    }
+}
+
 /// What was acknowledged of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Acknowledged {

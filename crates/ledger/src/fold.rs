@@ -39,13 +39,13 @@ pub(crate) struct Weight {
 }
 
 impl Weight {
-    /// Most pages of a state beyond those that its live rows fill.
+    /// Most pages of a state that are not worth a fold for their number alone, beyond one for each [`ROWS_IN_A_SMALL_PAGE`] rows.
     const MOST_PAGES: u64 = 4096;
 
     pub(crate) fn is_heavy(self, folding: Folding) -> bool {
         let dead = self.records.saturating_sub(self.live);
         dead > self.live.saturating_add(folding.idle_records)
-            || self.pages > Self::MOST_PAGES + self.live / ROWS_A_PAGE as u64
+            || self.pages > Self::MOST_PAGES + self.live / ROWS_IN_A_SMALL_PAGE
     }
 }
 
@@ -60,6 +60,8 @@ pub(crate) struct Fold<'a> {
 
 /// Rows in one folded page.
 const ROWS_A_PAGE: usize = 4096;
+/// Rows below which a page costs more to read than its rows do.
+const ROWS_IN_A_SMALL_PAGE: u64 = 256;
 
 /// What the records of one row amount to.
 #[derive(Debug)]

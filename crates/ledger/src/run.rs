@@ -33,6 +33,9 @@ impl RunLedger {
     /// # Errors
     /// If the journal is poisoned, the lease was lost, or the database fails. The run is then *interrupted*.
     pub async fn finish(self, end: RunEnd, finished_at: Timestamp, report: &str) -> Result<()> {
-        self.journal.end(end, finished_at, report.to_owned()).await
+        let Self { snapshot, journal } = self;
+        // Folding takes memory of its own.
+        drop(snapshot);
+        journal.end(end, finished_at, report.to_owned()).await
     }
 }

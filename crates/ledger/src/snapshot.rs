@@ -150,23 +150,37 @@ async fn load_pages(
 }
 
 fn apply(index: &mut Index, page: &Page<Vec<u8>>) -> Option<()> {
-    for record in page.records() {
-        match record.ok()? {
-            Stored::Intent(intent) => index.intend(&intent),
-            Stored::Done { identity, value, memberships, id, .. } => {
-                index.done(identity, value.fingerprint, |standing| standing.done(memberships, id.is_some()));
-            }
-            Stored::Left { identity, memberships } => index.left(identity, memberships),
-            Stored::Row(row) => {
-                if let Some(identity) = row.identity {
-                    index.undelivered(identity, row.outcome);
-                }
-            }
-            Stored::Held { identity, value, standing, .. } => {
-                index.done(identity, value.fingerprint, |current| *current = standing);
-            }
-            Stored::Stayed(_) | Stored::Past { .. } => {}
+    let mut records = page.records();
+    let (mut ahead, mut identities) = (Vec::with_capacity(Index::AHEAD), Vec::with_capacity(Index::AHEAD));
+    loop {
+        for record in records.by_ref().take(Index::AHEAD) {
+            ahead.push(record.ok()?);
         }
+        if ahead.is_empty() {
+            return Some(());
+        }
+        identities.extend(ahead.iter().filter_map(Stored::identity));
+        index.warm(&identities);
+        identities.clear();
+        ahead.drain(..).for_each(|record| apply_record(index, &record));
     }
-    Some(())
+}
+
+fn apply_record(index: &mut Index, record: &Stored<'_>) {
+    match record {
+        Stored::Intent(intent) => index.intend(intent),
+        Stored::Done { identity, value, memberships, id, .. } => {
+            index.done(*identity, value.fingerprint, |standing| standing.done(*memberships, id.is_some()));
+        }
+        Stored::Left { identity, memberships } => index.left(*identity, *memberships),
+        Stored::Row(row) => {
+            if let Some(identity) = row.identity {
+                index.undelivered(identity, row.outcome);
+            }
+        }
+        Stored::Held { identity, value, standing, .. } => {
+            index.done(*identity, value.fingerprint, |current| *current = *standing);
+        }
+        Stored::Stayed(_) | Stored::Past { .. } => {}
+    }
 }
