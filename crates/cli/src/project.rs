@@ -158,7 +158,7 @@ impl Opened {
     /// The engine of what could be made out of the project, to look for more mistakes.
     pub(crate) fn into_engine(self) -> Option<Ready> {
         let Self { settings, plugins, catalog, project, .. } = self;
-        let transport = transport(settings.egress.allow_private);
+        let transport = transport(&settings);
         Some(Ready { engine: Engine::new(Parts { project: project?, plugins, transport }), catalog })
     }
 }
@@ -171,11 +171,12 @@ pub(crate) fn open(dir: &Path) -> Result<Ready, Failure> {
     read(dir, Handle::current())?.ready()
 }
 
-fn transport(allow_private: bool) -> Transport {
+fn transport(settings: &ProjectSettings) -> Transport {
     let mut options = Options::new(concat!("segport/", env!("CARGO_PKG_VERSION")));
-    if allow_private {
+    if settings.egress.allow_private {
         options.egress = Egress::AllowPrivate;
     }
+    options.slots = Some(settings.state_dir().join("pace"));
     Transport::new(options)
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -17,6 +18,7 @@ use crate::egress::{Egress, GuardedResolver, Reach};
 use crate::error::{End, Failure, refused};
 use crate::limits::Gate;
 use crate::retry::{Budget, Ladder, Standing, retry_after};
+use crate::slot::SharedSlot;
 
 /// Longest wait for a connection, from the name to the end of the TLS handshake.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
@@ -38,6 +40,9 @@ pub struct Options {
     pub clock: Arc<dyn Clock>,
     /// Where jitter comes from.
     pub random: Arc<dyn Random>,
+    /// A directory of files through which all processes that use a connection of one name keep its rate together; `None`
+    /// if this process is the only one.
+    pub slots: Option<PathBuf>,
 }
 
 impl Options {
@@ -48,7 +53,12 @@ impl Options {
             user_agent: user_agent.into(),
             clock: Arc::new(SystemClock),
             random: Arc::new(SystemRandom),
+            slots: None,
         }
+    }
+
+    fn shared_slot(&self, connection: &str) -> Option<SharedSlot> {
+        self.slots.as_deref().map(|directory| SharedSlot::new(directory, connection))
     }
 }
 
@@ -89,7 +99,7 @@ impl Transport {
         let permits = (max_in_flight as usize).min(Semaphore::MAX_PERMITS);
         let mut lanes = self.shared.lanes.lock().unwrap_or_else(PoisonError::into_inner);
         let lane = lanes.entry(name.to_owned()).or_insert_with(|| Lane {
-            gate: Arc::new(Gate::new(limits.requests_per_second)),
+            gate: Arc::new(Gate::new(limits.requests_per_second, self.shared.options.shared_slot(name))),
             budget: Arc::new(Budget::new(max_in_flight)),
             in_flight: Arc::new(Semaphore::new(permits)),
             max_in_flight,
@@ -220,11 +230,16 @@ impl Connection {
                 Standing::Transient => {
                     if let Some(wait) = retry_after(answer, clock.date()) {
                         gate.pause(now + wait);
+                        gate.share_pause(clock.date() + wait);
                     }
                 }
                 Standing::Throttled => {
                     self.throttled.fetch_add(1, Ordering::Relaxed);
-                    gate.throttled(sent_at, now, retry_after(answer, clock.date()), &**random);
+
+                    let asked = retry_after(answer, clock.date());
+                    if let Some(wait) = gate.throttled(sent_at, now, asked, &**random) {
+                        gate.share_pause(clock.date() + wait);
+                    }
                 }
             }
         }

@@ -21,6 +21,7 @@ mod egress;
 mod error;
 mod limits;
 mod retry;
+mod slot;
 
 pub use client::{Connection, Counters, Options, Transport};
 pub use clock::{Clock, Random, SystemClock, SystemRandom};

@@ -1,9 +1,10 @@
 //! The pace of one connection: evenly spaced calls, and the pause that a throttling destination asks for.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::clock::{Clock, Random, jitter};
+use crate::slot::SharedSlot;
 
 /// Calls are spaced this much wider than the rate says, so that a destination which counts within a strict window never
 /// finds one too many in it because the network delivered some faster than others.
@@ -26,6 +27,8 @@ pub(crate) struct Gate {
     /// that goes away takes no slot with it.
     turn: tokio::sync::Mutex<()>,
     pace: Mutex<Pace>,
+    /// What other processes must know of this connection's pace.
+    shared: Option<SharedSlot>,
 }
 
 #[derive(Debug)]
@@ -41,7 +44,7 @@ struct Pace {
 
 impl Gate {
     /// A gate for `requests_per_second`; 0 (or what is not a positive number) = no limit.
-    pub(crate) fn new(requests_per_second: f64) -> Self {
+    pub(crate) fn new(requests_per_second: f64, shared: Option<SharedSlot>) -> Self {
         let pace = Pace {
             interval: interval(requests_per_second),
             next: None,
@@ -49,7 +52,7 @@ impl Gate {
             throttled_at: None,
             streak: 0,
         };
-        Self { turn: tokio::sync::Mutex::new(()), pace: Mutex::new(pace) }
+        Self { turn: tokio::sync::Mutex::new(()), pace: Mutex::new(pace), shared }
     }
 
     /// Changes the rate from the next call on.
@@ -63,14 +66,27 @@ impl Gate {
         loop {
             let admitted = self.pace().admit(clock.now());
             match admitted {
-                Ok(()) => return,
+                Ok(()) => break,
                 Err(when) => clock.sleep_until(when).await,
+            }
+        }
+        let interval = self.pace().interval;
+        if let Some(shared) = self.shared.as_ref().filter(|_| !interval.is_zero()) {
+            while let Some(wait) = shared.take(clock.date(), interval, SLACK) {
+                clock.sleep_until(clock.now() + wait).await;
             }
         }
     }
 
-    /// Pauses the connection because the destination throttled a call that was sent at `sent_at`.
-    pub(crate) fn throttled(&self, sent_at: Instant, now: Instant, asked: Option<Duration>, random: &dyn Random) {
+    /// Pauses the connection because the destination throttled a call that was sent at `sent_at`; returns for how long, if that
+    /// is news.
+    pub(crate) fn throttled(
+        &self,
+        sent_at: Instant,
+        now: Instant,
+        asked: Option<Duration>,
+        random: &dyn Random,
+    ) -> Option<Duration> {
         let mut pace = self.pace();
         // Calls in flight together are throttled together; that is one event, not a streak.
         let news = pace.throttled_at.is_none_or(|at| sent_at >= at);
@@ -81,14 +97,22 @@ impl Gate {
         let wait = match asked {
             Some(wait) => wait,
             None if news => jitter(random, doubled(FIRST_PAUSE, pace.streak - 1, LONGEST_PAUSE)),
-            None => return,
+            None => return None,
         };
         pace.pause(now + wait);
+        Some(wait)
     }
 
     /// Pauses the connection until `when`, because the destination says that it is away.
     pub(crate) fn pause(&self, when: Instant) {
         self.pace().pause(when);
+    }
+
+    /// Tells other processes of a pause.
+    pub(crate) fn share_pause(&self, until: SystemTime) {
+        if let Some(shared) = self.shared.as_ref().filter(|_| !self.pace().interval.is_zero()) {
+            shared.pause(until);
+        }
     }
 
     /// Notes that a call sent at `sent_at` was not throttled.
@@ -153,7 +177,6 @@ fn interval(requests_per_second: f64) -> Duration {
 mod tests {
     use std::sync::Arc;
     use std::task::{Context, Poll, Waker};
-    use std::time::SystemTime;
 
     use async_trait::async_trait;
 
@@ -206,7 +229,7 @@ mod tests {
     }
 
     async fn calls(rate: f64, count: usize, late: fn(u64) -> Duration) -> Vec<Duration> {
-        let (gate, clock) = (Gate::new(rate), Skipping::new(late));
+        let (gate, clock) = (Gate::new(rate, None), Skipping::new(late));
         let mut sent = Vec::with_capacity(count);
         for _ in 0..count {
             gate.admit(&clock).await;
@@ -236,7 +259,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_pause_does_not_earn_a_burst() {
-        let (gate, clock) = (Gate::new(10.0), Skipping::new(|_| Duration::ZERO));
+        let (gate, clock) = (Gate::new(10.0, None), Skipping::new(|_| Duration::ZERO));
         gate.admit(&clock).await;
         clock.sleep_until(clock.now() + Duration::from_secs(60)).await;
         gate.admit(&clock).await;
@@ -257,7 +280,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_throttled_call_pauses_every_call() {
-        let (gate, clock) = (Gate::new(0.0), Skipping::new(|_| Duration::ZERO));
+        let (gate, clock) = (Gate::new(0.0, None), Skipping::new(|_| Duration::ZERO));
         let start = clock.now();
         gate.throttled(start, start, Some(Duration::from_secs(7)), &Half);
         gate.throttled(start, start, Some(Duration::from_secs(3)), &Half);
@@ -269,7 +292,7 @@ mod tests {
 
     #[test]
     fn pauses_double_with_each_round_and_start_over_after_a_success() {
-        let gate = Gate::new(0.0);
+        let gate = Gate::new(0.0, None);
         let mut now = Instant::now();
         let mut round = |gate: &Gate| {
             let sent = now;
@@ -306,7 +329,7 @@ mod tests {
                 std::future::pending().await
             }
         }
-        let gate = Arc::new(Gate::new(1.0));
+        let gate = Arc::new(Gate::new(1.0, None));
         let stopped = Stopped(Instant::now());
         gate.admit(&stopped).await;
         for _ in 0..3 {

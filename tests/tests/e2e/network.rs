@@ -47,6 +47,21 @@ fn a_destination_with_a_rate_is_not_overrun() {
 }
 
 #[test]
+fn two_processes_together_keep_the_rate_of_their_connection() {
+    let scene = Scene::with(Options { rate: 20, ..Options::default() }, &people(1..=40));
+    scene.connection("requests_per_second = 20\nrows_per_batch = 2\nlist_membership = \"bulk\"");
+    scene.segment("vip", &people(41..=80));
+    let export = scene.read("exports/newsletter.toml");
+    scene.write("exports/vip.toml", export.replace("\"newsletter\"", "\"vip\""));
+    let runs = ["newsletter", "vip"].map(|export| scene.segport(&format!("run {export} --output json")).start());
+    for run in runs {
+        let report = run.wait().exits(0).report();
+        assert_eq!(report.summary(), "succeeded: 40 read, 40 added");
+    }
+    assert_eq!(scene.sandbox.traffic().throttled, 0, "each of them alone is within the rate, and so are both");
+}
+
+#[test]
 fn a_moment_of_trouble_is_not_noticed() {
     for fault in [
         "POST /contacts nth=2 status=500",

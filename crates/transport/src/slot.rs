@@ -1,0 +1,170 @@
+//! The next slot of a connection, shared by all processes of a machine that use it, through a file of 16 bytes.
+//!
+//! The limiter of a process keeps its own calls apart. Two processes that use one connection at the same time would take its
+//! rate twice; here each asks for the next slot under a lock of the file, and a pause that one was asked for holds for all.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::time::{Duration, SystemTime};
+
+/// What is further ahead than any slot or pause can be was written before the system's clock was put back.
+const FARTHEST: Duration = Duration::from_secs(6 * 60);
+
+/// A connection's place in a directory of slots; the file is made when the first call is about to be sent.
+#[derive(Debug)]
+pub(crate) struct SharedSlot {
+    path: PathBuf,
+    /// `None` if it cannot be opened: then this process keeps its own pace only.
+    file: OnceLock<Option<File>>,
+}
+
+/// The two times in the file, as nanoseconds since 1970; 0 = none.
+#[derive(Debug, Clone, Copy)]
+struct Times {
+    next: u64,
+    paused_until: u64,
+}
+
+impl SharedSlot {
+    pub(crate) fn new(directory: &Path, connection: &str) -> Self {
+        Self { path: directory.join(connection), file: OnceLock::new() }
+    }
+
+    /// Takes the next slot, or says how long to wait before asking again. A call may be up to `slack` late for its slot without
+    /// moving all later ones.
+    pub(crate) fn take(&self, now: SystemTime, interval: Duration, slack: Duration) -> Option<Duration> {
+        let now = nanoseconds(now);
+        let taken = self.change(|times| {
+            let ahead = |time: u64| Duration::from_nanos(time.saturating_sub(now));
+            let pause = ahead(times.paused_until);
+            if !pause.is_zero() && pause <= FARTHEST {
+                return Some(pause);
+            }
+            let wait = ahead(times.next);
+            if !wait.is_zero() && wait <= interval.max(FARTHEST) {
+                return Some(wait);
+            }
+            let earliest = now.saturating_sub(whole(slack));
+            let slot = if times.next > now { earliest } else { times.next.max(earliest) };
+            times.next = slot.saturating_add(whole(interval));
+            None
+        });
+        taken.flatten()
+    }
+
+    /// Lets no process send before `until`.
+    pub(crate) fn pause(&self, until: SystemTime) {
+        self.change(|times| times.paused_until = times.paused_until.max(nanoseconds(until)));
+    }
+
+    /// Changes the file under its lock, which is held for microseconds; `None` if that is not possible.
+    fn change<T>(&self, change: impl FnOnce(&mut Times) -> T) -> Option<T> {
+        let file = self.file.get_or_init(|| open(&self.path).inspect_err(|error| unshared(&self.path, error)).ok());
+        let file = file.as_ref()?;
+        file.lock().ok()?;
+        let changed = exchange(file, change).inspect_err(|error| unshared(&self.path, error)).ok();
+        // It is released with the file at the latest.
+        file.unlock().ok();
+        changed
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    if let Some(directory) = path.parent() {
+        std::fs::create_dir_all(directory)?;
+    }
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+}
+
+fn exchange<T>(file: &File, change: impl FnOnce(&mut Times) -> T) -> io::Result<T> {
+    let mut bytes = [0; 16];
+    // A new file is empty, and reads as zeros.
+    file.read_at(&mut bytes, 0)?;
+    let (next, paused_until) = bytes.split_at(8);
+    let number = |bytes: &[u8]| bytes.try_into().map_or(0, u64::from_le_bytes);
+    let mut times = Times { next: number(next), paused_until: number(paused_until) };
+    let result = change(&mut times);
+    let (next, paused_until) = bytes.split_at_mut(8);
+    next.copy_from_slice(&times.next.to_le_bytes());
+    paused_until.copy_from_slice(&times.paused_until.to_le_bytes());
+    file.write_all_at(&bytes, 0)?;
+    Ok(result)
+}
+
+fn unshared(path: &Path, error: &io::Error) {
+    tracing::warn!(path = %path.display(), %error, "other processes cannot be told of this connection's pace");
+}
+
+fn nanoseconds(time: SystemTime) -> u64 {
+    time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, whole)
+}
+
+fn whole(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INTERVAL: Duration = Duration::from_millis(50);
+    const SLACK: Duration = Duration::from_millis(2);
+
+    fn at(milliseconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000) + Duration::from_millis(milliseconds)
+    }
+
+    /// Two processes, as far as files go.
+    fn two(directory: &Path) -> [SharedSlot; 2] {
+        [SharedSlot::new(&directory.join("pace"), "autopilot"), SharedSlot::new(&directory.join("pace"), "autopilot")]
+    }
+
+    #[test]
+    fn two_processes_together_keep_the_rate_of_one() {
+        let directory = std::env::temp_dir().join(format!("segport-slot-{}-rate", std::process::id()));
+        let processes = two(&directory);
+        let mut sent = 0;
+        for millisecond in 0..=1_000 {
+            for process in &processes {
+                sent += u32::from(process.take(at(millisecond), INTERVAL, SLACK).is_none());
+            }
+        }
+        std::fs::remove_dir_all(&directory).unwrap();
+        assert_eq!(sent, 21, "one at the beginning, then one every 50 ms");
+    }
+
+    #[test]
+    fn a_pause_holds_for_every_process_and_ends() {
+        let directory = std::env::temp_dir().join(format!("segport-slot-{}-pause", std::process::id()));
+        let [one, other] = two(&directory);
+        assert_eq!(one.take(at(0), INTERVAL, SLACK), None);
+        one.pause(at(3_000));
+        one.pause(at(1_000));
+        assert_eq!(other.take(at(500), INTERVAL, SLACK), Some(Duration::from_millis(2_500)), "the longer wish counts");
+        assert_eq!(other.take(at(3_000), INTERVAL, SLACK), None);
+        assert_eq!(one.take(at(3_000), INTERVAL, SLACK), Some(Duration::from_millis(48)));
+        std::fs::remove_dir_all(&directory).unwrap();
+    }
+
+    #[test]
+    fn a_clock_that_was_put_back_stops_nobody() {
+        let directory = std::env::temp_dir().join(format!("segport-slot-{}-clock", std::process::id()));
+        let [one, other] = two(&directory);
+        let hour = 3_600_000;
+        assert_eq!(one.take(at(hour), INTERVAL, SLACK), None);
+        one.pause(at(hour + 100));
+        assert_eq!(other.take(at(0), INTERVAL, SLACK), None);
+        assert!(other.take(at(0), INTERVAL, SLACK).is_some_and(|wait| wait <= INTERVAL), "and there is a pace again");
+        std::fs::remove_dir_all(&directory).unwrap();
+    }
+
+    #[test]
+    fn without_a_directory_each_process_keeps_its_own_pace() {
+        let nowhere = SharedSlot::new(Path::new("/dev/null/pace"), "autopilot");
+        assert_eq!(nowhere.take(at(0), INTERVAL, SLACK), None);
+        assert_eq!(nowhere.take(at(0), INTERVAL, SLACK), None);
+    }
+}
