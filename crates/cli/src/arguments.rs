@@ -124,7 +124,7 @@ Examples:
   segport run newsletter
   segport run --all --output json
   segport run --plan plan.json                  refuses if anything moved since the plan was made
-  segport run newsletter --override max_removals
+  segport run newsletter --override max_removals --reason 'the list was closed'
 
 Several exports run one after another; the exit code is the worst of them. Ctrl-C stops after what
 is under way, and the next run goes on from there.")]
@@ -243,6 +243,12 @@ pub(crate) struct Run {
     /// Go on although this guard would stop the run: max_removals, max_refused or allow_empty. Recorded in the run
     #[arg(long = "override", value_name = "GUARD")]
     pub(crate) overrides: Vec<Guard>,
+    /// Why a guard is overridden. Recorded in the run
+    #[arg(long, value_name = "TEXT", requires = "overrides")]
+    pub(crate) reason: Option<String>,
+    /// Who overrides it [default: your e-mail address as git knows it, or user and host]
+    #[arg(long, value_name = "WHO", requires = "overrides")]
+    pub(crate) by: Option<String>,
 }
 
 #[derive(Debug, Args)]

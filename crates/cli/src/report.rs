@@ -103,18 +103,23 @@ fn guards(guards: &[GuardVerdict], only_notable: bool) -> String {
         .iter()
         .filter(|guard| !only_notable || guard.verdict != Verdict::Passed)
         .map(|guard| {
-            let verdict = match guard.verdict {
-                Verdict::Passed => "passed",
-                Verdict::Stopped => "stops the run",
-                Verdict::Exceeded => "exceeded, with nothing left to stop",
-                Verdict::Overridden => "overridden",
+            let verdict = match (guard.verdict, &guard.overridden_by) {
+                (Verdict::Passed, _) => "passed".to_owned(),
+                (Verdict::Stopped, _) => "stops the run".to_owned(),
+                (Verdict::Exceeded, _) => "exceeded, with nothing left to stop".to_owned(),
+                (Verdict::Overridden, None) => "overridden".to_owned(),
+                (Verdict::Overridden, Some(by)) => format!("overridden by {by}"),
             };
             // A guard that is on or off has no limit to show.
             let found = match guard.limit.parse::<bool>() {
                 Ok(_) => guard.found.clone(),
                 Err(_) => format!("{} (limit: {})", guard.found, guard.limit),
             };
-            vec![format!("  guard {}", guard.guard), verdict.to_owned(), found]
+            let found = match &guard.reason {
+                Some(reason) => format!("{found}: {reason}"),
+                None => found,
+            };
+            vec![format!("  guard {}", guard.guard), verdict, found]
         })
         .collect();
     if rows.is_empty() { String::new() } else { format!("\n{}", table(&rows)) }
@@ -246,7 +251,10 @@ mod tests {
     }
 
     fn verdict(guard: &str, limit: &str, found: &str, verdict: Verdict) -> GuardVerdict {
-        GuardVerdict { guard: guard.to_owned(), limit: limit.to_owned(), found: found.to_owned(), verdict }
+        let overridden_by = (verdict == Verdict::Overridden).then(|| "anna@example.com".to_owned());
+        let reason = overridden_by.as_ref().map(|_| "the list was closed".to_owned());
+        let (guard, limit, found) = (guard.to_owned(), limit.to_owned(), found.to_owned());
+        GuardVerdict { guard, limit, found, verdict, overridden_by, reason }
     }
 
     fn a_report() -> RunReport {

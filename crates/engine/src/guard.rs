@@ -41,11 +41,22 @@ impl FromStr for Guard {
     }
 }
 
+/// What a user set aside for one run; the run keeps it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Override {
+    /// Guards that may not stop it.
+    pub guards: Vec<Guard>,
+    /// Who said so.
+    pub by: Option<String>,
+    /// Why.
+    pub reason: Option<String>,
+}
+
 /// The guards of one run, with what the user overrode.
 #[derive(Debug, Clone)]
 pub(crate) struct Watch {
     guards: Guards,
-    overridden: Vec<Guard>,
+    overridden: Override,
 }
 
 /// What the plan knows that guards judge.
@@ -60,8 +71,8 @@ pub(crate) struct Findings {
 }
 
 impl Watch {
-    pub(crate) fn new(guards: Guards, overridden: &[Guard]) -> Self {
-        Self { guards, overridden: overridden.to_vec() }
+    pub(crate) fn new(guards: Guards, overridden: &Override) -> Self {
+        Self { guards, overridden: overridden.clone() }
     }
 
     /// Judges a plan; no verdict is `Stopped` if the run may go on.
@@ -100,12 +111,15 @@ impl Watch {
     }
 
     fn verdict(&self, guard: Guard, limit: String, found: String, is_exceeded: bool) -> GuardVerdict {
-        let verdict = match (is_exceeded, self.overridden.contains(&guard)) {
+        let Override { guards, by, reason } = &self.overridden;
+        let verdict = match (is_exceeded, guards.contains(&guard)) {
             (false, _) => Verdict::Passed,
             (true, true) => Verdict::Overridden,
             (true, false) => Verdict::Stopped,
         };
-        GuardVerdict { guard: guard.as_str().to_owned(), limit, found, verdict }
+        let said = |text: &Option<String>| text.clone().filter(|_| verdict == Verdict::Overridden);
+        let (overridden_by, reason) = (said(by), said(reason));
+        GuardVerdict { guard: guard.as_str().to_owned(), limit, found, verdict, overridden_by, reason }
     }
 }
 
@@ -115,7 +129,8 @@ mod tests {
 
     fn check(removals: u64, held: u64, empty: &[&str], overridden: &[Guard], expected: [Verdict; 2]) {
         let findings = Findings { empty_segments: empty.iter().map(ToString::to_string).collect(), removals, held };
-        let verdicts = Watch::new(Guards::default(), overridden).judge_plan(&findings);
+        let overridden = Override { guards: overridden.to_vec(), ..Override::default() };
+        let verdicts = Watch::new(Guards::default(), &overridden).judge_plan(&findings);
         assert_eq!(verdicts.iter().map(|verdict| verdict.verdict).collect::<Vec<_>>(), expected);
     }
 
@@ -131,7 +146,7 @@ mod tests {
 
     #[test]
     fn refusals() {
-        let watch = Watch::new(Guards::default(), &[]);
+        let watch = Watch::new(Guards::default(), &Override::default());
         assert_eq!(watch.judge_refusals(5, 100).verdict, Verdict::Passed);
         assert_eq!(watch.judge_refusals(6, 100).verdict, Verdict::Stopped);
     }

@@ -26,7 +26,7 @@ pub mod run;
 mod settle;
 
 pub use engine::{Engine, Parts, StartError, load_code, segment_id};
-pub use guard::Guard;
+pub use guard::{Guard, Override};
 pub use plan_report::{PlanReport, PlannedCalls, PlannedLeavers, PlannedRows, PlannedSegment, Skipped};
 pub use progress::{Progress, Silent, Stage};
 pub use reveal::{Named, Revealed};

@@ -216,6 +216,12 @@ pub struct GuardVerdict {
     pub found: String,
     /// What follows.
     pub verdict: Verdict,
+    /// Who overrode it, if somebody did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overridden_by: Option<String>,
+    /// Why, if they said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// The result of a guard.

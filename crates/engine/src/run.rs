@@ -15,7 +15,7 @@ use crate::conclusion::{Ending, Story, problem, run_end};
 use crate::deliver::{Delivered, Delivery, Halt, Handed, Listed, Packer, ledger};
 use crate::diff::{Scope, Tally};
 use crate::engine::{OpenExport, StartError};
-use crate::guard::{Guard, Watch};
+use crate::guard::{Override, Watch};
 use crate::outbox::Sealed;
 use crate::plan::{self, Comparison, LeaverFate, LeaverRule, LeaverTally};
 use crate::plan_report::PlanReport;
@@ -38,7 +38,7 @@ pub struct Request {
     /// Which rows it considers.
     pub mode: Mode,
     /// Guards that may not stop it.
-    pub overrides: Vec<Guard>,
+    pub overrides: Override,
     /// The plan it must match, from `run --plan`.
     pub expected: Option<PlanReport>,
 }
@@ -50,7 +50,7 @@ impl Request {
             export: export.into(),
             trigger: Trigger::Manual,
             mode: Mode::Changes,
-            overrides: Vec::new(),
+            overrides: Override::default(),
             expected: None,
         }
     }

@@ -27,9 +27,14 @@ fn too_many_removals_stop_a_run_before_anything_is_sent() {
     text.exits(4).prints("--override max_removals");
     assert_eq!(scene.requests(), sent);
 
-    let report = scene.run("--override max_removals").exits(0).report();
+    let report = scene.run("--override max_removals --by anna@example.com --reason closed").exits(0).report();
     assert_eq!(report.summary(), "succeeded: 17 read, 16 unchanged, 1 changed; 3 planned, 3 removed");
     assert_eq!(report.guard("max_removals"), Some("overridden"));
+    let guards = report.0["guards"].as_array().unwrap();
+    let overridden = guards.iter().find(|guard| guard["guard"] == "max_removals").unwrap();
+    assert_eq!((&overridden["overridden_by"], &overridden["reason"]), (&"anna@example.com".into(), &"closed".into()));
+    let passed = guards.iter().find(|guard| guard["guard"] == "allow_empty").unwrap();
+    assert_eq!(passed.get("overridden_by"), None);
     let recorded = scene.call("runs --limit 1 --output json");
     assert_eq!(recorded.exits(0).report(), report);
     scene.has_members("newsletter", &rest);

@@ -93,7 +93,7 @@ pub(crate) fn record(dir: &Path, connection: &str, accepted_by: String) -> Resul
 }
 
 /// The person at this machine: as git knows them, or as the machine does.
-fn who() -> String {
+pub(crate) fn who() -> String {
     let git = Command::new("git").args(["config", "user.email"]).output();
     let email = git.ok().filter(|answer| answer.status.success()).map(|answer| answer.stdout);
     let email = email.map(|text| String::from_utf8_lossy(&text).trim().to_owned()).filter(|email| !email.is_empty());

@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use segport_engine::report::{RunReport, Status, Trigger};
-use segport_engine::{Cancel, Engine, Mode, PlanReport, Request};
+use segport_engine::{Cancel, Engine, Mode, Override, PlanReport, Request};
 use segport_ledger::Store;
 use segport_manifest::Project;
 
 use crate::arguments::Run;
 use crate::commands::Invocation;
+use crate::commands::connect::who;
 use crate::exit::{Exit, Failure};
 use crate::interrupt::Interrupt;
 use crate::{progress, project, report};
@@ -72,11 +73,16 @@ fn end_of(report: &RunReport, interrupt: &Interrupt) -> Exit {
 /// What the command line asks for.
 fn requests(project: &Project, asked: &Run, dir: &Path) -> Result<Vec<Request>, Failure> {
     let mode = if asked.full { Mode::Full } else { Mode::Changes };
+    let overrides = Override {
+        guards: asked.overrides.clone(),
+        by: (!asked.overrides.is_empty()).then(|| asked.by.clone().unwrap_or_else(who)),
+        reason: asked.reason.clone(),
+    };
     let request = |export: String, expected: Option<PlanReport>| Request {
         export,
         trigger: Trigger::Manual,
         mode: mode.clone(),
-        overrides: asked.overrides.clone(),
+        overrides: overrides.clone(),
         expected,
     };
     if let Some(file) = &asked.plan {
