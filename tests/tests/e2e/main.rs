@@ -11,6 +11,7 @@ mod manifest;
 mod network;
 mod plans;
 mod plugins;
+mod power;
 mod refusals;
 mod reveal;
 mod rows;
