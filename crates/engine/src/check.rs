@@ -4,6 +4,8 @@
 const MAX_EMAIL_BYTES: usize = 254;
 /// Longest part before the `@` in bytes (RFC 5321, 4.5.3.1.1).
 const MAX_LOCAL_BYTES: usize = 64;
+/// Longest part of a domain between dots in bytes (RFC 1035, 2.3.4).
+const MAX_LABEL_BYTES: usize = 63;
 
 /// Whether `address`, already trimmed and lower-cased, has the form of an e-mail address.
 ///
@@ -13,37 +15,58 @@ pub(crate) fn is_email(address: &str) -> bool {
         return false;
     }
     let Some((local, domain)) = address.rsplit_once('@') else { return false };
-    !local.is_empty()
-        && local.len() <= MAX_LOCAL_BYTES
-        && !local.starts_with('.')
-        && !local.ends_with('.')
-        && !local.contains("..")
-        && local.chars().all(is_local)
-        && is_domain(domain)
+    is_local(local) && is_domain(domain)
 }
 
-fn is_local(c: char) -> bool {
-    match c {
-        'a'..='z' | '0'..='9' | '.' | '_' | '-' | '+' => true,
-        c if c.is_ascii() => c.is_ascii_alphanumeric() || "!#$%&'*/=?^`{|}~".contains(c),
-        c => !c.is_whitespace() && !c.is_control(),
+/// Which bytes may stand before the `@`; those of other scripts are looked at as letters.
+const LOCAL: [bool; 256] = {
+    let mut allowed = [false; 256];
+    let mut byte = 0;
+    while byte < allowed.len() {
+        let ascii = byte as u8;
+        allowed[byte] = ascii.is_ascii_alphanumeric() || !ascii.is_ascii();
+        byte += 1;
     }
+    let signs = b"._-+!#$%&'*/=?^`{|}~";
+    let mut at = 0;
+    while at < signs.len() {
+        allowed[signs[at] as usize] = true;
+        at += 1;
+    }
+    allowed
+};
+
+fn is_local(local: &str) -> bool {
+    let mut last = b'.';
+    for byte in local.bytes() {
+        // The table has an entry for every byte.
+        if !LOCAL[usize::from(byte)] || (byte == b'.' && last == b'.') {
+            return false;
+        }
+        last = byte;
+    }
+    last != b'.'
+        && local.len() <= MAX_LOCAL_BYTES
+        && (local.is_ascii() || !local.chars().any(|c| c.is_whitespace() || c.is_control()))
 }
 
 fn is_domain(domain: &str) -> bool {
-    let mut labels = 0;
-    for label in domain.split('.') {
-        labels += 1;
-        let sound = !label.is_empty()
-            && label.len() <= 63
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-            && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || (!c.is_ascii() && c.is_alphanumeric()));
-        if !sound {
+    let (mut labels, mut length, mut last) = (1, 0, b'.');
+    for byte in domain.bytes() {
+        match byte {
+            b'.' if length == 0 || last == b'-' => return false,
+            b'.' => (labels, length) = (labels + 1, 0),
+            b'-' if length == 0 => return false,
+            _ if byte.is_ascii_alphanumeric() || byte == b'-' || !byte.is_ascii() => length += 1,
+            _ => return false,
+        }
+        if length > MAX_LABEL_BYTES {
             return false;
         }
+        last = byte;
     }
-    labels > 1
+    let is_whole = length > 0 && last != b'-' && labels > 1;
+    is_whole && (domain.is_ascii() || domain.chars().all(|c| c.is_ascii() || c.is_alphanumeric()))
 }
 
 /// Whether `text` is an ISO 8601 date (`2026-11-23`) or date and time, with or without an offset.

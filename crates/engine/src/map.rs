@@ -410,11 +410,13 @@ impl<'a> Values<'a> {
     pub(crate) fn append(&self, row: usize, tag: &[u8], out: &mut Vec<u8>) -> bool {
         match self {
             Self::Text(values) if values.is_valid(row) => {
-                let text = values.value(row);
-                out.extend_from_slice(tag);
+                let text = values.value(row).as_bytes();
                 // Offsets of a column are 31 bits, so every length fits.
-                out.extend_from_slice(&u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes());
-                out.extend_from_slice(text.as_bytes());
+                let length = u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes();
+                out.reserve(tag.len() + length.len() + text.len());
+                out.extend_from_slice(tag);
+                out.extend_from_slice(&length);
+                out.extend_from_slice(text);
             }
             Self::Integer(values) if values.is_valid(row) => {
                 out.extend_from_slice(tag);
