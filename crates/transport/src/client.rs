@@ -13,11 +13,12 @@ use segport_core::{Error, ErrorKind, Limits, Result};
 use tokio::sync::Semaphore;
 
 use crate::attempt::Prepared;
+use crate::budget::{Budget, Turn};
 use crate::clock::{Clock, Random, SystemClock, SystemRandom};
 use crate::egress::{Egress, GuardedResolver, Reach};
 use crate::error::{End, Failure, refused};
 use crate::limits::Gate;
-use crate::retry::{Budget, Ladder, Standing, retry_after};
+use crate::retry::{Ladder, Standing, retry_after};
 use crate::slot::SharedSlot;
 
 /// Longest wait for a connection, from the name to the end of the TLS handshake.
@@ -212,6 +213,25 @@ impl Connection {
         self.lane.gate.paused_for(self.shared.options.clock.now())
     }
 
+    /// Waits after a fault until its request may be sent again; false if it may not.
+    async fn may_repeat(&self, ladder: &mut Ladder) -> bool {
+        let Options { clock, random, .. } = &self.shared.options;
+        let budget = &self.lane.budget;
+        let Some(wait) = ladder.after_fault(&**random) else { return false };
+        let answers = budget.answers();
+        let mut when = clock.now() + wait;
+        loop {
+            if when > clock.now() {
+                clock.sleep_until(when).await;
+            }
+            match budget.turn(answers, clock.now()) {
+                Turn::Send => return true,
+                Turn::Wait(until) => when = until,
+                Turn::GiveUp => return false,
+            }
+        }
+    }
+
     /// Sends one attempt when the limiter lets it, and acts on what the answer says about the connection.
     async fn attempt(&self, call: &Prepared, client: &reqwest::Client, number: u32) -> Result<Response, Failure> {
         let Options { clock, random, .. } = &self.shared.options;
@@ -226,7 +246,10 @@ impl Connection {
         let now = clock.now();
         if let Ok(answer) = &result {
             match Standing::of(answer.head.status) {
-                Standing::Answered => gate.let_through(sent_at),
+                Standing::Answered => {
+                    gate.let_through(sent_at);
+                    self.lane.budget.answered();
+                }
                 Standing::Transient => {
                     if let Some(wait) = retry_after(answer, clock.date()) {
                         gate.pause(now + wait);
@@ -271,41 +294,36 @@ impl fmt::Debug for Connection {
 #[async_trait]
 impl HttpClient for Connection {
     async fn send(&self, request: Request) -> Result<Response> {
-        let Options { egress, clock, random, .. } = &self.shared.options;
+        let egress = &self.shared.options.egress;
         let call = Prepared::new(request, self.timeout)?;
         let reach = egress.judge(&call.url).map_err(|why| refused(&call.operation, &why))?;
         let client = self.shared.client(reach)?;
         // Never closed, so there always is a permit to come.
         let _place = self.lane.in_flight.acquire().await.ok();
-        let budget = &self.lane.budget;
-        budget.deposit();
+        self.lane.budget.deposit();
         let mut ladder = Ladder::default();
         let mut reached = false;
         let mut attempts = 0;
         loop {
             attempts += 1;
             let result = self.attempt(&call, client, attempts).await;
-            let now = clock.now();
-            let wait = match &result {
-                Ok(answer) => match Standing::of(answer.head.status) {
-                    Standing::Throttled => ladder.after_throttle(now).then_some(Duration::ZERO),
-                    Standing::Transient if call.repeatable => ladder.after_fault(budget, now, &**random),
-                    Standing::Transient | Standing::Answered => None,
-                },
-                Err(failure) if failure.passing() && (call.repeatable || !failure.reached()) => {
-                    ladder.after_fault(budget, now, &**random)
-                }
-                Err(_) => None,
-            };
             reached |= result.as_ref().map_or_else(Failure::reached, |_| true);
-            let Some(wait) = wait else {
+            let again = match &result {
+                Ok(answer) => match Standing::of(answer.head.status) {
+                    Standing::Throttled => ladder.after_throttle(self.shared.options.clock.now()),
+                    Standing::Transient => call.repeatable && self.may_repeat(&mut ladder).await,
+                    Standing::Answered => false,
+                },
+                Err(failure) => {
+                    let is_safe = call.repeatable || !failure.reached();
+                    failure.passing() && is_safe && self.may_repeat(&mut ladder).await
+                }
+            };
+            if !again {
                 let Prepared { operation, url, repeatable, .. } = &call;
                 return result.map_err(|failure| {
                     failure.report(&End { operation, url, attempts, reached, repeatable: *repeatable })
                 });
-            };
-            if !wait.is_zero() {
-                clock.sleep_until(now + wait).await;
             }
         }
     }

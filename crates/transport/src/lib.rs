@@ -3,7 +3,8 @@
 //! A connector says what to send; this crate decides when and how often, and to whom at all:
 //!
 //! * `limits`: one pace per connection, shared by every run that uses it, and the pause that a 429 asks for;
-//! * `retry`: the table of what is tried again, and the budget that keeps retries from becoming a flood;
+//! * `retry`: the table of what is tried again, and when;
+//! * `budget`: how many retries there are, so that they never become a flood;
 //! * `egress`: which addresses may be destinations, judged after the name was resolved;
 //! * `attempt`: one request and its answer, within a deadline and a body limit;
 //! * `error`: what is told when no answer came: layer, whether anything was sent, and never an address's path or a header;
@@ -15,6 +16,7 @@
 #![deny(missing_docs)]
 
 mod attempt;
+mod budget;
 mod client;
 mod clock;
 mod egress;

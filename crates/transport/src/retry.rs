@@ -9,11 +9,10 @@
 //! | certificate not trusted, address refused, answer too large | never: it would be the same again | |
 //! | any other status | never: it is an answer | |
 //!
-//! All but 429 get at most [`ATTEMPTS`] attempts and draw on the connection's [`Budget`]. Underneath, the HTTP library sends a
+//! All but 429 get at most [`ATTEMPTS`] attempts and draw on the connection's [`Budget`](crate::budget::Budget). Underneath, the HTTP library sends a
 //! request again by itself only where the protocol proves that the destination has not looked at it: a kept-alive connection
 //! found closed before anything was written, or an HTTP/2 stream refused unprocessed.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use segport_core::http::Response;
@@ -30,8 +29,8 @@ const THROTTLED_FOR: Duration = Duration::from_secs(600);
 /// The longest wait that a destination can impose.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
 
-const FIRST_BACKOFF: Duration = Duration::from_millis(500);
-const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
+pub(crate) const FIRST_BACKOFF: Duration = Duration::from_millis(500);
+pub(crate) const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 
 /// What a status means for the request that got it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,9 +62,9 @@ pub(crate) struct Ladder {
 
 impl Ladder {
     /// The wait before the next attempt after a fault, or `None` after the last.
-    pub(crate) fn after_fault(&mut self, budget: &Budget, now: Instant, random: &dyn Random) -> Option<Duration> {
+    pub(crate) fn after_fault(&mut self, random: &dyn Random) -> Option<Duration> {
         self.faults += 1;
-        if self.faults >= ATTEMPTS || !budget.withdraw(now) {
+        if self.faults >= ATTEMPTS {
             return None;
         }
         Some(jitter(random, doubled(FIRST_BACKOFF, self.faults - 1, LONGEST_BACKOFF)))
@@ -75,49 +74,6 @@ impl Ladder {
     pub(crate) fn after_throttle(&mut self, now: Instant) -> bool {
         let since = *self.throttled_since.get_or_insert(now);
         now.saturating_duration_since(since) < THROTTLED_FOR
-    }
-}
-
-/// Retries that a connection may still make: a fifth of its requests, and a small reserve for a moment's outage that comes
-/// back at the rate of ten a minute. When everything fails, the destination sees little more than 1.2 times the ordinary load.
-#[derive(Debug)]
-pub(crate) struct Budget {
-    reserve: f64,
-    state: Mutex<Tokens>,
-}
-
-#[derive(Debug)]
-struct Tokens {
-    left: f64,
-    at: Option<Instant>,
-}
-
-impl Budget {
-    const PER_REQUEST: f64 = 0.2;
-    const PER_SECOND: f64 = 10.0 / 60.0;
-
-    /// A full budget for a connection of `max_in_flight`: all of them may climb their whole ladder once.
-    pub(crate) fn new(max_in_flight: u32) -> Self {
-        let reserve = f64::from(max_in_flight.min(25)) * f64::from(ATTEMPTS - 1) + 4.0;
-        Self { reserve, state: Mutex::new(Tokens { left: reserve, at: None }) }
-    }
-
-    /// Counts a new request.
-    pub(crate) fn deposit(&self) {
-        let mut tokens = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        tokens.left = (tokens.left + Self::PER_REQUEST).min(self.reserve);
-    }
-
-    fn withdraw(&self, now: Instant) -> bool {
-        let mut tokens = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let idle = tokens.at.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
-        tokens.at = Some(now);
-        tokens.left = (tokens.left + idle.as_secs_f64() * Self::PER_SECOND).min(self.reserve);
-        if tokens.left < 1.0 {
-            return false;
-        }
-        tokens.left -= 1.0;
-        true
     }
 }
 
@@ -201,9 +157,8 @@ mod tests {
 
     #[test]
     fn a_ladder_has_five_attempts_that_lie_further_and_further_apart() {
-        let (budget, now) = (Budget::new(4), Instant::now());
         let mut ladder = Ladder::default();
-        let waits: Vec<_> = std::iter::from_fn(|| ladder.after_fault(&budget, now, &Most)).collect();
+        let waits: Vec<_> = std::iter::from_fn(|| ladder.after_fault(&Most)).collect();
         assert_eq!(waits, [500, 1000, 2000, 4000].map(Duration::from_millis));
     }
 
@@ -214,34 +169,5 @@ mod tests {
         assert!(ladder.after_throttle(start));
         assert!(ladder.after_throttle(start + Duration::from_secs(599)));
         assert!(!ladder.after_throttle(start + Duration::from_secs(600)));
-    }
-
-    #[test]
-    fn when_everything_fails_retries_stay_near_a_fifth() {
-        let start = Instant::now();
-        for (requests, max_in_flight) in [(600, 4), (6_000, 4), (60_000, 16), (600_000, 64)] {
-            let budget = Budget::new(max_in_flight);
-            let mut retries = 0;
-            for request in 0..requests {
-                let now = start + Duration::from_secs(60) * request / requests;
-                budget.deposit();
-                let mut ladder = Ladder::default();
-                while ladder.after_fault(&budget, now, &Most).is_some() {
-                    retries += 1;
-                }
-            }
-            let most = requests / 5 + u32::from(u8::MAX).min(4 * max_in_flight + 4) + 10;
-            assert!(retries <= most, "{retries} retries of {requests} requests");
-            assert!(retries >= requests / 5 - 1, "{retries} retries of {requests} requests");
-        }
-    }
-
-    #[test]
-    fn an_idle_connection_earns_its_reserve_back() {
-        let (budget, start) = (Budget::new(1), Instant::now());
-        let spend = |now| std::iter::from_fn(|| budget.withdraw(now).then_some(())).count();
-        assert_eq!(spend(start), 8);
-        assert_eq!(spend(start + Duration::from_secs(31)), 5);
-        assert_eq!(spend(start + Duration::from_secs(3600)), 8);
     }
 }
