@@ -18,7 +18,9 @@ pub(crate) struct Limiter {
 impl Limiter {
     /// A limiter; 0 lets everything through.
     pub(crate) fn new(rate: u32) -> Self {
-        Self { rate: usize::try_from(rate).unwrap_or(usize::MAX), passed: HashMap::new() }
+        let mut limiter = Self { rate: 0, passed: HashMap::new() };
+        limiter.set_rate(rate);
+        limiter
     }
 
     /// Whether a request with this key may pass now.
@@ -39,6 +41,11 @@ impl Limiter {
         }
         times.push_back(now);
         true
+    }
+
+    /// Changes the rate from now on.
+    pub(crate) fn set_rate(&mut self, rate: u32) {
+        self.rate = usize::try_from(rate).unwrap_or(usize::MAX);
     }
 
     /// Forgets what has passed.

@@ -95,6 +95,13 @@ impl Sandbox {
         self.shared.set_faults(faults);
     }
 
+    /// Changes the rate, in requests per second and key, until the next [reset](Self::reset); 0 is no limit.
+    ///
+    /// Whether a destination's error texts name the rate of the start or this one is not defined.
+    pub fn set_rate(&self, rate: u32) {
+        self.shared.set_rate(rate);
+    }
+
     /// Makes everything as it was at the start, the fault script of the options included.
     pub fn reset(&self) {
         self.shared.reset();

@@ -84,6 +84,11 @@ impl<D: Destination> Shared<D> {
         Arc::clone(&self.script.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Changes the rate until the next reset.
+    pub(crate) fn set_rate(&self, rate: u32) {
+        self.front().limiter.set_rate(rate);
+    }
+
     /// Replaces the fault script; counts start again.
     pub(crate) fn set_faults(&self, faults: Vec<Fault>) {
         *self.script.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Script::new(faults));
@@ -95,6 +100,7 @@ impl<D: Destination> Shared<D> {
         self.set_faults(self.options.faults.clone());
         let mut front = self.front();
         front.limiter.reset();
+        front.limiter.set_rate(self.options.rate);
         front.journal.reset();
     }
 
