@@ -81,7 +81,9 @@ pub(crate) fn acknowledged(body: &[u8], sent: &[&str]) -> Acknowledged {
     if body.trim_ascii_start().first() != Some(&b'{') {
         return unknown("Autopilot answered, but not with a JSON object");
     }
-    let Ok(Bulk { contact_ids, email_contact_map }) = serde_json::from_slice(body) else {
+    // Serde passes over what it skips without looking at its bytes, but JSON is text throughout.
+    let text = str::from_utf8(body).ok();
+    let Some(Bulk { contact_ids, email_contact_map }) = text.and_then(|text| serde_json::from_str(text).ok()) else {
         return unknown("Autopilot's answer is cut off or not JSON");
     };
     match (email_contact_map, contact_ids) {
@@ -223,5 +225,12 @@ mod tests {
             check(whole.get(..end).unwrap(), &none, 0);
         }
         check(&format!("{whole}{whole}"), &none, 0);
+        // Bytes that are no text make it no JSON, also where nothing is read.
+        for place in 1..whole.len() {
+            let mut body = whole.replacen('{', "{\"_removeResultKeys\":\"x\",", 1).into_bytes();
+            body.insert(place, 0xff);
+            let found = acknowledged(&body, &SENT).outcomes;
+            assert!(found.iter().all(|outcome| matches!(outcome, RowOutcome::Unknown { .. })), "{place}: {found:?}");
+        }
     }
 }

@@ -113,15 +113,22 @@ pub(crate) fn stops(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Unauthenticated | ErrorKind::PermissionDenied)
 }
 
+/// Whether an error of a call for one contact makes the same call for the others pointless: also where `base_url` leads
+/// somewhere else.
+pub(crate) fn ends_round(error: &Error) -> bool {
+    stops(error) || error.kind() == ErrorKind::ConfigInvalid
+}
+
 /// What an error of a call for one contact means for its row, which is tried again by the next run in every case.
 pub(crate) fn row_outcome(error: &Error) -> RowOutcome {
     let reason = error.message().to_owned();
     match error.kind() {
         ErrorKind::Rejected | ErrorKind::NotFound => RowOutcome::Refused { code: "refused".to_owned(), reason },
-        // A throttled call was turned away, and after a refused key no call is made any more.
-        ErrorKind::RateLimited | ErrorKind::Unauthenticated | ErrorKind::PermissionDenied => {
-            RowOutcome::Deferred { reason }
-        }
+        // A throttled call was turned away, one to another place did nothing, and after a refused key no call is made any more.
+        ErrorKind::RateLimited
+        | ErrorKind::Unauthenticated
+        | ErrorKind::PermissionDenied
+        | ErrorKind::ConfigInvalid => RowOutcome::Deferred { reason },
         _ if error.fact("sent") == Some("no") => RowOutcome::Deferred { reason },
         _ => RowOutcome::Unknown { reason },
     }

@@ -16,7 +16,7 @@ use tokio::sync::OnceCell;
 use crate::answer::{Acknowledged, acknowledged, is_id};
 use crate::client::{Client, OnList, Verb};
 use crate::contact::Contacts;
-use crate::error::{row_outcome, stops};
+use crate::error::{ends_round, row_outcome, stops};
 use crate::lists::SegmentList;
 use crate::settings::ListMembership;
 
@@ -275,7 +275,7 @@ async fn for_each(
             match client.on_list(cx, verb, list, &id).await {
                 Ok(said) => (row, Answer::Said(said)),
                 Err(error) => {
-                    if stops(&error) {
+                    if ends_round(&error) {
                         halted.store(true, Ordering::Relaxed);
                     }
                     (row, Answer::Failed(error))
@@ -289,7 +289,7 @@ async fn for_each(
 /// The outcome of a row whose own call failed; an error that stops the connection is kept in `outcomes`.
 fn failed(error: Error, outcomes: &mut Outcomes) -> RowOutcome {
     let outcome = row_outcome(&error);
-    if stops(&error) {
+    if ends_round(&error) {
         outcomes.stop.get_or_insert(error);
     }
     outcome

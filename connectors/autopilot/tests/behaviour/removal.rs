@@ -55,14 +55,22 @@ fn ids_are_encoded_and_rows_without_one_are_refused() {
 
 #[test]
 fn a_refused_key_stops_the_rest() {
-    let http = Script::new();
-    let harness = open(value!({ "max_in_flight": 1 }), &http);
-    let session = session(&http, &harness, &["News"]);
-    http.expect("DELETE", "/contact/1", status(200)).expect("DELETE", "/contact/2", status(401));
-    let outcomes = block_on(harness.write(&removal(&session, 0, &[Some("1"), Some("2"), Some("3")]))).unwrap();
-    assert_eq!(short(&outcomes.rows), ["done 1", "deferred", "deferred"]);
-    assert_eq!(outcomes.stop.unwrap().kind(), ErrorKind::Unauthenticated);
-    http.assert_done();
+    // So does an address that leads somewhere else.
+    for (code, kind) in [
+        (401, ErrorKind::Unauthenticated),
+        (403, ErrorKind::PermissionDenied),
+        (302, ErrorKind::ConfigInvalid),
+        (405, ErrorKind::ConfigInvalid),
+    ] {
+        let http = Script::new();
+        let harness = open(value!({ "max_in_flight": 1 }), &http);
+        let session = session(&http, &harness, &["News"]);
+        http.expect("DELETE", "/contact/1", status(200)).expect("DELETE", "/contact/2", status(code));
+        let outcomes = block_on(harness.write(&removal(&session, 0, &[Some("1"), Some("2"), Some("3")]))).unwrap();
+        assert_eq!(short(&outcomes.rows), ["done 1", "deferred", "deferred"], "{code}");
+        assert_eq!(outcomes.stop.unwrap().kind(), kind, "{code}");
+        http.assert_done();
+    }
 }
 
 #[test]
