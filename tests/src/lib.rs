@@ -13,6 +13,7 @@
 )]
 
 mod console;
+pub mod failures;
 mod gate;
 mod installation;
 mod people;

@@ -339,7 +339,7 @@ impl Judged {
 }
 
 /// What an error of a whole call means for its rows.
-fn fate(error: &Error) -> RowOutcome {
+pub fn fate(error: &Error) -> RowOutcome {
     let reason = error.to_string();
     match error.kind() {
         ErrorKind::Rejected => RowOutcome::Refused { code: "rejected".to_owned(), reason },
@@ -354,8 +354,8 @@ fn fate(error: &Error) -> RowOutcome {
     }
 }
 
-/// Whether errors of this kind make every further call pointless.
-fn is_final(kind: ErrorKind) -> bool {
+/// Whether errors of this kind make every further call pointless, so that they end a run.
+pub fn is_final(kind: ErrorKind) -> bool {
     !matches!(
         kind,
         ErrorKind::Timeout

@@ -25,6 +25,7 @@ mod reveal;
 pub mod run;
 mod settle;
 
+pub use deliver::{fate, is_final};
 pub use engine::{Engine, Parts, StartError, load_code, segment_id};
 pub use guard::{Guard, Override};
 pub use plan_report::{PlanReport, PlannedCalls, PlannedLeavers, PlannedRows, PlannedSegment, Skipped};

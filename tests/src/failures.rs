@@ -1,0 +1,204 @@
+//! What becomes of each call to Autopilot in each way in which it can go wrong: the expectations, as a table.
+//!
+//! A test carries out every cell over TCP, and the page `docs/src/reference/failures.md` shows the same table.
+
+use std::time::Duration;
+
+use segport_sandbox::RetryAfter::{Absent, Date, Nonsense, Seconds};
+use segport_sandbox::Rude;
+
+/// A call that goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Call {
+    /// `segport connect` asks for the account.
+    Account,
+    /// A run looks for its lists.
+    Find,
+    /// A run makes a list that is not there.
+    Create,
+    /// Contacts are written.
+    Write,
+    /// A contact is looked up on its list, to learn whether bulk calls put contacts there.
+    Test,
+    /// A contact is put on its list.
+    Add,
+    /// A leaver is taken off its list.
+    Remove,
+}
+
+impl Call {
+    /// All of them, in the order of [`Row::cells`].
+    pub const ALL: [Self; 7] =
+        [Self::Account, Self::Find, Self::Create, Self::Write, Self::Test, Self::Add, Self::Remove];
+
+    /// The call as the connector names it.
+    pub fn operation(self) -> &'static str {
+        match self {
+            Self::Account => "GET /account",
+            Self::Find => "GET /lists",
+            Self::Create => "POST /list",
+            Self::Write => "POST /contacts",
+            Self::Test => "GET /list/{list}/contact/{contact}",
+            Self::Add => "POST /list/{list}/contact/{contact}",
+            Self::Remove => "DELETE /list/{list}/contact/{contact}",
+        }
+    }
+
+    /// A word for the head of a column.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Account => "account",
+            Self::Find => "find lists",
+            Self::Create => "make list",
+            Self::Write => "write",
+            Self::Test => "look up",
+            Self::Add => "add",
+            Self::Remove => "remove",
+        }
+    }
+}
+
+/// One way to go wrong, and what becomes of each call that always goes wrong so.
+///
+/// A cell is `END xN`: how it ends, and how many attempts there are; `END for 10 min` if attempts go on that long. `END` is
+/// `ok`, the kind of the error, or the outcome of the rows (two if they differ); `not sent` follows if the error says so, and
+/// `stops` if the run ends by it. An empty cell is a way in which that call cannot go wrong.
+#[derive(Debug)]
+pub struct Row {
+    /// What goes wrong, for readers.
+    pub what: &'static str,
+    /// The same for the server.
+    pub rude: Rude,
+    /// By [`Call::ALL`].
+    pub cells: [&'static str; 7],
+}
+
+/// Rows that have something in common.
+#[derive(Debug)]
+pub struct Group {
+    /// What they have in common.
+    pub title: &'static str,
+    /// The rows.
+    pub rows: &'static [Row],
+}
+
+const fn row(what: &'static str, rude: Rude, cells: [&'static str; 7]) -> Row {
+    Row { what, rude, cells }
+}
+
+const fn same(read: &'static str, create: &'static str, write: &'static str, test: &'static str) -> [&'static str; 7] {
+    [read, read, create, write, test, write, write]
+}
+
+const UNSENT: &str = "unavailable x5, not sent";
+const UNTRUSTED: &str = "unavailable x1, not sent";
+const THROTTLED: [&str; 7] =
+    same("rate_limited for 10 min", "rate_limited for 10 min", "deferred for 10 min", "done for 10 min");
+
+/// The whole table.
+pub const GROUPS: &[Group] = &[
+    Group {
+        title: "No connection",
+        rows: &[
+            row("nobody listens", Rude::Refuse, same(UNSENT, UNSENT, "deferred x5", "done x5")),
+            row(
+                "plain text on the port of TLS",
+                Rude::PlainOnTls,
+                same(UNTRUSTED, UNTRUSTED, "deferred x1", "done x1"),
+            ),
+            row("certificate signed by itself", Rude::SelfSigned, same(UNTRUSTED, UNTRUSTED, "deferred x1", "done x1")),
+            row("closed in the TLS handshake", Rude::ClosedInHandshake, same(UNSENT, UNSENT, "deferred x5", "done x5")),
+        ],
+    },
+    Group {
+        title: "No answer",
+        rows: &[
+            row("reset before the body", Rude::ResetBefore, BROKEN),
+            row("reset within the body", Rude::ResetWithin(20), BROKEN),
+            row("reset after the body", Rude::ResetAfter, BROKEN),
+            row("closed without an answer", Rude::Close, BROKEN),
+            row("half closed without an answer", Rude::HalfClosed, BROKEN),
+            row("accepted, then silence", Rude::BlackHole, same("timeout x5", "timeout x1", "unknown x5", "done x5")),
+            row("done, then silence", Rude::CommitThenSilence, LATE),
+            row("half open: silence in mid-answer", Rude::HalfOpen, LATE),
+            row("a byte now and then", Rude::Drip(Duration::from_millis(50)), LATE),
+        ],
+    },
+    Group {
+        title: "Broken answers",
+        rows: &[
+            row(
+                "shorter than its length says",
+                Rude::LengthTooLong,
+                same("unavailable x5", "ok x1", "unknown x5", "done x5"),
+            ),
+            row("longer than its length says", Rude::LengthTooShort, UNREADABLE),
+            row("not HTTP", Rude::NotHttp, same("unavailable x5", "ok x1", "unknown x5", "done x5")),
+            row("not gzip, though it says so", Rude::NotGzip, same("unavailable x5", "ok x1", "unknown x5", "done x5")),
+            row("gzip bomb", Rude::GzipBomb, UNREADABLE),
+            row("more than 16 MiB", Rude::Huge, UNREADABLE),
+            row("JSON cut off", Rude::Truncated, UNREADABLE),
+            row("invalid UTF-8", Rude::InvalidUtf8, UNREADABLE),
+            row("JSON 100,000 levels deep", Rude::DeepNesting, UNREADABLE),
+        ],
+    },
+    Group {
+        title: "Answers of somebody else",
+        rows: &[
+            row("200 with a web page", Rude::Html, same("unavailable x1", "unavailable x1", "unknown x1", "done x1")),
+            row(
+                "204 without content",
+                Rude::NoContent,
+                ["unavailable x1", "unavailable x1", "ok x1", "unknown x1", "done x1", "done x1", "done x1"],
+            ),
+            row("redirect to itself", Rude::RedirectLoop, MISLED),
+        ],
+    },
+    Group {
+        title: "Statuses",
+        rows: &[
+            row("400", Rude::Status(400, Absent), REJECTED),
+            row("401", Rude::Status(401, Absent), same("unauthenticated x1", "unauthenticated x1", HALTED, HALTED)),
+            row("403", Rude::Status(403, Absent), same("permission_denied x1", "permission_denied x1", HALTED, HALTED)),
+            row(
+                "404 with an unknown text",
+                Rude::Status(404, Absent),
+                same("not_found x1", "rejected x1", "refused x1", "done x1"),
+            ),
+            row("405", Rude::Status(405, Absent), MISLED),
+            row("408", Rude::Status(408, Absent), same("timeout x5", "timeout x1", "unknown x5", "done x5")),
+            row("409", Rude::Status(409, Absent), REJECTED),
+            row("413", Rude::Status(413, Absent), REJECTED),
+            row("422", Rude::Status(422, Absent), REJECTED),
+            row("429", Rude::Status(429, Absent), THROTTLED),
+            row("429, `Retry-After` of 7 s", Rude::Status(429, Seconds(7)), THROTTLED),
+            row("429, `Retry-After` as a date", Rude::Status(429, Date(12)), THROTTLED),
+            row("429, `Retry-After` of 30 years", Rude::Status(429, Seconds(1_000_000_000)), THROTTLED),
+            row("429, `Retry-After` of words", Rude::Status(429, Nonsense), THROTTLED),
+            row("500", Rude::Status(500, Absent), BROKEN),
+            row("502", Rude::Status(502, Absent), BROKEN),
+            row("503", Rude::Status(503, Absent), BROKEN),
+            row("503, `Retry-After` of 7 s", Rude::Status(503, Seconds(7)), BROKEN),
+            row("503, `Retry-After` as a date", Rude::Status(503, Date(12)), BROKEN),
+            row("503, `Retry-After` of 30 years", Rude::Status(503, Seconds(1_000_000_000)), BROKEN),
+            row("504", Rude::Status(504, Absent), BROKEN),
+        ],
+    },
+    Group {
+        title: "Answers to a bulk call",
+        rows: &[
+            row("an address is missing", Rude::MapMissing, ["", "", "", "refused, done x1", "", "", ""]),
+            row("an address more", Rude::MapExtra, ["", "", "", "done x1", "", "", ""]),
+            row("another order", Rude::MapReordered, ["", "", "", "done x1", "", "", ""]),
+            row("other addresses only", Rude::MapForeign, ["", "", "", "refused x1", "", "", ""]),
+        ],
+    },
+];
+
+const HALTED: &str = "deferred x1, stops";
+const BROKEN: [&str; 7] = same("unavailable x5", "unavailable x1", "unknown x5", "done x5");
+/// What was done is seen by looking a list up, and only so.
+const LATE: [&str; 7] = same("timeout x5", "ok x1", "unknown x5", "done x5");
+const UNREADABLE: [&str; 7] = same("unavailable x1", "ok x1", "unknown x1", "done x1");
+const MISLED: [&str; 7] = same("config_invalid x1", "config_invalid x1", HALTED, "done x1");
+const REJECTED: [&str; 7] = same("rejected x1", "rejected x1", "refused x1", "done x1");

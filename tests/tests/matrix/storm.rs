@@ -1,0 +1,98 @@
+//! Trouble that many batches meet at once: everything fails, 429 for all, and a limit that moves.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use segport_core::{BatchKind, RowOutcome};
+use segport_host::ConnectorInstance;
+use segport_sandbox::{Clock, Options, RetryAfter, Rude, Sandbox};
+use segport_tests::failures::Call;
+
+use crate::clock::Skipping;
+use crate::stage::{Stage, WITHIN, connection, connector, export, rows};
+
+/// Writes batches of one contact each, so many at once, and says how many were done.
+async fn write(connector: &ConnectorInstance, names: impl Iterator<Item = String>, at_once: usize) -> usize {
+    let session = connector.begin("run", &export(), WITHIN).await.unwrap();
+    let writer = &connector.writer("run", &session).unwrap();
+    let kind = &BatchKind::Upsert { join: Vec::new() };
+    let written: Vec<bool> = futures::stream::iter(names)
+        .map(async |name| match writer.write(kind, &rows(&[&name]), WITHIN).await {
+            Ok(outcomes) => matches!(outcomes.rows.as_slice(), [RowOutcome::Done(_)]),
+            Err(_) => false,
+        })
+        .buffer_unordered(at_once)
+        .collect()
+        .await;
+    written.into_iter().filter(|&is_done| is_done).count()
+}
+
+fn names(range: std::ops::Range<u32>) -> impl Iterator<Item = String> {
+    range.map(|number| format!("p{number}"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn matrix_when_everything_fails_the_load_is_at_most_a_fifth_more() {
+    const BATCHES: u32 = 200;
+    for rude in [
+        Rude::Status(503, RetryAfter::Absent),
+        Rude::Status(408, RetryAfter::Absent),
+        Rude::ResetAfter,
+        Rude::Refuse,
+        Rude::CommitThenSilence,
+    ] {
+        let stage = Stage::new(vec![rude.clone()], Call::Write.operation(), "single");
+        assert_eq!(write(&stage.connector, names(0..BATCHES), 10).await, 0, "{rude:?}");
+        // Two calls looked for the list and made it.
+        let sent = stage.connection.counters().requests - 2;
+        let minutes = stage.clock.elapsed().as_secs() / 60 + 1;
+        assert!(sent >= u64::from(BATCHES), "{rude:?}: {sent}");
+        assert!(5 * sent <= 6 * u64::from(BATCHES), "{rude:?}: {sent} requests for {BATCHES} batches");
+        assert!(sent - u64::from(BATCHES) <= 4 * minutes, "{rude:?}: {sent} within {minutes} minutes");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn matrix_a_storm_of_429_is_waited_out_and_loses_nothing() {
+    for (wait, pause) in [
+        (RetryAfter::Seconds(7), 7),
+        (RetryAfter::Date(12), 12),
+        // The first pause that is chosen here lasts half a second, and later ones longer.
+        (RetryAfter::Absent, 0),
+        (RetryAfter::Nonsense, 0),
+    ] {
+        let mut script = vec![Rude::Status(429, wait); 60];
+        script.push(Rude::Polite);
+        let stage = Stage::new(script, Call::Write.operation(), "single");
+        assert_eq!(write(&stage.connector, names(0..40), 10).await, 40, "{wait:?}");
+        assert_eq!(stage.server.autopilot().contact_count(), 40);
+        let counters = stage.connection.counters();
+        assert_eq!((counters.throttled, counters.retried), (60, 60), "{wait:?}");
+        // At most ten calls are under way, so the storm takes six rounds at least, with a pause after each.
+        let waited = stage.clock.elapsed();
+        assert!(waited >= Duration::from_secs(6 * pause), "{wait:?}: {waited:?}");
+        assert!(waited < Duration::from_secs(600), "{wait:?}: {waited:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn matrix_a_limit_that_moves_costs_time_and_no_row() {
+    let time = Clock::manual(1_795_428_000_000);
+    let sandbox = Sandbox::start(Options { rate: 20, clock: time.clone(), ..Options::default() }).unwrap();
+    let clock = Arc::new(Skipping::with(time));
+    let connection = connection(&clock, 20.0);
+    let connector = connector(&sandbox.base_url(), "single", Arc::clone(&connection) as _);
+    assert_eq!(write(&connector, names(0..200), 1).await, 200);
+    assert_eq!(connection.counters().throttled, 0, "the pace is the destination's own");
+    let before = clock.elapsed();
+    // One call at a time, because time that is skipped for one call passes for all that are under way.
+    sandbox.set_rate(10);
+    assert_eq!(write(&connector, names(200..400), 1).await, 200);
+    assert_eq!(sandbox.autopilot().contact_count(), 400);
+    let (throttled, took) = (connection.counters().throttled, clock.elapsed() - before);
+    assert_eq!(throttled, sandbox.traffic().throttled);
+    assert!(throttled > 0, "the limit was lower for a while");
+    // 20 s at the new rate; each second that it is overrun ends with a pause.
+    assert!(took >= Duration::from_secs(19) && took < Duration::from_secs(60), "took {took:?}");
+}
