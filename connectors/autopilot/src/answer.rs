@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use segport_sdk::RowOutcome;
-use serde::de::{MapAccess, Visitor};
+use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
@@ -57,7 +57,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
 }
 
 /// Text that is borrowed from the answer unless it has escapes.
-#[derive(Deserialize)]
+#[derive(PartialEq, Eq, Hash, Deserialize)]
 #[serde(transparent)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
@@ -91,7 +91,7 @@ pub(crate) fn acknowledged(body: &[u8], sent: &[&str]) -> Acknowledged {
             Ok(Entries(entries)) => by_address(&entries, sent),
             Err(_) => unknown("`email_contact_map` of Autopilot's answer cannot be read"),
         },
-        (None, Some(ids)) => match ordered(ids, sent.len()) {
+        (None, Some(ids)) => match ordered(ids, sent.len()).filter(|_| is_bare(body)) {
             Some(outcomes) => Acknowledged {
                 outcomes,
                 notes: vec![
@@ -113,24 +113,54 @@ fn by_address(entries: &[(Cow<'_, str>, &RawValue)], sent: &[&str]) -> Acknowled
         return Acknowledged { outcomes, notes: Vec::new() };
     }
     // Keys are the addresses as sent in every recorded answer, but nothing promises their letter case.
-    let exact: HashMap<&str, &RawValue> = entries.iter().map(|(key, value)| (&**key, *value)).collect();
-    let folded: HashMap<String, &RawValue> = entries.iter().map(|(key, value)| (key.to_lowercase(), *value)).collect();
+    let exact = by_key(entries.iter().map(|(key, value)| (Cow::Borrowed(&**key), *value)));
+    let folded = by_key(entries.iter().map(|(key, value)| (Cow::Owned(small(key)), *value)));
     let outcomes = sent
         .iter()
-        .map(|email| match exact.get(email).or_else(|| folded.get(&email.to_lowercase())) {
-            Some(value) => named(value),
+        .map(|&email| match exact.get(email).or_else(|| folded.get(small(email).as_str())) {
+            Some(Some(value)) => named(value),
+            Some(None) => {
+                RowOutcome::Unknown { reason: "Autopilot's answer gives this contact several ids".to_owned() }
+            }
             None => RowOutcome::Refused {
                 code: "missing_from_answer".to_owned(),
                 reason: "Autopilot accepted the call but did not name this contact in its answer".to_owned(),
             },
         })
         .collect();
-    let own: HashSet<String> = sent.iter().map(|email| email.to_lowercase()).collect();
+    let own: HashSet<String> = sent.iter().map(|email| small(email)).collect();
     let mut notes = Vec::new();
-    if folded.keys().any(|key| !own.contains(key)) {
+    if folded.keys().any(|key| !own.contains(&**key)) {
         notes.push("Autopilot's answers name addresses that were not sent; they were ignored".to_owned());
     }
     Acknowledged { outcomes, notes }
+}
+
+/// The value of each key; none for a key that has several.
+fn by_key<'a>(
+    entries: impl Iterator<Item = (Cow<'a, str>, &'a RawValue)>,
+) -> HashMap<Cow<'a, str>, Option<&'a RawValue>> {
+    let mut values: HashMap<Cow<'_, str>, Option<&RawValue>> = HashMap::new();
+    for (key, value) in entries {
+        let known = values.entry(key).or_insert(Some(value));
+        if known.is_some_and(|known| known.get() != value.get()) {
+            *known = None;
+        }
+    }
+    values
+}
+
+/// `address` in small letters; only of letters that are a capital of exactly one, since a Kelvin sign, whose small letter is
+/// the k, is no K.
+fn small(address: &str) -> String {
+    let letter = |letter: char| {
+        let mut small = letter.to_lowercase();
+        match (small.next(), small.next()) {
+            (Some(small), None) if small.to_uppercase().eq([letter]) => small,
+            _ => letter,
+        }
+    };
+    address.chars().map(letter).collect()
 }
 
 /// The outcome of a contact that the answer names with this value.
@@ -150,11 +180,20 @@ fn ordered(ids: &RawValue, count: usize) -> Option<Vec<RowOutcome>> {
     one_each.then(|| ids.into_iter().map(|id| RowOutcome::Done(Some(id))).collect())
 }
 
+/// Whether the answer holds ids and nothing else, internal keys aside. Where there is more, it may be what tells who is who.
+fn is_bare(body: &[u8]) -> bool {
+    serde_json::from_slice::<HashMap<Text<'_>, IgnoredAny>>(body)
+        .is_ok_and(|members| members.keys().all(|Text(key)| key == "contact_ids" || key.starts_with('_')))
+}
+
 /// Whether an id can stand in a path: an empty one, or one that a parser of addresses takes for "here" or "up", would make
 /// the path that of another call.
 pub(crate) fn is_id(id: &str) -> bool {
     !id.trim().is_empty() && id != "." && id != ".."
 }
+
+#[cfg(test)]
+mod mutated;
 
 #[cfg(test)]
 mod tests {
@@ -187,6 +226,30 @@ mod tests {
         check(r#"{"email_contact_map":{"C@X.no":"3","A@x.NO":"1","b@x.no":"2"},"contact_ids":["9"]}"#, &all, 0);
         check(r#"{"email_contact_map":{"\u0061@x.no":"1","b@x.no":"2","c@x.no":"3"}}"#, &all, 0);
         check(r#" {"email_contact_map":{"a@x.no":"1","A@x.no":"9","b@x.no":"2","c@x.no":"3"}}"#, &all, 0);
+        check(r#"{"email_contact_map":{"a@x.no":"1","a@x.no":"1","b@x.no":"2","c@x.no":"3"}}"#, &all, 0);
+    }
+
+    #[test]
+    fn an_address_with_several_ids_is_unknown() {
+        let answer = r#"{"email_contact_map":{"a@x.no":"1","a@x.no":"9","B@x.no":"2","b@X.no":"8","c@x.no":"3"}}"#;
+        check(answer, &["U", "U", "D 3"], 0);
+        check(r#"{"email_contact_map":{"a@x.no":null,"a@x.no":"1","b@x.no":"2"}}"#, &["U", "D 2", "M"], 0);
+    }
+
+    #[test]
+    fn only_the_two_forms_of_one_letter_are_alike() {
+        let answered = |key: &str, sent: &str| {
+            let body = format!("{{\"email_contact_map\":{{\"{key}\":\"1\"}}}}");
+            matches!(acknowledged(body.as_bytes(), &[sent]).outcomes.as_slice(), [RowOutcome::Done(_)])
+        };
+        for (key, sent) in [("ÅSA@x.no", "åsa@x.no"), ("Σ@x.no", "σ@x.no"), ("straße@x.no", "straße@x.no")] {
+            assert!(answered(key, sent), "{key} {sent}");
+        }
+        for (key, sent) in
+            [("\u{212a}@x.no", "k@x.no"), ("İ@x.no", "i@x.no"), ("\u{17f}@x.no", "s@x.no"), ("ı@x.no", "i@x.no")]
+        {
+            assert!(!answered(key, sent), "{key} {sent}");
+        }
     }
 
     #[test]
@@ -212,6 +275,9 @@ mod tests {
         check(r#"{"contact_ids":["1",null,"2"]}"#, &none, 0);
         check(r#"{"contact_ids":["1","2","3"],"email_contact_map":null}"#, &none, 0);
         check(r#"{"contact_ids":["1","2","3"],"email_contact_map":["1","2","3"]}"#, &none, 0);
+        check(r#"{"contact_ids":["1","2","3"],"_removeResultKeys":[]}"#, &["D 1", "D 2", "D 3"], 1);
+        // What is there may be the map under another name.
+        check(r#"{"contact_ids":["1","2","3"],"emailContactMap":{"a@x.no":"1"}}"#, &none, 0);
     }
 
     #[test]
