@@ -147,6 +147,11 @@ pub const GROUPS: &[Group] = &[
         rows: &[
             row("200 with a web page", Rude::Html, same("unavailable x1", "unavailable x1", "unknown x1", "done x1")),
             row(
+                "200 with an error in it",
+                Rude::ErrorInOk,
+                same("unavailable x1", "unavailable x1", "unknown x1", "done x1"),
+            ),
+            row(
                 "204 without content",
                 Rude::NoContent,
                 ["unavailable x1", "unavailable x1", "ok x1", "unknown x1", "done x1", "done x1", "done x1"],

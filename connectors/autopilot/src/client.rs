@@ -148,6 +148,9 @@ impl Client {
         let answer = self.send(cx, self.request(method, &path, operation)).await?;
         let said = Said::read(&answer.body);
         match (answer.head.status, said) {
+            (200..=299, Some(said)) if said.is_error() => {
+                Err(unusable(operation, "a success that says it is an error"))
+            }
             (200..=299, Some(_)) => Ok(OnList::Yes),
             // A page of some proxy is no acknowledgement, and its 404 does not mean that the contact is not on the list.
             (200..=299 | 404, None) => Err(unusable(operation, "an answer that is not JSON")),

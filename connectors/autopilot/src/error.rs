@@ -31,6 +31,11 @@ pub(crate) struct Said {
 }
 
 impl Said {
+    /// Whether it says that something went wrong.
+    pub(crate) fn is_error(&self) -> bool {
+        self.phrase.is_some()
+    }
+
     /// Reads an error body, or `None` where it is neither empty nor a JSON object.
     pub(crate) fn read(body: &[u8]) -> Option<Self> {
         #[derive(Deserialize)]

@@ -240,6 +240,7 @@ fn a_failed_add_is_that_rows_outcome() {
     check(json(404, r#"{"message":"List does not exist."}"#), "refused list_not_found");
     check(json(400, "{}"), "refused refused");
     check(json(200, "<html>"), "unknown");
+    check(json(200, r#"{"error":"Internal Server Error","message":"Please try again later."}"#), "unknown");
     check(status(408), "unknown");
     check(status(503), "unknown");
     check(status(429), "deferred");

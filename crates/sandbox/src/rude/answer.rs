@@ -40,6 +40,10 @@ pub(super) fn to(rude: &Rude, good: &Reply, url: &str, now: i64) -> Bytes {
         Rude::DeepNesting => json(&[b"[".repeat(LEVELS), b"]".repeat(LEVELS)].concat()),
         Rude::Huge => closed(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n".to_vec(), &vec![b' '; HUGE]),
         Rude::Html => kept(message(200, "", "text/html", b"<!doctype html><title>Sign in</title><p>Welcome.")),
+        Rude::ErrorInOk => {
+            let error = br#"{"error":"Internal Server Error","message":"Please try again later."}"#;
+            kept(message(200, "", "application/json", error))
+        }
         Rude::NoContent => kept(b"HTTP/1.1 204 No Content\r\n\r\n".to_vec()),
         Rude::RedirectLoop => kept(message(302, &format!("location: {url}\r\n"), "text/html", b"")),
         Rude::Status(code, wait) => kept(message(*code, &retry_after(*wait, now), good.content_type, &good.body)),

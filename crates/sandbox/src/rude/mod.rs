@@ -79,6 +79,8 @@ pub enum Rude {
 
     /// 200 with a web page, as from a proxy; nothing is done.
     Html,
+    /// 200 with a body that says that there was an error; nothing is done.
+    ErrorInOk,
     /// Done, and answered with 204.
     NoContent,
     /// A redirect to the same address; nothing is done.
@@ -130,6 +132,7 @@ impl Rude {
                 | Self::BlackHole
                 | Self::HalfClosed
                 | Self::Html
+                | Self::ErrorInOk
                 | Self::RedirectLoop
                 | Self::Status(..)
         )
