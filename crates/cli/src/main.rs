@@ -6,6 +6,8 @@
 mod arguments;
 mod commands;
 mod exit;
+#[cfg(any(debug_assertions, feature = "failpoints"))]
+mod failpoint;
 mod interrupt;
 mod logging;
 mod output;

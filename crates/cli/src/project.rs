@@ -185,8 +185,12 @@ fn transport(settings: &ProjectSettings) -> Transport {
 /// # Errors
 /// If it cannot be opened.
 pub(crate) async fn state(dir: &Path, state: &State) -> Result<Store, Failure> {
-    let path = state_path(dir, state)?;
-    Ok(Store::open(&path, &state_key(dir, state)?).await?)
+    let (path, key) = (state_path(dir, state)?, state_key(dir, state)?);
+    #[cfg(any(debug_assertions, feature = "failpoints"))]
+    let store = crate::failpoint::open(&path, &key).await?;
+    #[cfg(not(any(debug_assertions, feature = "failpoints")))]
+    let store = Store::open(&path, &key).await?;
+    Ok(store)
 }
 
 /// The state of a project if there is one already; nothing is made.
