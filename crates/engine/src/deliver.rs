@@ -9,7 +9,7 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use segport_core::{Batch, BatchKind, Error, ErrorKind, Outcomes, Result, RowOutcome};
 use segport_host::Writer;
 use segport_ledger::{Index, Intent, Journal, Leaver, Memberships, SegmentNumber};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 
 use crate::guard::Watch;
 use crate::outbox::{Block, Sealed, Ticket};
@@ -168,6 +168,9 @@ impl Delivery<'_> {
     /// Sends all parcels that come in. Parcels that come after a halt are not tried, but get their outcomes all the same.
     /// Ends early if outcomes cannot be written down.
     pub(crate) async fn deliver(&self, mut parcels: mpsc::Receiver<Parcel>) -> Delivered {
+        // A batch is in flight until its outcomes are written down: whatever dies, no more than that is sent again.
+        let places = Semaphore::new(self.max_in_flight);
+        let places = &places;
         let (to_settle, settling) = mpsc::channel(WAITING);
         let send = async move {
             let mut course = Course::new(self);
@@ -176,23 +179,25 @@ impl Delivery<'_> {
             while open || !calls.is_empty() {
                 tokio::select! {
                     biased;
+                    // What is answered from now on cannot be written down.
+                    () = to_settle.closed() => break,
                     Some(answered) = calls.next() => {
-                        let (parcel, judged): (Parcel, Judged) = answered;
-                        let answered = course.judge(parcel, judged);
+                        let (place, parcel, judged): (SemaphorePermit<'_>, Parcel, Judged) = answered;
+                        let answered = course.judge(place, parcel, judged);
                         if to_settle.send(answered).await.is_err() {
                             break;
                         }
                     }
                     () = self.cancel.cancelled(), if course.halt.is_none() => course.halt = Some(Halt::Cancelled),
-                    parcel = parcels.recv(), if open && calls.len() < self.max_in_flight => match (parcel, &course.halt) {
+                    next = next(places, &mut parcels), if open => match (next, &course.halt) {
                         (None, _) => open = false,
-                        (Some(parcel), None) => {
+                        (Some((place, parcel)), None) => {
                             course.handed.add(&parcel);
-                            calls.push(self.call(parcel));
+                            calls.push(self.call(place, parcel));
                         }
-                        (Some(parcel), Some(halt)) => {
+                        (Some((_, parcel)), Some(halt)) => {
                             let outcomes = vec![RowOutcome::Deferred { reason: halt.reason() }; parcel.len()];
-                            let untried = Answered { parcel, outcomes, notes: Vec::new(), was_handed: false };
+                            let untried = Answered { parcel, outcomes, notes: Vec::new(), place: None };
                             if to_settle.send(untried).await.is_err() {
                                 break;
                             }
@@ -217,17 +222,19 @@ impl Delivery<'_> {
     }
 
     /// Writes outcomes down, as many at once as are waiting.
-    async fn settle(&self, mut answered: mpsc::Receiver<Answered>) -> Settled {
+    async fn settle(&self, mut answered: mpsc::Receiver<Answered<'_>>) -> Settled {
         let mut settled = Settled::default();
         let mut waiting = Vec::new();
         let most = RECORDS_PER_COMMIT / self.rows_per_batch.max(1) + 1;
         while answered.recv_many(&mut waiting, most).await > 0 {
             let mut next = Settled::default();
             let mut records = Vec::with_capacity(waiting.len() * self.rows_per_batch);
-            for Answered { parcel, outcomes, notes, was_handed } in waiting.drain(..) {
-                if was_handed {
+            let mut places = Vec::with_capacity(waiting.len());
+            for Answered { parcel, outcomes, notes, place } in waiting.drain(..) {
+                if place.is_some() {
                     next.handed.add(&parcel);
                 }
+                places.push(place);
                 next.settlement.notes.extend(notes);
                 records.extend(next.settlement.settle(&parcel, outcomes));
             }
@@ -235,6 +242,7 @@ impl Delivery<'_> {
                 settled.failure = Some(error.into());
                 break;
             }
+            drop(places);
             settled.settlement.absorb(next.settlement);
             settled.handed.rows += next.handed.rows;
             settled.handed.leavers += next.handed.leavers;
@@ -244,7 +252,7 @@ impl Delivery<'_> {
     }
 
     /// Calls the connector for one parcel; a refused batch is halved until the refused rows are alone.
-    async fn call(&self, parcel: Parcel) -> (Parcel, Judged) {
+    async fn call<'p>(&self, place: SemaphorePermit<'p>, parcel: Parcel) -> (SemaphorePermit<'p>, Parcel, Judged) {
         let mut judged = Judged::pending(parcel.len());
         let mut ranges = vec![(0, parcel.len())];
         while let Some((start, count)) = ranges.pop() {
@@ -263,7 +271,7 @@ impl Delivery<'_> {
                 }
             }
         }
-        (parcel, judged)
+        (place, parcel, judged)
     }
 
     async fn write(&self, parcel: &Parcel, start: usize, count: usize) -> Result<Outcomes> {
@@ -284,14 +292,24 @@ impl Delivery<'_> {
     }
 }
 
+/// The next parcel, once there is a place for it among those in flight. Dropping the future loses nothing.
+async fn next<'p>(
+    places: &'p Semaphore,
+    parcels: &mut mpsc::Receiver<Parcel>,
+) -> Option<(SemaphorePermit<'p>, Parcel)> {
+    // Nobody closes the semaphore.
+    let place = places.acquire().await.ok()?;
+    Some((place, parcels.recv().await?))
+}
+
 /// A parcel with an outcome for each row.
 #[derive(Debug)]
-struct Answered {
+struct Answered<'p> {
     parcel: Parcel,
     outcomes: Vec<RowOutcome>,
     notes: Vec<String>,
-    /// Whether the connector saw it.
-    was_handed: bool,
+    /// Its place among those in flight, if the connector saw it: free again when the outcomes are written down.
+    place: Option<SemaphorePermit<'p>>,
 }
 
 /// What was written down.
@@ -381,7 +399,7 @@ impl<'a> Course<'a> {
         Self { delivery, refused: 0, handed: Handed::default(), failures: 0, halt: None }
     }
 
-    fn judge(&mut self, parcel: Parcel, judged: Judged) -> Answered {
+    fn judge<'p>(&mut self, place: SemaphorePermit<'p>, parcel: Parcel, judged: Judged) -> Answered<'p> {
         if matches!(parcel, Parcel::Upsert { .. }) {
             let refused = judged.rows.iter().filter(|row| matches!(row, RowOutcome::Refused { .. })).count();
             self.refused += refused as u64;
@@ -401,7 +419,7 @@ impl<'a> Course<'a> {
         {
             self.halt = Some(Halt::Connection(error));
         }
-        Answered { parcel, outcomes: judged.rows, notes: judged.notes, was_handed: true }
+        Answered { parcel, outcomes: judged.rows, notes: judged.notes, place: Some(place) }
     }
 }
 
