@@ -232,6 +232,8 @@ impl<'a> Diff<'a> {
                 return Judgement::Nothing;
             }
             Observation::Duplicate => {
+                // Its own key may be the ledger's now, but once the earlier row is delivered that one's is.
+                self.index.keep(name.identity, place.number);
                 let skip = Skip {
                     outcome: Undelivered::Duplicate,
                     code: "duplicate",

@@ -192,6 +192,12 @@ impl Index {
         self.rows.get(place).map(|row| (place, self.standings.get(row.standing)))
     }
 
+    /// Whether this run has read the row, and with another key.
+    pub(crate) fn has_changed_hands(&self, identity: Identity, key: KeyHash) -> bool {
+        let row = self.find(identity).filter(|(_, standing)| !standing.seen.is_empty());
+        row.and_then(|(place, _)| self.rows.get(place)).is_some_and(|row| row.key != short_key(key))
+    }
+
     pub(crate) fn rows(&self) -> usize {
         self.rows.len()
     }

@@ -141,7 +141,10 @@ impl<'a> Leavers<'a> {
             }
             self.meet(identity);
             let key = self.keys.remove(&identity).unwrap_or(value.key);
-            leavers.extend(segments.without(self.present.of(key)).iter().map(|segment| Leaver {
+            // Where the former owner of an address is, the address need not be any more.
+            let changed_hands = self.snapshot.index.has_changed_hands(identity, key);
+            let present = if changed_hands { Memberships::NONE } else { self.present.of(key) };
+            leavers.extend(segments.without(present).iter().map(|segment| Leaver {
                 identity,
                 key,
                 segment,

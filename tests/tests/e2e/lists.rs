@@ -168,3 +168,40 @@ fn an_address_that_changes_moves_the_membership() {
     scene.comes_to("succeeded: 10 read, 9 unchanged, 1 added; 1 planned, 1 removed");
     scene.has_members("newsletter", &moved);
 }
+
+/// With these people in its segments one run comes to `summary`, and leaves these people on `vip`, which another run does not touch.
+#[track_caller]
+fn settles(scene: &Scene, newsletter: &[Person], vip: &[Person], summary: &str, members: &[Person]) {
+    scene.segment("newsletter", newsletter);
+    scene.segment("vip", vip);
+    scene.comes_to(summary);
+    for _ in 0..2 {
+        scene.has_members("vip", members);
+        assert_eq!(scene.delivers().requests(), 0);
+    }
+}
+
+#[test]
+fn a_row_whose_address_another_one_takes_stays_on_its_lists() {
+    let scene = Scene::new(&people(1..=3));
+    scene.segment("vip", &people(1..=2));
+    scene.segments(&["newsletter", "vip"], "");
+    scene.delivers();
+    let newcomer = Person::new(9).email(&Person::new(1).email);
+    let newsletter = [vec![newcomer], people(1..=3)].concat();
+    let summary = "succeeded: 5 read, 2 unchanged, 1 changed, 2 duplicate";
+    settles(&scene, &newsletter, &people(1..=2), summary, &people(1..=2));
+}
+
+#[test]
+fn an_address_that_gets_a_new_owner_is_on_the_lists_of_that_one() {
+    let scene = Scene::new(&people(2..=4));
+    scene.segment("vip", &people(1..=2));
+    scene.segments(&["newsletter", "vip"], "[guards]\nmax_removals = \"100%\"");
+    scene.delivers();
+    // The former owner is still there, with an address that cannot be used.
+    let vip = [Person::new(1).email(&Person::new(3).email), Person::new(2)];
+    let newsletter = [people(2..=4), vec![Person::new(9).email(&Person::new(1).email)]].concat();
+    let summary = "succeeded: 5 read, 3 unchanged, 1 changed, 1 duplicate; 1 planned, 1 removed";
+    settles(&scene, &newsletter, &vip, summary, &people(2..=2));
+}
