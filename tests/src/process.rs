@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
@@ -111,6 +112,32 @@ impl Running {
         kill(self.id, Signal::SIGTERM).unwrap();
     }
 
+    /// Stops it where it is, as a machine does that goes to sleep.
+    pub fn stop(&self) {
+        kill(self.id, Signal::SIGSTOP).unwrap();
+    }
+
+    /// Lets it go on after [`Running::stop`].
+    pub fn resume(&self) {
+        kill(self.id, Signal::SIGCONT).unwrap();
+    }
+
+    /// Waits until it has printed everything, for no longer than `time`; says whether it has.
+    pub fn is_done_within(&mut self, time: Duration) -> bool {
+        self.stdout.drain_until(Instant::now() + time)
+    }
+
+    /// Waits until it has printed everything, which is right before its end.
+    pub fn is_done(&mut self) {
+        self.stdout.drain();
+    }
+
+    /// What kills it without warning, from any thread.
+    pub fn killer(&self) -> impl FnOnce() + Send + use<> {
+        let id = self.id;
+        move || kill(id, Signal::SIGKILL).unwrap()
+    }
+
     /// From now on no file that it writes may grow beyond the size of `file`, as if the disk were full. It must have been
     /// started so that it ignores the signal that comes with the error.
     pub fn fill_disk_at(&self, file: &Path) {
@@ -192,6 +219,16 @@ impl Lines {
         }
     }
 
+    /// Takes what comes until the stream is closed, and says whether it was before the deadline.
+    fn drain_until(&mut self, deadline: Instant) -> bool {
+        loop {
+            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) => self.all.push_str(&line),
+                Err(error) => return error == mpsc::RecvTimeoutError::Disconnected,
+            }
+        }
+    }
+
     /// Takes what is left until the stream is closed.
     fn drain(&mut self) {
         while self.next().is_some() {}
@@ -218,6 +255,12 @@ impl Ended {
     /// If a signal ended it.
     pub fn code(&self) -> i32 {
         self.status.code().unwrap_or_else(|| panic!("a signal ended the process\n{self}"))
+    }
+
+    /// Whether it ended without warning: by SIGKILL, or by itself at a failpoint.
+    pub fn was_killed(&self) -> bool {
+        let died = [Signal::SIGKILL, Signal::SIGABRT].map(|signal| Some(signal as i32));
+        died.contains(&self.status.signal())
     }
 
     /// Checks its exit code.

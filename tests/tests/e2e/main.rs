@@ -18,3 +18,4 @@ mod rows;
 mod secrecy;
 mod sources;
 mod starter;
+mod suspension;
