@@ -40,12 +40,14 @@ struct State {
     seen: u32,
     held: u32,
     phase: Phase,
+    /// Nobody makes requests any more.
+    is_over: bool,
     is_closed: bool,
 }
 
 #[derive(Debug)]
 struct Rule {
-    /// Begin of the request line, such as `POST /v1/contacts `.
+    /// Begin of the request line, such as `POST /v1/contacts `; empty for all.
     endpoint: String,
     from: u32,
     hold: Hold,
@@ -65,7 +67,7 @@ impl Gate {
     pub fn new(sandbox: &Sandbox) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let addr = listener.local_addr().unwrap();
-        let state = State { rule: None, seen: 0, held: 0, phase: Phase::Open, is_closed: false };
+        let state = State { rule: None, seen: 0, held: 0, phase: Phase::Open, is_over: false, is_closed: false };
         let shared =
             Arc::new(Shared { destination: sandbox.addr(), state: Mutex::new(state), changed: Condvar::new() });
         let served = Arc::clone(&shared);
@@ -83,13 +85,18 @@ impl Gate {
     }
 
     /// From now on, holds requests to `endpoint` (such as `POST /contacts`, or `DELETE /list/` for all that begin like that)
-    /// from the nth on.
+    /// from the nth on; `*` is every endpoint.
     pub fn hold(&self, endpoint: &str, from: u32, hold: Hold) {
-        let (method, path) = endpoint.split_once(' ').unwrap();
-        let end = if path.ends_with('/') { "" } else { " " };
+        let endpoint = match endpoint.split_once(' ') {
+            None => String::new(),
+            Some((method, path)) => {
+                let end = if path.ends_with('/') { "" } else { " " };
+                format!("{method} /v1{path}{end}")
+            }
+        };
         let mut state = self.shared.state();
-        state.rule = Some(Rule { endpoint: format!("{method} /v1{path}{end}"), from, hold });
-        (state.seen, state.held, state.phase) = (0, 0, Phase::Holding);
+        state.rule = Some(Rule { endpoint, from, hold });
+        (state.seen, state.held, state.phase, state.is_over) = (0, 0, Phase::Holding, false);
     }
 
     /// What a connection needs.
@@ -108,6 +115,24 @@ impl Gate {
             (state.held, state.seen)
         };
         assert!(held > 0, "no request is held; {seen} came by");
+    }
+
+    /// Waits until a request is held, and does something about it then, or until `end` comes back, because no further request
+    /// will come after that. Says whether one was held.
+    pub fn catches(&self, end: impl FnOnce() + Send, held: impl FnOnce()) -> bool {
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                end();
+                self.shared.state().is_over = true;
+                self.shared.changed.notify_all();
+            });
+            let waits = |state: &mut State| state.held == 0 && !state.is_over;
+            let is_held = self.shared.changed.wait_while(self.shared.state(), waits).unwrap().held > 0;
+            if is_held {
+                held();
+            }
+            is_held
+        })
     }
 
     /// Lets what is held go on.

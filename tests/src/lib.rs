@@ -13,6 +13,7 @@
 )]
 
 mod console;
+pub mod crash;
 pub mod failures;
 mod gate;
 mod installation;

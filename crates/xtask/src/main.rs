@@ -1,9 +1,10 @@
-//! Tasks of the workspace: `cargo xtask demo | test | schemas | reference | bench | mutate | tidy | new-connector`.
+//! Tasks of the workspace: `cargo xtask demo | test | schemas | reference | bench | crash | mutate | tidy | new-connector`.
 
 #![forbid(unsafe_code)]
 
 mod bench;
 mod compare;
+mod crash;
 mod demo;
 mod mutate;
 mod picture;
@@ -26,6 +27,7 @@ Usage: cargo xtask <TASK>
   reference [--check]   write the generated parts of the reference from the types, or compare them
   tidy                  check the rules of the tree that no compiler checks
   bench [NAME...]       measure; names: engine, paced, unchanged, call, check; by name only: size, compare
+  crash [OPTION N...]   kill runs and compare with a twin; options: --kills, --seed, --from (a case), --at-once
   mutate [--cases N]    damage N answers of the API (a million) and look for a false acknowledgement
   picture               draw the terminal of the README from a run of the demo
   new-connector NAME    write a complete connector crate";
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
         ["reference", "--check"] => reference::check(),
         ["tidy"] => tidy::run(),
         ["bench", names @ ..] => bench::run(names),
+        ["crash", rest @ ..] => crash::run(rest),
         ["mutate", rest @ ..] => mutate::run(rest),
         ["picture"] => picture::draw(),
         ["new-connector", name] => demo::new_connector(name),

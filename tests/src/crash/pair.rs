@@ -1,0 +1,223 @@
+//! A project whose runs are disturbed, and its twin, whose runs are not.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use segport_sandbox::Options;
+
+use super::Figures;
+use super::blow::Blow;
+use super::dice::Dice;
+use super::picture::Picture;
+use super::world::{SEGMENTS, World};
+use crate::{Ended, Gate, Report, Scene, Segport};
+
+/// How both are set up.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shape {
+    pub(super) customers: u32,
+    pub(super) segments: usize,
+    pub(super) rows_per_batch: u32,
+    pub(super) max_in_flight: u32,
+    pub(super) list_membership: &'static str,
+    /// Whether the destination heeds lists in bulk calls.
+    pub(super) bulk_lists: bool,
+    /// Whether the ledger folds its pages all the time.
+    pub(super) folds: bool,
+}
+
+impl Shape {
+    pub(super) fn roll(dice: &mut Dice) -> Self {
+        let (list_membership, bulk_lists) =
+            dice.pick(&[("probe", true), ("probe", true), ("bulk", true), ("probe", false), ("single", true)]);
+        Self {
+            customers: dice.between(40..=250),
+            segments: dice.pick(&[1, 2, 2]),
+            rows_per_batch: dice.between(5..=20),
+            max_in_flight: dice.between(1..=4),
+            list_membership,
+            bulk_lists,
+            folds: dice.hits(40),
+        }
+    }
+
+    fn scene(&self) -> Scene {
+        let scene = Scene::with(Options { bulk_lists: self.bulk_lists, ..Options::default() }, &[]);
+        SEGMENTS.iter().for_each(|id| scene.segment(id, &[]));
+        let guards = "[guards]\nmax_removals = \"100%\"\nmax_refused = \"100%\"\nallow_empty = true";
+        scene.segments(&SEGMENTS[..self.segments], guards);
+        scene
+    }
+
+    fn settings(&self) -> String {
+        let Self { rows_per_batch, max_in_flight, list_membership, .. } = self;
+        format!(
+            "rows_per_batch = {rows_per_batch}\nmax_in_flight = {max_in_flight}\nlist_membership = \"{list_membership}\""
+        )
+    }
+}
+
+/// A project whose runs are disturbed, and its twin.
+#[derive(Debug)]
+pub(super) struct Pair {
+    shape: Shape,
+    pub(super) world: World,
+    disturbed: Scene,
+    gate: Gate,
+    twin: Scene,
+    /// People in the source of runs that were killed, before it changed once more.
+    doubtful: BTreeSet<String>,
+    round: Round,
+}
+
+/// What has happened since the last settlement.
+#[derive(Debug, Default)]
+struct Round {
+    blows: u64,
+    /// How often the source changed after a blow.
+    detours: u64,
+    /// Who was on a list when it began.
+    members: BTreeSet<String>,
+    /// Contacts written so far, here and at the twin.
+    writes: [u64; 2],
+    twin_took: Duration,
+    twin_asked: u32,
+}
+
+impl Pair {
+    pub(super) fn new(shape: Shape, dice: &mut Dice) -> Self {
+        let (mut disturbed, twin) = (shape.scene(), shape.scene());
+        let gate = Gate::new(&disturbed.sandbox);
+        disturbed.through(&gate, &shape.settings());
+        twin.connection(&shape.settings());
+        fs::create_dir(disturbed.path("tmp")).unwrap();
+        let world = World::new(shape.customers, shape.segments, dice);
+        let round = Round { twin_took: Duration::from_millis(500), twin_asked: 40, ..Round::default() };
+        Self { shape, world, disturbed, gate, twin, doubtful: BTreeSet::new(), round }
+    }
+
+    fn run(&self, scene: &Scene) -> Segport {
+        let run = scene.segport("run --output json").env("TMPDIR", self.tmp());
+        if self.shape.folds { run.env("SEGPORT_FOLDING", "0") } else { run }
+    }
+
+    /// Where the program has its temporary files: what it leaves there when it is killed is removed.
+    fn tmp(&self) -> PathBuf {
+        self.disturbed.path("tmp")
+    }
+
+    /// Requests that a run made lately.
+    pub(super) fn usual_requests(&self) -> u32 {
+        self.round.twin_asked
+    }
+
+    /// Disturbs a run; whether that came in time.
+    pub(super) fn strike(&mut self, blow: Blow, figures: &Figures) -> bool {
+        self.world.write(&self.disturbed);
+        let ended = blow.strike(self.run(&self.disturbed), &self.gate, self.round.twin_took);
+        let struck = if ended.was_killed() {
+            figures.kills.add(1);
+            fs::remove_dir_all(self.tmp()).unwrap();
+            fs::create_dir(self.tmp()).unwrap();
+            true
+        } else if ended.code() == 0 {
+            // It was over before, or what failed was of no consequence.
+            figures.missed.add(1);
+            false
+        } else {
+            failed_well(&ended);
+            figures.failures.add(1);
+            true
+        };
+        self.round.blows += u64::from(struck);
+        struck
+    }
+
+    /// Lets the source change before a run has seen the last change through.
+    pub(super) fn detour(&mut self, dice: &mut Dice) {
+        self.doubtful.extend(self.world.emails());
+        self.round.detours += 1;
+        self.world.turn(10, dice);
+    }
+
+    /// Lets a run through here and at the twin, and compares.
+    pub(super) fn settle(&mut self, figures: &Figures) {
+        self.world.write(&self.twin);
+        self.world.write(&self.disturbed);
+        let begun = Instant::now();
+        let undisturbed = self.run(&self.twin).run().exits(0).report();
+        self.round.twin_took = begun.elapsed();
+        self.round.twin_asked = u32::try_from(undisturbed.requests()).unwrap();
+        self.run(&self.disturbed).run().exits(0).report();
+        if !self.doubtful.is_empty() {
+            // Somebody may have come in passing and has come back: only now is it known where to take them off.
+            let further = self.run(&self.disturbed).run().exits(0).report();
+            assert_eq!(further.count("rows", "added") + further.count("rows", "changed"), 0, "{further:?}");
+        }
+        self.is_like_its_twin(figures);
+        self.has_nothing_to_do();
+        let members = Picture::of(&self.twin.sandbox).members();
+        let Round { twin_took, twin_asked, .. } = self.round;
+        self.round = Round { members, writes: self.writes(), twin_took, twin_asked, ..Round::default() };
+        figures.rounds.add(1);
+    }
+
+    fn is_like_its_twin(&self, figures: &Figures) {
+        let (here, there) = (Picture::of(&self.disturbed.sandbox), Picture::of(&self.twin.sandbox));
+        let strays = here.is_like(&there, &self.world.own_emails(), &self.doubtful);
+        if self.round.detours == 1 {
+            let known: Vec<_> = strays.intersection(&self.round.members).collect();
+            assert!(known.is_empty(), "left behind on a list although they were known: {known:?}");
+        }
+        figures.strays.add(strays.len() as u64);
+        if self.round.detours == 0 {
+            let [here, there] = [0, 1].map(|side| self.writes()[side] - self.round.writes[side]);
+            let repeated = here.checked_sub(there).unwrap_or_else(|| panic!("{here} writes, the twin has {there}"));
+            let in_flight = u64::from(self.shape.rows_per_batch * self.shape.max_in_flight);
+            assert!(
+                repeated <= self.round.blows * in_flight,
+                "{repeated} rows repeated after {} blows, {in_flight} in flight",
+                self.round.blows
+            );
+            figures.repeated.add(repeated);
+        }
+    }
+
+    /// Compares how many rows the ledgers know to be held, unless somebody came and left in between.
+    pub(super) fn ledgers_hold_the_same(&self) {
+        if self.doubtful.is_empty() {
+            assert_eq!(held(&self.disturbed), held(&self.twin), "rows held");
+        }
+    }
+
+    fn has_nothing_to_do(&self) {
+        let ended = self.run(&self.disturbed).run();
+        let report = ended.exits(0).report();
+        let sent = ["added", "changed", "deferred", "refused", "unknown"].map(|name| report.count("rows", name));
+        assert_eq!((report.requests(), sent), (0, [0; 5]), "a run after a settled one sends something: {ended}");
+    }
+
+    fn writes(&self) -> [u64; 2] {
+        [&self.disturbed, &self.twin].map(|scene| scene.sandbox.autopilot().counts().tallies.contact_writes)
+    }
+}
+
+/// An operation that failed is told of in a report or, before there can be one, as an error.
+fn failed_well(ended: &Ended) {
+    match ended.code() {
+        1 => {
+            let report: Report = ended.report();
+            assert_eq!(report.0["status"], "failed", "{ended}");
+            assert!(report.problems().contains(&"SP0602"), "{ended}");
+        }
+        2 => drop(ended.says("failpoint")),
+        code => panic!("exit code {code} after a failpoint: {ended}"),
+    }
+}
+
+fn held(scene: &Scene) -> u64 {
+    let status = scene.call("status --output json");
+    status.exits(0).objects()[0]["rows_held"].as_u64().unwrap()
+}

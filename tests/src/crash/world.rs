@@ -1,0 +1,98 @@
+//! Customers that come, change, move and leave.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::dice::Dice;
+use crate::{Person, Scene};
+
+/// Everybody that the source has now.
+#[derive(Debug, Clone)]
+pub(super) struct World {
+    customers: Vec<Customer>,
+    /// Number of the next one to come.
+    next: u32,
+    segments: usize,
+}
+
+#[derive(Debug, Clone)]
+struct Customer {
+    person: Person,
+    /// In `newsletter` and in `vip`.
+    is_in: [bool; 2],
+}
+
+/// The segments that an export may have.
+pub(super) const SEGMENTS: [&str; 2] = ["newsletter", "vip"];
+
+impl World {
+    /// So many customers in so many segments, one or two.
+    pub(super) fn new(customers: u32, segments: usize, dice: &mut Dice) -> Self {
+        let mut world = Self { customers: Vec::new(), next: 1, segments };
+        world.welcome(customers, dice);
+        world
+    }
+
+    fn welcome(&mut self, count: u32, dice: &mut Dice) {
+        for number in self.next..self.next + count {
+            let in_vip = dice.hits(30);
+            self.customers.push(Customer { person: Person::new(number), is_in: [!in_vip || dice.hits(50), in_vip] });
+        }
+        self.next += count;
+    }
+
+    /// Lets time pass: some change, move, leave, get a wrong address or that of somebody else, and up to `newcomers` come.
+    pub(super) fn turn(&mut self, newcomers: u32, dice: &mut Dice) {
+        let next = self.next;
+        for customer in &mut self.customers {
+            let person = &mut customer.person;
+            match dice.between(1..=100) {
+                1..=12 => person.given_name = format!("Given {}", dice.between(1..=1_000_000)),
+                13..=16 => person.employer = dice.pick(&["Fjord AS", "Fjell AS", "Vidde AS"]).to_owned(),
+                17..=22 => customer.is_in[0] = !customer.is_in[0],
+                23..=26 => customer.is_in[1] = !customer.is_in[1],
+                27 => person.email = dice.pick(&["", "no address"]).to_owned(),
+                28 => person.email = format!("p{}@example.com", dice.between(1..=next)),
+                29 => person.email = format!("{}.{}@example.com", person.id, dice.between(1..=1_000_000)),
+                _ => {}
+            }
+        }
+        self.customers.retain(|_| !dice.hits(3));
+        let newcomers = dice.between(0..=newcomers);
+        self.welcome(newcomers, dice);
+    }
+
+    /// Writes the segments into the source of a scene.
+    pub(super) fn write(&self, scene: &Scene) {
+        for (segment, id) in SEGMENTS.iter().take(self.segments).enumerate() {
+            let members: Vec<Person> = self
+                .customers
+                .iter()
+                .filter(|customer| customer.is_in[segment])
+                .map(|customer| customer.person.clone())
+                .collect();
+            scene.segment(id, &members);
+        }
+    }
+
+    /// The addresses of those who are in a segment.
+    pub(super) fn emails(&self) -> BTreeSet<String> {
+        self.members().map(|customer| customer.person.email.clone()).collect()
+    }
+
+    /// Those of them that are nobody else's and never were: what becomes of their owners depends on nothing that was before.
+    pub(super) fn own_emails(&self) -> BTreeSet<String> {
+        let mut owners: HashMap<&str, u32> = HashMap::new();
+        self.customers.iter().for_each(|customer| *owners.entry(&customer.person.email).or_default() += 1);
+        let is_own = |person: &Person| {
+            let number = &person.id[1..];
+            let first = format!("p{number}@example.com");
+            owners[&*person.email] == 1 && (person.email == first || person.email.starts_with(&format!("c{number}.")))
+        };
+        let members = self.members().filter(|customer| is_own(&customer.person));
+        members.map(|customer| customer.person.email.clone()).collect()
+    }
+
+    fn members(&self) -> impl Iterator<Item = &Customer> {
+        self.customers.iter().filter(|customer| customer.is_in[..self.segments].contains(&true))
+    }
+}
