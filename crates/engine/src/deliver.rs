@@ -168,8 +168,8 @@ impl Delivery<'_> {
     /// Sends all parcels that come in. Parcels that come after a halt are not tried, but get their outcomes all the same.
     /// Ends early if outcomes cannot be written down.
     pub(crate) async fn deliver(&self, mut parcels: mpsc::Receiver<Parcel>) -> Delivered {
-        // A batch is in flight until its outcomes are written down: whatever dies, no more than that is sent again.
-        let places = Semaphore::new(self.max_in_flight);
+        // A batch keeps its place until its outcomes are written down: whatever dies, no more than that is sent again.
+        let places = Semaphore::new(self.max_in_flight + self.may_wait());
         let places = &places;
         let (to_settle, settling) = mpsc::channel(WAITING);
         let send = async move {
@@ -189,7 +189,7 @@ impl Delivery<'_> {
                         }
                     }
                     () = self.cancel.cancelled(), if course.halt.is_none() => course.halt = Some(Halt::Cancelled),
-                    next = next(places, &mut parcels), if open => match (next, &course.halt) {
+                    next = next(places, &mut parcels), if open && calls.len() < self.max_in_flight => match (next, &course.halt) {
                         (None, _) => open = false,
                         (Some((place, parcel)), None) => {
                             course.handed.add(&parcel);
@@ -219,6 +219,13 @@ impl Delivery<'_> {
             in_doubt: course.handed.without(settled.handed),
             failure: settled.failure,
         }
+    }
+
+    /// How many answered batches may wait for their commit while others are sent: one in a hundred of the run. In a small run
+    /// that is none, and in a large one the calls need not wait for the disk.
+    fn may_wait(&self) -> usize {
+        let batches = self.to_send / (self.rows_per_batch.max(1) as u64);
+        usize::try_from(batches / 100).map_or(WAITING, |share| share.min(WAITING))
     }
 
     /// Writes outcomes down, as many at once as are waiting.
