@@ -69,6 +69,8 @@ struct Folded {
     standing: Standing,
     value: Option<Acknowledged>,
     id: Option<String>,
+    /// The run whose records were the latest.
+    run: i64,
 }
 
 impl Fold<'_> {
@@ -112,6 +114,8 @@ impl Fold<'_> {
         while let Some(page) = pages.try_next().await? {
             gather(&mut rows, &page, bucket).ok_or_else(|| self.database.unreadable(self.export, page.number))?;
         }
+        // A run folds before its first intent and after its last outcome.
+        rows.values_mut().for_each(|row: &mut Folded| row.standing.run_over());
         let mut rows: Vec<_> = rows.into_iter().filter(|(_, row): &(_, Folded)| row.standing.matters()).collect();
         rows.sort_unstable_by_key(|(identity, _)| *identity);
         Ok(rows)
@@ -196,8 +200,17 @@ fn past(page: &Page<Vec<u8>>, intents: Intents) -> Option<Chunk> {
 fn gather(rows: &mut HashMap<Identity, Folded>, page: &Page<Vec<u8>>, bucket: Bucket) -> Option<()> {
     let mut change = |identity: Identity, change: &mut dyn FnMut(&mut Folded)| {
         if bucket.has(identity) {
-            let row =
-                rows.entry(identity).or_insert_with(|| Folded { standing: Standing::default(), value: None, id: None });
+            let row = rows.entry(identity).or_insert_with(|| Folded {
+                standing: Standing::default(),
+                value: None,
+                id: None,
+                run: page.run,
+            });
+            // Only a run's own outcomes settle its intents.
+            if row.run != page.run {
+                row.standing.run_over();
+                row.run = page.run;
+            }
             change(row);
         }
     };
@@ -226,7 +239,7 @@ fn gather(rows: &mut HashMap<Identity, Folded>, page: &Page<Vec<u8>>, bucket: Bu
                 }
             }
             Stored::Held { identity, value, standing, id } => change(identity, &mut |row| {
-                *row = Folded { standing, value: Some(value), id: id.to_text() };
+                *row = Folded { standing, value: Some(value), id: id.to_text(), run: page.run };
             }),
             Stored::Stayed(_) | Stored::Past { .. } => {}
         }

@@ -216,8 +216,8 @@ impl Index {
         self.change(identity, |standing| standing.left(memberships));
     }
 
-    /// To be called when all pages are loaded: whatever they hold is of runs that are over.
-    pub(crate) fn loaded(&mut self) {
+    /// To be called when all pages of a run are loaded, which is over: only its own outcomes settle its intents.
+    pub(crate) fn run_over(&mut self) {
         self.standings.change_all(Standing::run_over);
     }
 

@@ -87,8 +87,8 @@ pub struct Row {
 pub enum Record {
     /// A row was acknowledged.
     Done(Done),
-    /// A row was not delivered. *Refused* and *deferred* settle its intent, *unknown* leaves the row uncertain, and the other
-    /// outcomes say nothing about what the destination holds.
+    /// A row was not delivered. *Refused*, *deferred* and *suppressed* settle an intent of the same run, *unknown* leaves the row
+    /// uncertain, and the other outcomes say nothing about what the destination holds.
     Row(Row),
     /// A leaver was taken off the lists of these segments. A row that is left without memberships is forgotten.
     Left {

@@ -139,13 +139,17 @@ async fn load_pages(
 ) -> Result<u64> {
     index.reserve(database.estimated_rows(connection, export, line.first_page).await?);
     let mut records = 0;
+    let mut run = None;
     let mut pages = database.pages(connection, export, line.first_page, line.next_page);
     while let Some(page) = pages.try_next().await? {
         let is_state = page.kind().is_some_and(PageKind::is_state);
+        if run.replace(page.run).is_some_and(|before| before != page.run) {
+            index.run_over();
+        }
         is_state.then(|| apply(index, &page)).flatten().ok_or_else(|| database.unreadable(export, page.number))?;
         records += page.rows.unsigned_abs();
     }
-    index.loaded();
+    index.run_over();
     Ok(records)
 }
 

@@ -71,13 +71,14 @@ impl Standing {
 
     pub(crate) fn undelivered(&mut self, outcome: Undelivered) {
         match outcome {
-            Undelivered::Refused | Undelivered::Deferred => self.intended = false,
+            // Read and not sent, or taken out of its batch: either way nothing of this run is under way.
+            Undelivered::Refused | Undelivered::Deferred | Undelivered::Suppressed => self.intended = false,
             Undelivered::Unknown => {
                 self.intended = false;
                 self.doubtful = true;
             }
             // These speak of a row of the source, perhaps another row than the one with this identity.
-            Undelivered::Invalid | Undelivered::Duplicate | Undelivered::Suppressed => {}
+            Undelivered::Invalid | Undelivered::Duplicate => {}
         }
     }
 

@@ -24,12 +24,16 @@ enum Answer {
     /// It had no effect, but nobody knows.
     UnknownLost,
     Deferred,
+    /// Put on the suppression list after the intent, and so not sent.
+    Suppressed,
 }
 
 #[derive(Debug, Clone)]
 struct Plan {
     /// For each segment of the manifest: its number in the world, and who is in it with which payload.
     segments: Vec<(u8, BTreeMap<u8, u8>)>,
+    /// Who is read and not sent, and why: suppressed, or deferred because the run sends no more rows.
+    skipped: BTreeMap<u8, Undelivered>,
     /// Answers to the rows in the order they are sent, repeated.
     answers: Vec<Answer>,
     /// After how many calls the run dies, if it does; and whether the last call still reaches the destination.
@@ -67,13 +71,21 @@ fn plan(certain: bool) -> impl Strategy<Value = Plan> {
                 1 => Just(Answer::UnknownDone),
                 1 => Just(Answer::UnknownLost),
                 1 => Just(Answer::Deferred),
+                1 => Just(Answer::Suppressed),
             ],
             1..9,
         )
         .boxed()
     };
     let dies = if certain { Just(None).boxed() } else { prop::option::of((0_usize..6, any::<bool>())).boxed() };
-    (segments, answers, dies).prop_map(|(segments, answers, dies_after)| Plan { segments, answers, dies_after })
+    let why = prop_oneof![Just(Undelivered::Suppressed), Just(Undelivered::Deferred)];
+    let skipped = prop::collection::btree_map(0_u8..8, why, 0..if certain { 1 } else { 4 });
+    (segments, skipped, answers, dies).prop_map(|(segments, skipped, answers, dies_after)| Plan {
+        segments,
+        skipped,
+        answers,
+        dies_after,
+    })
 }
 
 /// One run, as the engine would do it.
@@ -126,12 +138,35 @@ async fn execute(store: &Store, number: usize, plan: &Plan, world: &mut World) {
     let mut first: BTreeMap<u8, u8> = BTreeMap::new();
     let mut send: BTreeSet<u8> = BTreeSet::new();
     let mut new_rows: BTreeSet<u8> = BTreeSet::new();
+    let mut skipped: Vec<Record> = Vec::new();
     for (index, (_, members)) in plan.segments.iter().enumerate() {
         let segment = ledger.snapshot.segments()[index];
         for (&who, &payload) in members {
             let (key, fingerprint) = (hasher.key(&[who]), hasher.fingerprint(&[payload]));
+            let skip = plan.skipped.get(&who).map(|&outcome| {
+                Record::Row(Row {
+                    outcome,
+                    identity: Some(identity(who)),
+                    memberships: segment.into(),
+                    code: "code".into(),
+                    reason: "reason".into(),
+                })
+            });
+            if plan.skipped.get(&who) == Some(&Undelivered::Suppressed) {
+                ledger.snapshot.index.keep(identity(who), segment);
+                skipped.extend(skip);
+                continue;
+            }
             let observation = ledger.snapshot.index.observe(identity(who), key, fingerprint, segment);
             first.entry(who).or_insert(payload);
+            let needs_nothing = matches!(
+                observation,
+                Observation::Unchanged | Observation::SeenInEarlierSegment { membership_grew: false }
+            );
+            if let Some(skip) = skip.filter(|_| !needs_nothing) {
+                skipped.push(skip);
+                continue;
+            }
             match observation {
                 Observation::New => {
                     new_rows.insert(who);
@@ -150,6 +185,8 @@ async fn execute(store: &Store, number: usize, plan: &Plan, world: &mut World) {
             assert_eq!(again, Observation::Duplicate);
         }
     }
+
+    ledger.journal.settle(&skipped).await.unwrap();
 
     let mut run = Run { plan, world, answers: 0, calls: 0 };
     let send: Vec<u8> = send.into_iter().collect();
@@ -199,6 +236,7 @@ async fn execute(store: &Store, number: usize, plan: &Plan, world: &mut World) {
                 Answer::Refused => undelivered(Undelivered::Refused),
                 Answer::UnknownDone | Answer::UnknownLost => undelivered(Undelivered::Unknown),
                 Answer::Deferred => undelivered(Undelivered::Deferred),
+                Answer::Suppressed => undelivered(Undelivered::Suppressed),
             });
         }
         if dies.is_some() {
@@ -249,7 +287,8 @@ async fn execute(store: &Store, number: usize, plan: &Plan, world: &mut World) {
                     Record::Left { identity: leaver.identity, memberships }
                 }
                 Answer::Refused => stayed(Undelivered::Refused, leaver.identity),
-                Answer::Deferred => stayed(Undelivered::Deferred, leaver.identity),
+                // Leavers are removed, whether suppressed or not.
+                Answer::Deferred | Answer::Suppressed => stayed(Undelivered::Deferred, leaver.identity),
                 Answer::UnknownDone | Answer::UnknownLost => stayed(Undelivered::Unknown, leaver.identity),
             };
             journal.settle(&[record]).await.unwrap();

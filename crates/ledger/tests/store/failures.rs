@@ -94,3 +94,46 @@ async fn many_records_in_one_call_are_many_pages() {
     let mut ledger = begin(&store, "r2", &["a"]).await;
     assert!(people.iter().all(|who| observe(&mut ledger, &store, who, "p", 0) == Observation::Unchanged));
 }
+
+#[tokio::test]
+async fn an_intent_is_settled_by_its_own_run_only() {
+    for folding in [Folding::default(), Folding { idle_records: 0, rows_at_a_time: 1 }] {
+        for outcome in [Undelivered::Suppressed, Undelivered::Deferred] {
+            let place = Place::new();
+            let store = place.store().await.with_folding(folding);
+            let ada = store.hasher().identity(b"ada");
+            let segments = ["s".to_owned()];
+            let begin = async |run_id: &'static str| {
+                let new = NewRun { run_id, started_at: Timestamp::UNIX_EPOCH, segments: &segments };
+                store.lease("export").await.unwrap().begin(new).await.unwrap()
+            };
+            let uncertain = async || {
+                let snapshot = store.snapshot("export", &segments).await.unwrap();
+                snapshot.index.held(ada).is_some_and(|held| held.uncertain)
+            };
+            let row = Record::Row(Row {
+                outcome,
+                identity: Some(ada),
+                memberships: Memberships::NONE,
+                code: "code".into(),
+                reason: "reason".into(),
+            });
+            let intent = Intent::Deliver { identity: ada, memberships: Memberships::NONE };
+
+            let run = begin("its own").await;
+            run.journal.intend(&[intent]).await.unwrap();
+            assert!(uncertain().await);
+            run.journal.settle(std::slice::from_ref(&row)).await.unwrap();
+            run.finish(RunEnd::Succeeded, Timestamp::UNIX_EPOCH, "{}").await.unwrap();
+            assert!(!uncertain().await, "{outcome:?} says that nothing was sent");
+
+            let run = begin("dies").await;
+            run.journal.intend(&[intent]).await.unwrap();
+            drop(run);
+            let run = begin("another").await;
+            run.journal.settle(&[row]).await.unwrap();
+            run.finish(RunEnd::Succeeded, Timestamp::UNIX_EPOCH, "{}").await.unwrap();
+            assert!(uncertain().await, "{outcome:?} says nothing of what an earlier run sent");
+        }
+    }
+}
