@@ -1,4 +1,5 @@
-//! All SQL but that of pages, and what SQLite needs to be told. A transaction that commits is on disk: WAL with `synchronous = FULL`.
+//! All SQL but that of pages and of the suppression list, and what SQLite needs to be told. A transaction that commits is on
+//! disk: WAL with `synchronous = FULL`.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -311,13 +312,6 @@ impl Database {
         .await
         .map(|_| ())
         .map_err(self.failed("write the segments"))
-    }
-
-    pub(crate) async fn suppressed(&self) -> Result<Vec<Vec<u8>>> {
-        sqlx::query_scalar("SELECT identity FROM suppression")
-            .fetch_all(&self.pool)
-            .await
-            .map_err(self.failed("read the suppression list"))
     }
 
     // ---- runs ----

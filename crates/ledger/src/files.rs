@@ -33,7 +33,8 @@ pub(crate) fn open_private(path: &Path) -> io::Result<File> {
     private(OpenOptions::new().read(true).write(true).create(true).truncate(false)).open(path)
 }
 
-fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+/// The options with which a file that is made can be read by its owner only.
+pub(crate) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     #[cfg(unix)]
     {
         use std::os::unix::fs::OpenOptionsExt;

@@ -33,6 +33,7 @@ mod run;
 mod snapshot;
 mod standing;
 mod store;
+mod suppression;
 mod table;
 
 pub use error::{Error, Result};
@@ -50,3 +51,4 @@ pub use record::{Change, Done, Intent, OutcomeKind, Record, Row, Undelivered};
 pub use run::{NewRun, RunLedger};
 pub use snapshot::Snapshot;
 pub use store::{Store, sqlite_path};
+pub use suppression::Suppressions;

@@ -1,14 +1,13 @@
 //! The database as a whole.
 
-use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::database::Database;
 use crate::page::Seal;
 use crate::{
-    Error, Faults, Folding, Hasher, Identity, Lease, NoFaults, OutcomeKind, Result, RowReader, RunRecord, RunStatus,
-    Snapshot, StateKey, lease,
+    Error, Faults, Folding, Hasher, Lease, NoFaults, OutcomeKind, Result, RowReader, RunRecord, RunStatus, Snapshot,
+    StateKey, lease,
 };
 
 /// The fact that tells whether a key fits.
@@ -77,6 +76,10 @@ impl Store {
     pub fn with_folding(mut self, folding: Folding) -> Self {
         self.database.folding = folding;
         self
+    }
+
+    pub(crate) fn database(&self) -> &Database {
+        &self.database
     }
 
     /// Makes the hashes of this state.
@@ -157,21 +160,5 @@ impl Store {
     /// If a page is damaged or cannot be read.
     pub async fn held(&self, export: &str) -> Result<u64> {
         Ok(self.snapshot(export, &[]).await?.index.held_rows())
-    }
-
-    /// Everybody on the suppression list.
-    ///
-    /// # Errors
-    /// If the database fails.
-    pub async fn suppressed(&self) -> Result<HashSet<Identity>> {
-        let identities = self.database.suppressed().await?;
-        let identity =
-            |bytes: Vec<u8>| bytes.try_into().ok().map(|bytes| Identity::from_bits(u128::from_le_bytes(bytes)));
-        identities
-            .into_iter()
-            .map(|bytes| {
-                identity(bytes).ok_or_else(|| self.database.damaged("an entry of the suppression list is cut short"))
-            })
-            .collect()
     }
 }

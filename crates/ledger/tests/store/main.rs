@@ -18,6 +18,7 @@ use segport_ledger::{
 use sqlx::{Connection, SqliteConnection};
 
 mod failures;
+mod suppression;
 
 struct Place {
     directory: tempfile::TempDir,

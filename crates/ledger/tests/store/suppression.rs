@@ -1,0 +1,102 @@
+//! The suppression list: durable, shared by all processes, and noticed by whoever goes by it.
+
+use std::collections::HashSet;
+
+use super::*;
+
+fn person(store: &Store, name: &str) -> Identity {
+    store.hasher().identity(name.as_bytes())
+}
+
+async fn suppress(store: &Store, names: &[&str]) -> u64 {
+    let people: Vec<Identity> = names.iter().map(|name| person(store, name)).collect();
+    store.suppress(&people, Timestamp::UNIX_EPOCH).await.unwrap()
+}
+
+#[tokio::test]
+async fn the_list_is_kept_and_counts_who_is_new() {
+    let place = Place::new();
+    let store = place.store().await;
+    assert_eq!(suppress(&store, &["ada", "ben", "ada"]).await, 2);
+    assert_eq!(suppress(&store, &["ben", "cyd"]).await, 1);
+    assert_eq!(suppress(&store, &[]).await, 0);
+    drop(store);
+
+    let store = place.store().await;
+    assert_eq!(store.suppressed_count().await.unwrap(), 3);
+    let expected: HashSet<_> = ["ada", "ben", "cyd"].map(|name| person(&store, name)).into();
+    assert_eq!(store.suppressed().await.unwrap(), expected);
+    assert!(store.is_suppressed(person(&store, "ada")).await.unwrap());
+
+    let people = ["ada", "dan"].map(|name| person(&store, name));
+    assert_eq!(store.unsuppress(&people).await.unwrap(), 1);
+    assert!(!store.is_suppressed(person(&store, "ada")).await.unwrap());
+    assert_eq!(store.suppressed_count().await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn a_change_of_another_process_is_noticed_once_it_has_returned() {
+    let place = Place::new();
+    let (run, other) = (place.store().await, place.store().await);
+    let list = run.suppressions().await.unwrap();
+    let first = list.now().await.unwrap();
+    assert!(first.is_empty());
+    assert!(Arc::ptr_eq(&first, &list.now().await.unwrap()), "an unchanged list is not read again");
+
+    for (number, name) in ["ada", "ben", "cyd"].into_iter().enumerate() {
+        suppress(&other, &[name]).await;
+        let now = list.now().await.unwrap();
+        assert!(now.contains(&person(&run, name)));
+        assert_eq!(now.len(), number + 1);
+    }
+    other.unsuppress(&[person(&other, "ben")]).await.unwrap();
+    assert!(!list.now().await.unwrap().contains(&person(&run, "ben")));
+}
+
+#[tokio::test]
+async fn a_change_that_died_before_its_mark_is_made_good_by_the_next_one() {
+    let place = Place::new();
+    let switch = Switch::new("mark_suppression");
+    let (run, other) = (place.store().await, place.faulty(&switch).await);
+    let list = run.suppressions().await.unwrap();
+
+    switch.on.store(true, Ordering::SeqCst);
+    let ada = person(&other, "ada");
+    assert!(matches!(other.suppress(&[ada], Timestamp::UNIX_EPOCH).await, Err(Error::Io { .. })));
+    // It was not reported, so nobody has to know yet; who begins now does.
+    assert!(list.now().await.unwrap().is_empty());
+    assert!(run.suppressions().await.unwrap().now().await.unwrap().contains(&ada));
+
+    switch.on.store(false, Ordering::SeqCst);
+    assert_eq!(suppress(&other, &["ada"]).await, 0, "she is on the list already");
+    assert!(list.now().await.unwrap().contains(&ada), "and now everybody knows");
+}
+
+#[tokio::test]
+async fn what_was_not_committed_is_not_on_the_list() {
+    let place = Place::new();
+    let switch = Switch::new("commit");
+    let store = place.faulty(&switch).await;
+    let list = store.suppressions().await.unwrap();
+    switch.on.store(true, Ordering::SeqCst);
+    let ada = person(&store, "ada");
+    assert!(store.suppress(&[ada], Timestamp::UNIX_EPOCH).await.is_err());
+    assert!(list.now().await.unwrap().is_empty());
+    assert!(!store.is_suppressed(ada).await.unwrap());
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn without_its_file_of_marks_nobody_is_told_that_the_list_is_unchanged() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = Place::new();
+    let store = place.store().await;
+    let list = store.suppressions().await.unwrap();
+    let marks = place.database().with_file_name("state.db-suppression");
+    assert_eq!(std::fs::metadata(&marks).unwrap().permissions().mode() & 0o777, 0o600);
+    std::fs::remove_file(&marks).unwrap();
+    suppress(&store, &["ada"]).await;
+    let error = list.now().await.unwrap_err();
+    assert!(error.to_string().contains("state.db-suppression"), "{error}");
+    assert_eq!(store.suppressions().await.unwrap().now().await.unwrap().len(), 1);
+}
