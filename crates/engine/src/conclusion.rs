@@ -64,7 +64,7 @@ impl Story<'_> {
             changed: sent.changed,
             invalid: read.invalid,
             duplicate: read.duplicate,
-            suppressed: read.suppressed,
+            suppressed: read.suppressed + sent.suppressed,
             deferred: read.deferred + sent.deferred,
             refused: sent.refused,
             unknown: sent.unknown,

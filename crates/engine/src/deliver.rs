@@ -1,6 +1,6 @@
 //! Sending what the plan decided: intents first, then calls, several at once; every row gets its outcome.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use arrow_array::{RecordBatch, StringArray, UInt32Array};
 use futures::stream::{FuturesUnordered, StreamExt};
 use segport_core::{Batch, BatchKind, Error, ErrorKind, Outcomes, Result, RowOutcome};
 use segport_host::Writer;
-use segport_ledger::{Index, Intent, Journal, Leaver, Memberships, SegmentNumber};
+use segport_ledger::{Identity, Index, Intent, Journal, Leaver, Memberships, SegmentNumber, Suppressions};
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 
 use crate::guard::Watch;
@@ -71,13 +71,19 @@ impl Parcel {
         }
     }
 
-    /// What to do with the rows from `start`, `count` of them, and the rows.
-    fn batch(&self, start: usize, count: usize) -> Result<(BatchKind, RecordBatch)> {
+    /// Whether a row is one that nobody may be sent. Whoever has left may be taken off a list all the same.
+    fn may_not_be_sent(&self, row: u32, suppressed: &HashSet<Identity>) -> bool {
+        let Self::Upsert { tickets, .. } = self else { return false };
+        tickets.get(row as usize).is_some_and(|ticket| suppressed.contains(&ticket.identity))
+    }
+
+    /// What to do with these of its rows, and the rows.
+    fn batch(&self, part: &[u32]) -> Result<(BatchKind, RecordBatch)> {
         Ok(match self {
-            Self::Upsert { rows, join, .. } => (BatchKind::Upsert { join: join.clone() }, rows.slice(start, count)),
+            Self::Upsert { rows, join, .. } => (BatchKind::Upsert { join: join.clone() }, picked(rows, part)?),
             Self::Remove { leavers, segment } => {
-                let ids: StringArray =
-                    leavers.iter().skip(start).take(count).map(|leaver| leaver.destination_id.as_deref()).collect();
+                let leavers = part.iter().filter_map(|&row| leavers.get(row as usize));
+                let ids: StringArray = leavers.map(|leaver| leaver.destination_id.as_deref()).collect();
                 let rows = RecordBatch::try_from_iter([(Batch::DESTINATION_ID, Arc::new(ids) as _)])
                     .map_err(|error| Error::new(ErrorKind::Internal, "leavers do not form a batch").because(&error))?;
                 (BatchKind::Remove { segment: segment.position }, rows)
@@ -113,6 +119,7 @@ impl Halt {
 pub(crate) struct Delivery<'a> {
     pub(crate) writer: &'a Writer<'a>,
     pub(crate) journal: &'a Journal,
+    pub(crate) suppressions: &'a Suppressions,
     pub(crate) watch: &'a Watch,
     pub(crate) cancel: &'a Cancel,
     /// Rows the run set out to send.
@@ -196,8 +203,9 @@ impl Delivery<'_> {
                             calls.push(self.call(place, parcel));
                         }
                         (Some((_, parcel)), Some(halt)) => {
-                            let outcomes = vec![RowOutcome::Deferred { reason: halt.reason() }; parcel.len()];
-                            let untried = Answered { parcel, outcomes, notes: Vec::new(), place: None };
+                            let untried = Fate::Answered(RowOutcome::Deferred { reason: halt.reason() });
+                            let fates = vec![untried; parcel.len()];
+                            let untried = Answered { parcel, fates, notes: Vec::new(), place: None };
                             if to_settle.send(untried).await.is_err() {
                                 break;
                             }
@@ -237,13 +245,13 @@ impl Delivery<'_> {
             let mut next = Settled::default();
             let mut records = Vec::with_capacity(waiting.len() * self.rows_per_batch);
             let mut places = Vec::with_capacity(waiting.len());
-            for Answered { parcel, outcomes, notes, place } in waiting.drain(..) {
+            for Answered { parcel, fates, notes, place } in waiting.drain(..) {
                 if place.is_some() {
                     next.handed.add(&parcel);
                 }
                 places.push(place);
                 next.settlement.notes.extend(notes);
-                records.extend(next.settlement.settle(&parcel, outcomes));
+                records.extend(next.settlement.settle(&parcel, fates));
             }
             if let Err(error) = self.journal.settle(&records).await {
                 settled.failure = Some(error.into());
@@ -258,20 +266,34 @@ impl Delivery<'_> {
         settled
     }
 
-    /// Calls the connector for one parcel; a refused batch is halved until the refused rows are alone.
+    /// Calls the connector for one parcel; a refused batch is halved until the refused rows are alone. Before each call, who
+    /// has been suppressed meanwhile is taken out.
     async fn call<'p>(&self, place: SemaphorePermit<'p>, parcel: Parcel) -> (SemaphorePermit<'p>, Parcel, Judged) {
         let mut judged = Judged::pending(parcel.len());
-        let mut ranges = vec![(0, parcel.len())];
-        while let Some((start, count)) = ranges.pop() {
-            match self.write(&parcel, start, count).await {
-                Ok(outcomes) => judged.take(start, outcomes),
-                Err(error) if error.kind() == ErrorKind::Rejected && count > 1 => {
-                    let half = count / 2;
-                    ranges.push((start + half, count - half));
-                    ranges.push((start, half));
+        let mut parts: Vec<Vec<u32>> = vec![(0..).take(parcel.len()).collect()];
+        while let Some(part) = parts.pop() {
+            let list = match self.suppressions.now().await {
+                Ok(list) => list,
+                Err(error) => {
+                    judged.fail(&part, ledger(error).with("sent", "no"));
+                    break;
+                }
+            };
+            // Nothing may be awaited between looking at the list and beginning the call.
+            let (suppressed, mut part) =
+                part.into_iter().partition::<Vec<_>, _>(|&row| parcel.may_not_be_sent(row, &list));
+            judged.suppress(&suppressed);
+            if part.is_empty() {
+                continue;
+            }
+            match self.write(&parcel, &part).await {
+                Ok(outcomes) => judged.take(&part, outcomes),
+                Err(error) if error.kind() == ErrorKind::Rejected && part.len() > 1 => {
+                    let rest = part.split_off(part.len() / 2);
+                    parts.extend([rest, part]);
                 }
                 Err(error) => {
-                    judged.fail(start, count, error);
+                    judged.fail(&part, error);
                     if judged.error.is_some() {
                         break;
                     }
@@ -281,8 +303,8 @@ impl Delivery<'_> {
         (place, parcel, judged)
     }
 
-    async fn write(&self, parcel: &Parcel, start: usize, count: usize) -> Result<Outcomes> {
-        let (kind, rows) = parcel.batch(start, count)?;
+    async fn write(&self, parcel: &Parcel, part: &[u32]) -> Result<Outcomes> {
+        let (kind, rows) = parcel.batch(part)?;
         let call = self.writer.write(&kind, &rows, self.call_timeout);
         tokio::select! {
             outcomes = call => outcomes,
@@ -309,11 +331,20 @@ async fn next<'p>(
     Some((place, parcels.recv().await?))
 }
 
-/// A parcel with an outcome for each row.
+/// What became of one row of a parcel.
+#[derive(Debug, Clone)]
+pub(crate) enum Fate {
+    /// What the connector said, or what follows from its error.
+    Answered(RowOutcome),
+    /// It was put on the suppression list before it could be sent.
+    Suppressed,
+}
+
+/// A parcel with the fate of each row.
 #[derive(Debug)]
 struct Answered<'p> {
     parcel: Parcel,
-    outcomes: Vec<RowOutcome>,
+    fates: Vec<Fate>,
     notes: Vec<String>,
     /// Its place among those in flight, if the connector saw it: free again when the outcomes are written down.
     place: Option<SemaphorePermit<'p>>,
@@ -330,7 +361,7 @@ struct Settled {
 /// The outcomes of a parcel while they come in.
 #[derive(Debug)]
 pub(crate) struct Judged {
-    rows: Vec<RowOutcome>,
+    rows: Vec<Fate>,
     notes: Vec<String>,
     /// What failed the parcel, or a part of it, as a whole.
     error: Option<Error>,
@@ -341,22 +372,30 @@ impl Judged {
     /// Rows count as not tried until something is known of them.
     fn pending(rows: usize) -> Self {
         let untried = RowOutcome::Deferred { reason: "not tried: an earlier part of its batch failed".to_owned() };
-        Self { rows: vec![untried; rows], notes: Vec::new(), error: None, stop: None }
+        Self { rows: vec![Fate::Answered(untried); rows], notes: Vec::new(), error: None, stop: None }
     }
 
-    fn take(&mut self, start: usize, outcomes: Outcomes) {
-        for (slot, outcome) in self.rows.iter_mut().skip(start).zip(outcomes.rows) {
-            *slot = outcome;
+    fn set(&mut self, row: u32, fate: Fate) {
+        if let Some(slot) = self.rows.get_mut(row as usize) {
+            *slot = fate;
+        }
+    }
+
+    fn suppress(&mut self, rows: &[u32]) {
+        rows.iter().for_each(|&row| self.set(row, Fate::Suppressed));
+    }
+
+    fn take(&mut self, part: &[u32], outcomes: Outcomes) {
+        for (&row, outcome) in part.iter().zip(outcomes.rows) {
+            self.set(row, Fate::Answered(outcome));
         }
         self.notes.extend(outcomes.notes);
         self.stop = self.stop.take().or(outcomes.stop);
     }
 
-    fn fail(&mut self, start: usize, count: usize, error: Error) {
-        let outcome = fate(&error);
-        for slot in self.rows.iter_mut().skip(start).take(count) {
-            slot.clone_from(&outcome);
-        }
+    fn fail(&mut self, part: &[u32], error: Error) {
+        let outcome = outcome_of(&error);
+        part.iter().for_each(|&row| self.set(row, Fate::Answered(outcome.clone())));
         if error.kind() != ErrorKind::Rejected {
             self.error = Some(error);
         }
@@ -364,7 +403,7 @@ impl Judged {
 }
 
 /// What an error of a whole call means for its rows.
-pub fn fate(error: &Error) -> RowOutcome {
+pub fn outcome_of(error: &Error) -> RowOutcome {
     let reason = error.to_string();
     match error.kind() {
         ErrorKind::Rejected => RowOutcome::Refused { code: "rejected".to_owned(), reason },
@@ -408,8 +447,8 @@ impl<'a> Course<'a> {
 
     fn judge<'p>(&mut self, place: SemaphorePermit<'p>, parcel: Parcel, judged: Judged) -> Answered<'p> {
         if matches!(parcel, Parcel::Upsert { .. }) {
-            let refused = judged.rows.iter().filter(|row| matches!(row, RowOutcome::Refused { .. })).count();
-            self.refused += refused as u64;
+            let is_refused = |fate: &&Fate| matches!(fate, Fate::Answered(RowOutcome::Refused { .. }));
+            self.refused += judged.rows.iter().filter(is_refused).count() as u64;
             let verdict = self.delivery.watch.judge_refusals(self.refused, self.delivery.planned);
             let rest = self.delivery.to_send.saturating_sub(self.handed.all());
             if verdict.verdict == Verdict::Stopped && rest > 0 && self.halt.is_none() {
@@ -426,7 +465,7 @@ impl<'a> Course<'a> {
         {
             self.halt = Some(Halt::Connection(error));
         }
-        Answered { parcel, outcomes: judged.rows, notes: judged.notes, place: Some(place) }
+        Answered { parcel, fates: judged.rows, notes: judged.notes, place: Some(place) }
     }
 }
 
@@ -492,7 +531,7 @@ impl Packer<'_> {
                 (block.rows.clone(), block.tickets.clone())
             } else {
                 let tickets = rows.iter().filter_map(|&row| block.tickets.get(row as usize).copied()).collect();
-                (taken(&block.rows, rows)?, tickets)
+                (picked(&block.rows, &rows)?, tickets)
             };
             packed.extend(self.split(&batch, &tickets, joins));
         }
@@ -528,8 +567,14 @@ impl Packer<'_> {
     }
 }
 
-fn taken(rows: &RecordBatch, picked: Vec<u32>) -> Result<RecordBatch> {
-    arrow_select::take::take_record_batch(rows, &UInt32Array::from(picked))
+/// The rows at these places, in ascending order; without copying where they stand together.
+fn picked(rows: &RecordBatch, places: &[u32]) -> Result<RecordBatch> {
+    if let (Some(first), Some(last)) = (places.first(), places.last())
+        && (last - first) as usize + 1 == places.len()
+    {
+        return Ok(rows.slice(*first as usize, places.len()));
+    }
+    arrow_select::take::take_record_batch(rows, &UInt32Array::from(places.to_vec()))
         .map_err(|error| Error::new(ErrorKind::Internal, "rows could not be picked from a block").because(&error))
 }
 
@@ -537,3 +582,6 @@ fn taken(rows: &RecordBatch, picked: Vec<u32>) -> Result<RecordBatch> {
 pub(crate) fn ledger(error: segport_ledger::Error) -> Error {
     error.into()
 }
+
+#[cfg(test)]
+mod races;

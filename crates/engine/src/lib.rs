@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+mod address;
 mod check;
 mod conclusion;
 mod deliver;
@@ -25,7 +26,8 @@ mod reveal;
 pub mod run;
 mod settle;
 
-pub use deliver::{fate, is_final};
+pub use address::Address;
+pub use deliver::{is_final, outcome_of};
 pub use engine::{Engine, Parts, StartError, load_code, segment_id};
 pub use guard::{Guard, Override};
 pub use plan_report::{PlanReport, PlannedCalls, PlannedLeavers, PlannedRows, PlannedSegment, Skipped};

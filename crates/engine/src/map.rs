@@ -11,7 +11,7 @@ use segport_core::{Error, ErrorKind, FieldType, MappedField, Result};
 use segport_manifest::{FieldMapping, Transform, WhenNull};
 use sha2::{Digest, Sha256};
 
-use crate::check;
+use crate::{address, check};
 
 /// The compiled mapping of an export onto one segment's columns.
 #[derive(Debug)]
@@ -370,19 +370,10 @@ fn rewritten<'a>(
 
 /// Trims and lower-cases addresses; hands the column through when nothing would change.
 fn normalised_email(text: StringArray) -> StringArray {
-    let is_normal = |value: &str| {
-        let bytes = value.as_bytes();
-        !bytes.is_empty() && bytes.iter().all(|byte| byte.is_ascii_graphic() && !byte.is_ascii_uppercase())
-    };
-    if text.iter().flatten().all(is_normal) {
+    if text.iter().flatten().all(address::is_normal) {
         return text;
     }
-    text.iter()
-        .map(|value| {
-            let value = value?.trim();
-            (!value.is_empty()).then(|| value.to_lowercase())
-        })
-        .collect()
+    text.iter().map(|value| address::normalised(value?)).collect()
 }
 
 /// A page's values by field, for reading row by row.

@@ -6,7 +6,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use segport_core::{Error, ErrorKind, Session};
 use segport_ledger::{
-    Identity, Journal, Leaver, Memberships, NewRun, OutcomeKind, Record, Row, RunStatus, Snapshot, Store, Undelivered,
+    Identity, Journal, Leaver, Memberships, NewRun, OutcomeKind, Record, Row, RunStatus, Snapshot, Store, Suppressions,
+    Undelivered,
 };
 use segport_manifest::{Code, Project};
 use tokio::sync::{mpsc, watch};
@@ -156,13 +157,14 @@ pub(crate) async fn run(
         Some(_) => Scope::Changes,
         None => scope(store, &request.mode).await?,
     };
-    let suppressed = store.suppressed().await?;
+    let suppressions = store.suppressions().await?;
     let started_at = Timestamp::now();
     let run_id = uuid::Uuid::now_v7().to_string();
     let lease = store.lease(&open.export.id).await?;
     let mut run = lease.begin(NewRun { run_id: &run_id, started_at, segments: &open.ledger_names }).await?;
     let held = run.snapshot.index.held_rows();
     let dir = project.state_dir();
+    let suppressed = suppressions.now().await?;
     let comparison = Comparison {
         open,
         run: &run_id,
@@ -202,7 +204,14 @@ pub(crate) async fn run(
         settlement: Settlement::default(),
         end: Ending::Through,
     };
-    let stage = Sending { open, run_id: &run_id, snapshot: &run.snapshot, journal: &run.journal, listed: &listed };
+    let stage = Sending {
+        open,
+        run_id: &run_id,
+        snapshot: &run.snapshot,
+        journal: &run.journal,
+        suppressions: &suppressions,
+        listed: &listed,
+    };
     match hold {
         Some(hold @ Hold::Outdated(_)) => {
             // Nothing was asked of these rows: a retry must not take them for rows left undone.
@@ -318,6 +327,7 @@ struct Sending<'a> {
     run_id: &'a str,
     snapshot: &'a Snapshot,
     journal: &'a Journal,
+    suppressions: &'a Suppressions,
     listed: &'a [Listed],
 }
 
@@ -430,6 +440,7 @@ impl Sending<'_> {
         let delivery = Delivery {
             writer: &self.open.connector.writer(self.run_id, session)?,
             journal: self.journal,
+            suppressions: self.suppressions,
             watch,
             cancel,
             planned: outbox.rows(),

@@ -6,7 +6,7 @@ use segport_core::RowOutcome;
 use segport_ledger::{Change, Done, Memberships, Record, Row, Undelivered};
 use segport_manifest::Code;
 
-use crate::deliver::{Handed, Parcel};
+use crate::deliver::{Fate, Handed, Parcel};
 use crate::report::{LeaverCounts, Problem, RowCounts, Severity};
 
 /// What a delivery came to so far.
@@ -25,12 +25,12 @@ const MAX_TROUBLES: usize = 20;
 
 impl Settlement {
     /// Turns a parcel's outcomes into records and counts them.
-    pub(crate) fn settle(&mut self, parcel: &Parcel, outcomes: Vec<RowOutcome>) -> Vec<Record> {
+    pub(crate) fn settle(&mut self, parcel: &Parcel, fates: Vec<Fate>) -> Vec<Record> {
         match parcel {
             Parcel::Upsert { tickets, joins, .. } => tickets
                 .iter()
-                .zip(outcomes)
-                .map(|(ticket, outcome)| match undelivered(outcome) {
+                .zip(fates)
+                .map(|(ticket, fate)| match undelivered(fate) {
                     Ok(destination_id) => {
                         let change = if ticket.added { Change::Added } else { Change::Changed };
                         match change {
@@ -54,8 +54,8 @@ impl Settlement {
                 .collect(),
             Parcel::Remove { leavers, segment } => leavers
                 .iter()
-                .zip(outcomes)
-                .map(|(leaver, outcome)| match undelivered(outcome) {
+                .zip(fates)
+                .map(|(leaver, fate)| match undelivered(fate) {
                     Ok(_) => {
                         self.leavers.removed += 1;
                         Record::Left { identity: leaver.identity, memberships: Memberships::from(segment.number) }
@@ -71,6 +71,11 @@ impl Settlement {
 
     fn count_row(&mut self, trouble: &Trouble) {
         match trouble.outcome {
+            // As it should be: nothing to report.
+            Undelivered::Suppressed => {
+                self.rows.suppressed += 1;
+                return;
+            }
             Undelivered::Refused => self.rows.refused += 1,
             Undelivered::Unknown => self.rows.unknown += 1,
             _ => self.rows.deferred += 1,
@@ -159,7 +164,14 @@ impl Trouble {
 }
 
 /// The destination's id of an acknowledged row, or why there is no acknowledgement.
-fn undelivered(outcome: RowOutcome) -> Result<Option<String>, Trouble> {
+fn undelivered(fate: Fate) -> Result<Option<String>, Trouble> {
+    let outcome = match fate {
+        Fate::Answered(outcome) => outcome,
+        Fate::Suppressed => {
+            let reason = "put on the suppression list before its batch was sent".to_owned();
+            return Err(Trouble { outcome: Undelivered::Suppressed, code: "suppressed".to_owned(), reason });
+        }
+    };
     let (outcome, code, reason) = match outcome {
         RowOutcome::Done(id) => return Ok(id),
         RowOutcome::Refused { code, reason } => (Undelivered::Refused, code, reason),

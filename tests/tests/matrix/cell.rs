@@ -108,7 +108,7 @@ fn agrees(outcome: &RowOutcome, is_done: bool, name: &str) {
 
 /// What a run makes of the error of a whole call.
 fn failed(error: Error, rows: usize) -> Outcomes {
-    let rows = vec![segport_engine::fate(&error); rows];
+    let rows = vec![segport_engine::outcome_of(&error); rows];
     let stop = segport_engine::is_final(error.kind()) && error.kind() != segport_core::ErrorKind::Rejected;
     Outcomes { rows, notes: Vec::new(), stop: stop.then_some(error) }
 }

@@ -1,0 +1,73 @@
+//! E-mail addresses: who somebody is, however the address was typed.
+
+use std::fmt;
+
+use segport_ledger::{Hasher, Identity};
+
+use crate::check;
+
+/// The form in which addresses are compared, hashed and sent: trimmed, in lower case. `None` if nothing is left.
+pub(crate) fn normalised(text: &str) -> Option<String> {
+    let text = text.trim();
+    (!text.is_empty()).then(|| text.to_lowercase())
+}
+
+/// Whether `text` is in that form already, as far as a quick look can tell.
+pub(crate) fn is_normal(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && !byte.is_ascii_uppercase())
+}
+
+/// An e-mail address in the form in which a run compares it. Profile data, so its `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Address(String);
+
+impl Address {
+    /// Reads an address as a run reads one from a source; `None` if a run would not take it for one.
+    pub fn parse(text: &str) -> Option<Self> {
+        normalised(text).filter(|address| check::is_email(address)).map(Self)
+    }
+
+    /// Who that is in the ledger with this hasher.
+    pub fn identity(&self, hasher: &Hasher) -> Identity {
+        hasher.identity(self.0.as_bytes())
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Address(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use segport_core::Secret;
+    use segport_ledger::StateKey;
+
+    use super::*;
+
+    #[test]
+    fn an_address_is_the_same_however_it_is_typed() {
+        let hasher = Hasher::new(&StateKey::from_secret(&Secret::new("of this test, and no other")).unwrap());
+        let check = |text: &str, expected: Option<&str>| {
+            let found = Address::parse(text).map(|address| address.identity(&hasher));
+            assert_eq!(found, expected.map(|address| hasher.identity(address.as_bytes())), "{text:?}");
+        };
+        check("anna@example.com", Some("anna@example.com"));
+        check("  Anna@Example.COM\r\n", Some("anna@example.com"));
+        check("ЗОЯ@Пример.рф", Some("зоя@пример.рф"));
+        check("", None);
+        check("  ", None);
+        check("anna", None);
+        check("anna@example.com, ben@example.com", None);
+        assert_eq!(format!("{:?}", Address::parse("anna@example.com")), "Some(Address(..))");
+    }
+
+    #[test]
+    fn what_looks_normal_is() {
+        for text in ["anna@example.com", "o'neil@example.ie", "Anna@example.com", " a@b.co", "a b", "", "зоя@пример.рф"]
+        {
+            assert!(!is_normal(text) || normalised(text).as_deref() == Some(text), "{text:?}");
+        }
+    }
+}
