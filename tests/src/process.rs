@@ -61,6 +61,13 @@ impl Segport {
         self
     }
 
+    /// With a file as its standard input.
+    #[must_use]
+    pub fn reading(mut self, file: &Path) -> Self {
+        self.0.stdin(std::fs::File::open(file).unwrap());
+        self
+    }
+
     /// Starts it.
     pub fn start(mut self) -> Running {
         let mut child =

@@ -1,5 +1,6 @@
 //! The command line: what a user may type, and the help for it.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -162,6 +163,9 @@ go to standard output only.")]
     /// The next run is what the schedule says; in 0.1.0 nothing starts a run by itself. JSON: `export`, `connection`, `last_run`
     /// (`run_id`, `status`, `started_at`), `next_run`, `rows_held`, `open_problems`.
     Status,
+    /// Keep people from being sent anything, whatever the export
+    #[command(subcommand)]
+    Suppress(Suppress),
     /// Plugins: what is installed, their fields and hashes, and a new one
     #[command(subcommand)]
     Connectors(Connectors),
@@ -280,6 +284,72 @@ pub(crate) struct Rows {
     /// Show each row's key and its identity at the destination, read again from the source; profile data
     #[arg(long)]
     pub(crate) reveal: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Suppress {
+    /// Put people on the suppression list
+    ///
+    /// They are not sent to any destination any more, and stay what they are there. A batch that begins after this command has
+    /// ended has none of them, in runs under way too.
+    ///
+    /// JSON: `new`, `known`, `invalid`, `invalid_at` (their places), `listed` (how many are on the list now).
+    #[command(after_help = "\
+Examples:
+  segport suppress add anna@example.com ben@example.com
+  segport suppress add - < addresses.txt        so that no address is in the list of processes
+
+Exit code 1 if something is not an e-mail address; the others are on the list then.")]
+    Add(Addresses),
+    /// Take people off the suppression list
+    ///
+    /// The next run sends those who are still in a segment.
+    ///
+    /// JSON: `removed`, `not_listed`, `invalid`, `invalid_at` (their places), `listed` (how many are on the list now).
+    #[command(after_help = "Exit code 1 if something is not an e-mail address; the others are off the list then.")]
+    Remove(Addresses),
+    /// Put everybody in a file on the suppression list
+    ///
+    /// One address a line, or one column of a CSV file with a header. Output as that of `suppress add`; what is not an address is
+    /// named by its line.
+    #[command(after_help = "\
+Examples:
+  segport suppress import unsubscribed.txt
+  segport suppress import --column email unsubscribed.csv
+
+Exit code 1 if something is not an e-mail address; the others are on the list then. The whole file may be
+imported again: who is known stays on the list.")]
+    Import(Import),
+    /// Say whether people are on the suppression list
+    ///
+    /// JSON, one address a line: `at` (its place), `suppressed` (`null` if it is none), `identity_hash` (as `segport rows` has it;
+    /// `null` before there is a state).
+    #[command(after_help = "\
+Exit code 0 if nobody is on the list, 1 if somebody is, 2 if something is not an e-mail address.")]
+    Check(Addresses),
+}
+
+/// Profile data, so their `Debug` does not show them.
+#[derive(Args)]
+pub(crate) struct Addresses {
+    /// E-mail addresses; `-` reads them from standard input, one a line
+    #[arg(value_name = "ADDRESS", required = true)]
+    pub(crate) addresses: Vec<String>,
+}
+
+impl fmt::Debug for Addresses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Addresses({})", self.addresses.len())
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Import {
+    /// The file; `-` is standard input
+    pub(crate) file: PathBuf,
+    /// Take the addresses from this column of a CSV file
+    #[arg(long, value_name = "NAME")]
+    pub(crate) column: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -430,6 +500,7 @@ mod tests {
         check("segport run a --override nonsense");
         check("segport runs 0193 --limit 3");
         check("segport schema export --out x");
+        check("segport suppress add");
         check("segport sandbox autopilot --fault nonsense");
         check("segport demo --profiles 0");
     }

@@ -18,4 +18,5 @@ mod rows;
 mod secrecy;
 mod sources;
 mod starter;
+mod suppression;
 mod suspension;

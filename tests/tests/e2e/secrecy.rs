@@ -151,3 +151,33 @@ fn a_key_in_an_address_is_refused_and_not_shown() {
     }
     assert_eq!(scene.requests(), 0);
 }
+
+#[test]
+fn the_suppression_list_leaves_no_trace() {
+    let scene = Scene::new(&flock());
+    scene.write("data/out.csv", "id,email\n1,kanarie2@example.com\n2,kanarie at example.com\n");
+    scene.write("data/out.txt", "kanarie3@example.com\nkanarie at example.com\n");
+    let says_nothing_of = |name: &str, ended: Ended| {
+        says_nothing(name, &ended);
+        ended
+    };
+    let call = |words: &str| says_nothing_of("suppress", scene.call(&format!("suppress {words} -vv")));
+    call("add kanarie1@example.com").exits(0);
+    call("add kanarie1@example.com refuse.zebra --output json").exits(1);
+    call("import --column email data/out.csv").exits(1);
+    call("import --column kein data/out.csv").exits(2);
+    call("import data/out.txt").exits(1);
+    call("check kanarie1@example.com leave.okapi").exits(2);
+    call("check kanarie1@example.com --output json").exits(1);
+    call("remove kanarie3@example.com refuse.zebra").exits(1);
+    call("add kanarie4@example.com -").exits(2);
+    let typed = scene.segport("suppress add -").reading(&scene.path("data/out.txt")).run();
+    says_nothing_of("suppress add -", typed).exits(1);
+
+    let mut found = Vec::new();
+    files(scene.dir(), &mut found);
+    assert!(found.iter().any(|path| path.ends_with("state.db-suppression")), "{found:?}");
+    for path in found {
+        is_clean(&path.display().to_string(), &fs::read(&path).unwrap());
+    }
+}

@@ -15,6 +15,7 @@ mod runs;
 mod sandbox;
 mod schema;
 mod status;
+mod suppress;
 
 use std::path::Path;
 
@@ -66,6 +67,7 @@ async fn perform_async(invocation: &Invocation, command: Command) -> Result<Exit
         Command::Runs(asked) => runs::runs(invocation, &asked).await,
         Command::Rows(asked) => rows::rows(invocation, &asked).await,
         Command::Status => status::status(invocation).await,
+        Command::Suppress(asked) => suppress::suppress(invocation, asked).await,
         Command::Connectors(asked) => connectors::connectors(invocation, &asked),
         Command::Schema(asked) => schema::schema(invocation, &asked),
         Command::Sandbox(asked) => sandbox::sandbox(invocation, asked).await,

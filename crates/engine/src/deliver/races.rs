@@ -19,7 +19,7 @@ use serde_json::Value;
 use tokio::sync::{Notify, oneshot};
 
 use super::*;
-use crate::guard::Guard;
+use crate::guard::{Guard, Override};
 use crate::progress::Silent;
 
 /// What happens beside a delivery, one after the other.
@@ -249,21 +249,22 @@ async fn check(case: Case) {
         }
     };
     let delivered = tokio::select! {
-        ((), delivered) = async { tokio::join!(async { pack.await }, delivery.deliver(to_deliver)) } => delivered,
+        ((), delivered) = async { tokio::join!(pack, delivery.deliver(to_deliver)) } => delivered,
         () = disturb => unreachable!("there is always another request to wait for"),
     };
 
-    let mut state = destination.state();
-    assert!(state.wrong.is_empty(), "(request, forbidden): {:?}", state.wrong);
     let found = delivered.settlement.rows;
     assert!(delivered.halt.is_none() && delivered.failure.is_none(), "{:?}", delivered.halt);
     assert_eq!(found.outcomes(), planned, "{found:?}");
-    assert_eq!(found.added, state.acknowledged.len() as u64);
-    assert_eq!(found.refused, state.refused.len() as u64);
-    assert_eq!(found.suppressed, planned - found.added - found.refused);
-    let acknowledged: BTreeSet<u8> = state.acknowledged.drain(..).collect();
+    let acknowledged: BTreeSet<u8> = {
+        let state = destination.state();
+        assert!(state.wrong.is_empty(), "(request, forbidden): {:?}", state.wrong);
+        assert_eq!(found.added, state.acknowledged.len() as u64);
+        assert_eq!(found.refused, state.refused.len() as u64);
+        state.acknowledged.iter().copied().collect()
+    };
     assert_eq!(acknowledged.len() as u64, found.added, "nobody is delivered twice");
-    drop(state);
+    assert_eq!(found.suppressed, planned - found.added - found.refused);
 
     run.finish(RunEnd::Succeeded, Timestamp::UNIX_EPOCH, "{}").await.unwrap();
     let snapshot = store.snapshot("export", &segments).await.unwrap();
