@@ -271,22 +271,8 @@ impl Delivery<'_> {
     async fn call<'p>(&self, place: SemaphorePermit<'p>, parcel: Parcel) -> (SemaphorePermit<'p>, Parcel, Judged) {
         let mut judged = Judged::pending(parcel.len());
         let mut parts: Vec<Vec<u32>> = vec![(0..).take(parcel.len()).collect()];
-        while let Some(part) = parts.pop() {
-            let list = match self.suppressions.now().await {
-                Ok(list) => list,
-                Err(error) => {
-                    judged.fail(&part, ledger(error).with("sent", "no"));
-                    break;
-                }
-            };
-            // Nothing may be awaited between looking at the list and beginning the call.
-            let (suppressed, mut part) =
-                part.into_iter().partition::<Vec<_>, _>(|&row| parcel.may_not_be_sent(row, &list));
-            judged.suppress(&suppressed);
-            if part.is_empty() {
-                continue;
-            }
-            match self.write(&parcel, &part).await {
+        while let Some(mut part) = parts.pop() {
+            match self.write(&parcel, &mut part, &mut judged).await {
                 Ok(outcomes) => judged.take(&part, outcomes),
                 Err(error) if error.kind() == ErrorKind::Rejected && part.len() > 1 => {
                     let rest = part.split_off(part.len() / 2);
@@ -303,9 +289,19 @@ impl Delivery<'_> {
         (place, parcel, judged)
     }
 
-    async fn write(&self, parcel: &Parcel, part: &[u32]) -> Result<Outcomes> {
-        let (kind, rows) = parcel.batch(part)?;
-        let call = self.writer.write(&kind, &rows, self.call_timeout);
+    /// Calls the connector for a part of a parcel, less those who are suppressed by now.
+    async fn write(&self, parcel: &Parcel, part: &mut Vec<u32>, judged: &mut Judged) -> Result<Outcomes> {
+        let call = async {
+            let list = self.suppressions.now().await.map_err(|error| ledger(error).with("sent", "no"))?;
+            // Nothing may be awaited from here until the call has begun, and so this is one future.
+            let suppressed: Vec<u32> = part.extract_if(.., |row| parcel.may_not_be_sent(*row, &list)).collect();
+            judged.suppress(&suppressed);
+            if part.is_empty() {
+                return Ok(Outcomes::default());
+            }
+            let (kind, rows) = parcel.batch(part)?;
+            self.writer.write(&kind, &rows, self.call_timeout).await
+        };
         tokio::select! {
             outcomes = call => outcomes,
             () = self.drained() => {

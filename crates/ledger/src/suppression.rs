@@ -142,26 +142,28 @@ struct Seen {
 }
 
 impl Suppressions {
-    /// Everybody on the list now: whoever was put on it by a [`Store::suppress`] that returned before this was called, in
-    /// whatever process, and not taken off since. One system call, unless the list has changed.
+    /// Everybody on the list now: whoever was put on it by a [`Store::suppress`] that returned before this does, in whatever
+    /// process, and not taken off since. One system call, unless the list has changed; while it changes all the time, as in a long
+    /// import, this waits.
     ///
     /// # Errors
     /// If the list or its file of marks cannot be read. Nothing may be sent then.
     pub async fn now(&self) -> Result<Arc<HashSet<Identity>>> {
-        let marks = self.marks.count()?;
-        {
-            let seen = self.seen();
-            if seen.marks == marks {
-                return Ok(Arc::clone(&seen.list));
+        loop {
+            let marks = self.marks.count()?;
+            {
+                let seen = self.seen();
+                if seen.marks == marks {
+                    return Ok(Arc::clone(&seen.list));
+                }
+            }
+            let list = Arc::new(load(&self.database).await?);
+            let mut seen = self.seen();
+            // Another call may have read a later list meanwhile. And the list may have changed after it was read: look again.
+            if seen.marks < marks {
+                *seen = Seen { marks, list };
             }
         }
-        let list = Arc::new(load(&self.database).await?);
-        let mut seen = self.seen();
-        // Another call may have read a later list meanwhile.
-        if seen.marks < marks {
-            *seen = Seen { marks, list: Arc::clone(&list) };
-        }
-        Ok(list)
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {

@@ -1,6 +1,7 @@
 //! Whatever is suppressed whenever: no batch that begins afterwards has it, and everything adds up.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::future::poll_fn;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard};
 
@@ -17,6 +18,7 @@ use segport_ledger::{Fingerprint, KeyHash, NewRun, RunEnd, StateKey, Store};
 use segport_manifest::Guards;
 use serde_json::Value;
 use tokio::sync::{Notify, oneshot};
+use tokio::task::consume_budget;
 
 use super::*;
 use crate::guard::{Guard, Override};
@@ -39,6 +41,9 @@ struct Case {
     /// Whose presence makes the destination refuse a whole batch.
     poison: BTreeSet<u8>,
     steps: Vec<Step>,
+    /// How much of what tokio lets a task do at a stretch is used up before a turn of the delivery, in turns: it may be made
+    /// to wait anywhere.
+    spent: Vec<u8>,
 }
 
 fn case() -> impl Strategy<Value = Case> {
@@ -48,13 +53,15 @@ fn case() -> impl Strategy<Value = Case> {
         3 => Just(Step::Answer),
     ];
     let poison = prop::collection::btree_set(0_u8..12, 0..3);
-    (1_u8..12, 1_usize..5, 1_usize..4, poison, prop::collection::vec(step, 0..24)).prop_map(
-        |(people, rows_per_batch, max_in_flight, poison, steps)| Case {
+    let spent = prop::collection::vec(prop_oneof![Just(0), 110_u8..=128], 0..8);
+    (1_u8..12, 1_usize..5, 1_usize..4, poison, prop::collection::vec(step, 0..24), spent).prop_map(
+        |(people, rows_per_batch, max_in_flight, poison, steps, spent)| Case {
             people,
             rows_per_batch,
             max_in_flight,
             poison,
             steps,
+            spent,
         },
     )
 }
@@ -172,6 +179,19 @@ impl HttpClient for NoNetwork {
     }
 }
 
+/// Uses up so much of a task's budget before the turns of `work`, and nothing before some of them, so that it ends.
+async fn hurried<F: Future>(spent: &[u8], work: F) -> F::Output {
+    let mut work = std::pin::pin!(work);
+    let mut spent = spent.iter().copied().chain([0, 0]).cycle();
+    poll_fn(|cx| {
+        for _ in 0..spent.next().unwrap_or(0) {
+            let _ = std::pin::pin!(consume_budget()).poll(cx);
+        }
+        work.as_mut().poll(cx)
+    })
+    .await
+}
+
 async fn open(path: &Path) -> Store {
     let key = StateKey::from_secret(&segport_core::Secret::new("of the races, and no other")).unwrap();
     Store::open(path, &key).await.unwrap()
@@ -249,7 +269,7 @@ async fn check(case: Case) {
         }
     };
     let delivered = tokio::select! {
-        ((), delivered) = async { tokio::join!(pack, delivery.deliver(to_deliver)) } => delivered,
+        ((), delivered) = async { tokio::join!(pack, hurried(&case.spent, delivery.deliver(to_deliver))) } => delivered,
         () = disturb => unreachable!("there is always another request to wait for"),
     };
 
