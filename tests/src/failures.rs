@@ -121,7 +121,7 @@ pub const GROUPS: &[Group] = &[
             row("accepted, then silence", Rude::BlackHole, same("timeout x5", "timeout x1", "unknown x5", "done x5")),
             row("done, then silence", Rude::CommitThenSilence, LATE),
             row("half open: silence in mid-answer", Rude::HalfOpen, LATE),
-            row("a byte now and then", Rude::Drip(Duration::from_millis(400)), LATE),
+            row("a byte now and then", Rude::Drip(Duration::from_millis(500)), LATE),
         ],
     },
     Group {

@@ -19,7 +19,12 @@ use crate::clock::{Half, Skipping};
 /// The title of the only list.
 pub(crate) const LIST: &str = "News";
 /// Longest time for one operation of the connector; longer than all deadlines of its calls together.
-pub(crate) const WITHIN: Duration = Duration::from_secs(30);
+pub(crate) const WITHIN: Duration = Duration::from_secs(120);
+
+/// Whether an attempt that meets this ends by its deadline.
+pub(crate) fn is_silent(rude: &Rude) -> bool {
+    matches!(rude, Rude::BlackHole | Rude::HalfOpen | Rude::CommitThenSilence | Rude::Drip(_))
+}
 
 /// Everything for one operation.
 #[derive(Debug)]
@@ -35,11 +40,9 @@ pub(crate) struct Stage {
 impl Stage {
     /// A stage on which the calls of `operation` meet `script`.
     pub(crate) fn new(script: Vec<Rude>, operation: &'static str, list_membership: &str) -> Self {
-        let is_silent = script
-            .iter()
-            .any(|rude| matches!(rude, Rude::BlackHole | Rude::HalfOpen | Rude::CommitThenSilence | Rude::Drip(_)));
-        // An answer that is to come after the silence must be in time on a busy machine too.
-        let deadline_ms = if script.len() > 1 { 5_000 } else { 200 };
+        let is_silent = script.iter().any(is_silent);
+        // What is to be done before the silence, or answered after it, must be in time on a busy machine too.
+        let deadline_ms = if script.len() > 1 { 5_000 } else { 2_000 };
         let server = Arc::new(RudeServer::start(script).unwrap());
         let clock = Arc::new(Skipping::with(segport_sandbox::Clock::system()));
         let connection = connection(&clock, 0.0);
@@ -61,7 +64,7 @@ pub(crate) fn connection(clock: &Arc<Skipping>, requests_per_second: f64) -> Arc
     options.egress = Egress::AllowPrivate;
     options.clock = Arc::clone(clock) as _;
     options.random = Arc::new(Half);
-    let limits = Limits { requests_per_second, request_timeout_ms: 20_000, max_in_flight: 10, ..Limits::default() };
+    let limits = Limits { requests_per_second, request_timeout_ms: 120_000, max_in_flight: 10, ..Limits::default() };
     Transport::new(options).connection("autopilot", limits)
 }
 

@@ -16,7 +16,7 @@ pub(super) struct Bytes {
 }
 
 /// How many bytes the body of an answer without end has.
-const HUGE: usize = 32 << 20;
+const HUGE: usize = 20 << 20;
 
 /// Unpacked size of a bomb.
 const BOMB: usize = 256 << 20;

@@ -74,7 +74,7 @@ pub enum Rude {
     InvalidUtf8,
     /// Done, and the answer is JSON that is a hundred thousand levels deep.
     DeepNesting,
-    /// Done, and the answer does not end before 32 MiB.
+    /// Done, and the answer does not end before 20 MiB.
     Huge,
 
     /// 200 with a web page, as from a proxy; nothing is done.
