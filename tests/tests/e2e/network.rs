@@ -48,7 +48,8 @@ fn a_destination_with_a_rate_is_not_overrun() {
 
 #[test]
 fn two_processes_together_keep_the_rate_of_their_connection() {
-    let scene = Scene::with(Options { rate: 20, ..Options::default() }, &people(1..=40));
+    // Above the rate of one, below that of two that know nothing of each other.
+    let scene = Scene::with(Options { rate: 30, ..Options::default() }, &people(1..=40));
     scene.connection("requests_per_second = 20\nrows_per_batch = 2\nlist_membership = \"bulk\"");
     scene.segment("vip", &people(41..=80));
     let export = scene.read("exports/newsletter.toml");
