@@ -23,7 +23,10 @@ const LOCK_FILE: &str = "segport.lock";
 /// # Errors
 /// If the operating system gives none.
 pub(crate) fn runtime() -> Result<Runtime, Failure> {
+    // The thread that waits for a command's end runs its main task, so it counts as one.
+    let others = std::thread::available_parallelism().map_or(1, |cores| cores.get().saturating_sub(1).max(1));
     Builder::new_multi_thread()
+        .worker_threads(others)
         .enable_all()
         .build()
         .map_err(|error| Failure::new(format!("cannot start the runtime's threads: {error}")))
