@@ -15,19 +15,19 @@ const SECTOR: usize = 4096;
 #[derive(Debug)]
 pub struct Disk {
     place: TempDir,
-    library: PathBuf,
+    preload: PathBuf,
 }
 
 impl Default for Disk {
     /// Builds the library that is preloaded into the process.
     fn default() -> Self {
         let place = TempDir::new().unwrap();
-        let (source, library) = (place.path().join("power.c"), place.path().join("power.so"));
+        let (source, preload) = (place.path().join("power.c"), place.path().join("power.so"));
         fs::write(&source, include_str!("power.c")).unwrap();
-        let built = Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&library).arg(&source).status().unwrap();
+        let built = Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&preload).arg(&source).status().unwrap();
         assert!(built.success(), "cc: {built}");
         fs::create_dir(place.path().join("synced")).unwrap();
-        Self { place, library }
+        Self { place, preload }
     }
 }
 
@@ -35,7 +35,7 @@ impl Disk {
     /// The same call, on this disk.
     #[must_use]
     pub fn under(&self, call: Segport) -> Segport {
-        call.env("LD_PRELOAD", &self.library).env("LOST_WRITES", self.synced())
+        call.env("LD_PRELOAD", &self.preload).env("LOST_WRITES", self.synced())
     }
 
     /// The power goes: of the state in `directory` stays what was synced, and of what was written since, each sector or not, as
