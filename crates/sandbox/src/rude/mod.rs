@@ -11,7 +11,7 @@
 //! // The first request is cut off after it was read, every other one is answered.
 //! let server = RudeServer::start(vec![Rude::ResetAfter, Rude::Polite])?;
 //! assert!(server.rude_url().starts_with("http://127.0.0.1:"));
-//! assert_eq!(server.asked(), []);
+//! assert!(server.asked().is_empty());
 //! # Ok::<(), segport_sandbox::Error>(())
 //! ```
 
