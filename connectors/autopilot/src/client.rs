@@ -4,7 +4,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use segport_sdk::http::{Request, Response};
 use segport_sdk::{Bytes, Context, Error, ErrorKind, Result, Secret};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::sync::Semaphore;
 
 use crate::error::{Said, refused, unusable};
@@ -140,6 +140,21 @@ impl Client {
         self.success("POST", operation, answer)
     }
 
+    /// The contact with this address, as Autopilot shows it; `None` if there is none.
+    pub(crate) async fn contact(&self, cx: &Context, email: &str) -> Result<Option<Map<String, Value>>> {
+        let (method, operation) = ("GET", "GET /contact/{contact}");
+        let path = format!("/contact/{}", utf8_percent_encode(email, SEGMENT));
+        let answer = self.send(cx, self.request(method, &path, operation)).await?;
+        match answer.head.status {
+            200..=299 => match serde_json::from_slice(&answer.body) {
+                Ok(Value::Object(contact)) => Ok(Some(contact)),
+                _ => Err(unusable(operation, "an answer that is not a contact")),
+            },
+            404 if Said::read(&answer.body).is_some_and(|said| said.is_no_contact()) => Ok(None),
+            _ => Err(self.refused(method, operation, &answer)),
+        }
+    }
+
     /// Asks for, makes or ends a contact's membership. `contact` is an id, or an address where no id is known yet.
     pub(crate) async fn on_list(&self, cx: &Context, verb: Verb, list: &str, contact: &str) -> Result<OnList> {
         let path =
@@ -155,16 +170,8 @@ impl Client {
             // A page of some proxy is no acknowledgement, and its 404 does not mean that the contact is not on the list.
             (200..=299 | 404, None) => Err(unusable(operation, "an answer that is not JSON")),
             (404, Some(Said { message: None, .. })) => Ok(OnList::No),
-            (404, Some(Said { message: Some(message), .. })) => {
-                let message = message.to_ascii_lowercase();
-                if message.contains("contact could not be found") {
-                    Ok(OnList::NoContact)
-                } else if message.contains("list does not exist") {
-                    Ok(OnList::NoList)
-                } else {
-                    Err(self.refused(method, operation, &answer))
-                }
-            }
+            (404, Some(said)) if said.is_no_contact() => Ok(OnList::NoContact),
+            (404, Some(said)) if said.is_no_list() => Ok(OnList::NoList),
             _ => Err(self.refused(method, operation, &answer)),
         }
     }

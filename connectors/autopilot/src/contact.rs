@@ -5,6 +5,7 @@
 
 use arrow_array::{Array, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray};
 use segport_sdk::{Error, ErrorKind, FieldType, MappedField, Result, RowOutcome};
+use serde_json::{Map, Value};
 
 use crate::fields::{EMAIL, Key};
 
@@ -157,25 +158,48 @@ impl Contacts<'_> {
         let mut out = Vec::with_capacity(64 + self.sent.len() * (32 + columns * 40 + tail.len()));
         out.extend_from_slice(b"{\"contacts\":[");
         for (nth, &row) in self.sent.iter().enumerate() {
-            out.extend_from_slice(if nth == 0 { b"{\"Email\":" } else { b",{\"Email\":" });
-            write_text(self.emails.value(row), &mut out);
-            for (column, cells) in &self.standard {
-                cells.write(row, column, b",", &mut out);
+            if nth > 0 {
+                out.push(b',');
             }
-            let mut before: &[u8] = b",\"custom\":{";
-            for (column, cells) in &self.custom {
-                if cells.write(row, column, before, &mut out) {
-                    before = b",";
-                }
-            }
-            if before == b"," {
-                out.push(b'}');
-            }
-            out.extend_from_slice(&tail);
-            out.push(b'}');
+            self.write(row, &tail, &mut out);
         }
         out.extend_from_slice(b"]}");
         out
+    }
+
+    /// Appends the contact of one row; `tail` stands behind its last field.
+    fn write(&self, row: usize, tail: &[u8], out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"Email\":");
+        write_text(self.emails.value(row), out);
+        for (column, cells) in &self.standard {
+            cells.write(row, column, b",", out);
+        }
+        let mut before: &[u8] = b",\"custom\":{";
+        for (column, cells) in &self.custom {
+            if cells.write(row, column, before, out) {
+                before = b",";
+            }
+        }
+        if before == b"," {
+            out.push(b'}');
+        }
+        out.extend_from_slice(tail);
+        out.push(b'}');
+    }
+
+    /// How many rows there are, those that are not sent included.
+    pub(crate) fn len(&self) -> usize {
+        self.outcomes.len()
+    }
+
+    /// The contacts that would be sent, each with its row: what the destination must hold to have been sent them.
+    pub(crate) fn as_sent(&self) -> impl Iterator<Item = (usize, Map<String, Value>)> {
+        self.sent.iter().filter_map(|&row| {
+            let mut json = Vec::new();
+            self.write(row, b"", &mut json);
+            // What was written is an object.
+            Some((row, serde_json::from_slice(&json).ok()?))
+        })
     }
 }
 

@@ -36,6 +36,20 @@ impl Said {
         self.phrase.is_some()
     }
 
+    /// Whether it says that there is no such contact.
+    pub(crate) fn is_no_contact(&self) -> bool {
+        self.mentions("contact could not be found")
+    }
+
+    /// Whether it says that there is no such list.
+    pub(crate) fn is_no_list(&self) -> bool {
+        self.mentions("list does not exist")
+    }
+
+    fn mentions(&self, words: &str) -> bool {
+        self.message.as_ref().is_some_and(|message| message.to_ascii_lowercase().contains(words))
+    }
+
     /// Reads an error body, or `None` where it is neither empty nor a JSON object.
     pub(crate) fn read(body: &[u8]) -> Option<Self> {
         #[derive(Deserialize)]

@@ -9,22 +9,28 @@ const TEST: u64 = 7;
 
 /// The calls of `workload`; `fixed_list` when no list is ever made.
 pub(crate) fn estimate(workload: &Workload, mode: ListMembership, fixed_list: bool) -> Estimate {
-    let Workload { batches, rows, joins, leavers, segments } = *workload;
+    let Workload { batches, rows, joins, leavers, segments, in_doubt } = *workload;
     if batches == 0 && leavers == 0 {
         return Estimate::default();
     }
     let lists_made = if fixed_list { 0 } else { segments };
+    // Each row in doubt is looked up. All of them may be there as they should be, and then they are not written; or none, and
+    // then they are in batches of their own.
+    let rows_a_batch = rows.div_ceil(batches.max(1)).max(1);
+    let fewest_batches = rows.saturating_sub(in_doubt).div_ceil(rows_a_batch);
+    let most_batches = batches + in_doubt.min(batches);
+    let fewest_joins = joins.saturating_sub(in_doubt.saturating_mul(segments.max(1)));
     // One call finds the lists.
-    let begun = 1 + batches + leavers;
+    let begun = 1 + in_doubt + leavers;
     // A row's first list fits into its bulk call. How many rows join several is not known: as few as can be, or as many.
-    let fewest_singles = joins.saturating_sub(rows);
+    let fewest_singles = joins.saturating_sub(rows).min(fewest_joins);
     let most_singles = joins - joins.div_ceil(segments.max(1)).min(joins);
     let (fewest, most, notes) = match mode {
-        ListMembership::Single => (joins, joins, Vec::new()),
+        ListMembership::Single => (fewest_joins, joins, Vec::new()),
         ListMembership::Bulk => (fewest_singles, most_singles, Vec::new()),
         ListMembership::Probe if joins == 0 => (0, 0, Vec::new()),
         ListMembership::Probe => (
-            fewest_singles + 1,
+            fewest_singles + u64::from(fewest_joins > 0),
             joins + TEST * segments.max(1),
             vec![
                 "the first batch tests whether bulk calls put contacts on the list; if they do not, each new member takes a \
@@ -33,7 +39,7 @@ pub(crate) fn estimate(workload: &Workload, mode: ListMembership, fixed_list: bo
             ],
         ),
     };
-    Estimate { at_least: begun + fewest, at_most: begun + lists_made + most, notes }
+    Estimate { at_least: begun + fewest_batches + fewest, at_most: begun + most_batches + lists_made + most, notes }
 }
 
 #[cfg(test)]
@@ -44,7 +50,8 @@ mod tests {
     fn the_cost_follows_the_mode() {
         use ListMembership::*;
         let check = |mode, (batches, rows, joins, leavers, segments), at_least, at_most, notes| {
-            let found = estimate(&Workload { batches, rows, joins, leavers, segments }, mode, false);
+            let workload = Workload { batches, rows, joins, leavers, segments, in_doubt: 0 };
+            let found = estimate(&workload, mode, false);
             assert_eq!((found.at_least, found.at_most, found.notes.len()), (at_least, at_most, notes), "{mode:?}");
         };
         for mode in [Probe, Single, Bulk] {
@@ -57,7 +64,13 @@ mod tests {
         check(Probe, (1000, 100_000, 100_000, 0, 1), 1002, 101_009, 1);
         check(Bulk, (2, 200, 300, 0, 2), 103, 155, 0);
         check(Bulk, (2, 200, 400, 0, 2), 203, 205, 0);
-        let fixed = estimate(&Workload { batches: 1, rows: 1, joins: 1, leavers: 0, segments: 1 }, Bulk, true);
+        let one = Workload { batches: 1, rows: 1, joins: 1, leavers: 0, segments: 1, in_doubt: 0 };
+        let fixed = estimate(&one, Bulk, true);
         assert_eq!((fixed.at_least, fixed.at_most), (2, 2));
+        let doubtful = Workload { batches: 3, rows: 300, joins: 300, leavers: 0, segments: 1, in_doubt: 100 };
+        let looked_up = estimate(&doubtful, Bulk, true);
+        assert_eq!((looked_up.at_least, looked_up.at_most), (1 + 100 + 2, 1 + 100 + 6));
+        let all_doubtful = estimate(&Workload { in_doubt: 1, ..one }, Probe, true);
+        assert_eq!((all_doubtful.at_least, all_doubtful.at_most), (2, 1 + 1 + 2 + 1 + 7));
     }
 }

@@ -20,13 +20,14 @@ mod error;
 mod estimate;
 mod fields;
 mod lists;
+mod lookup;
 mod membership;
 mod session;
 mod settings;
 
 use segport_sdk::{
     Account, Batch, BatchKind, Capabilities, Connector, Context, Descriptor, Error, ErrorKind, Estimate, ExportSpec,
-    Limits, Outcomes, Result, Session, Workload, async_trait, export_connector,
+    FoundRows, Limits, Outcomes, Result, Session, Workload, async_trait, export_connector,
 };
 use tokio::sync::Semaphore;
 
@@ -69,7 +70,7 @@ impl Connector for Autopilot {
             fields: fields::standard(),
             custom_fields: Some(fields::custom()),
             limits: Settings::default_limits(),
-            capabilities: Capabilities { remove: true, repeatable: true, several_segments: true },
+            capabilities: Capabilities { remove: true, repeatable: true, several_segments: true, settle: true },
             consent: CONSENT.to_owned(),
             ..Descriptor::new("Autopilot", "Writes profiles to Autopilot contacts and keeps one list per segment.")
         }
@@ -172,6 +173,16 @@ impl Connector for Autopilot {
                 Ok(membership::leave(&self.client, cx, plan.list(*segment)?, ids.iter()).await)
             }
         }
+    }
+
+    async fn settle(&self, cx: &Context, batch: &Batch) -> Result<FoundRows> {
+        let plan = self.plans.get(&batch.session.state)?;
+        let BatchKind::Upsert { join } = &batch.kind else {
+            return Err(Error::new(ErrorKind::Unsupported, "only rows that are written are looked up"));
+        };
+        let lists = join.iter().map(|&segment| plan.list(segment)).collect::<Result<Vec<_>>>()?;
+        let contacts = plan.layout.contacts(&batch.rows)?;
+        Ok(FoundRows { rows: lookup::look_up(&self.client, cx, &contacts, &lists).await? })
     }
 
     async fn finish(&self, _: &Context, session: &Session) -> Result<()> {

@@ -6,7 +6,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Batch, Context, Descriptor, Error, ErrorKind, Estimate, FieldType, Limits, Outcomes, Result, Session, Workload,
+    Batch, Context, Descriptor, Error, ErrorKind, Estimate, FieldType, FoundRows, Limits, Outcomes, Result, Session,
+    Workload,
 };
 
 /// Writes segments to one kind of destination.
@@ -47,6 +48,15 @@ pub trait Connector: Send + Sync + Sized + 'static {
 
     /// Delivers one batch and says what became of each row.
     async fn write(&self, cx: &Context, batch: &Batch) -> Result<Outcomes>;
+
+    /// Looks up what the destination holds of rows that an earlier run may have written; changes nothing. Called before
+    /// [`Connector::write`] with the same batch, if the capability `settle` is declared.
+    ///
+    /// # Errors
+    /// `unsupported` unless the connector has it; otherwise that nothing could be found out about any of the rows.
+    async fn settle(&self, _cx: &Context, _batch: &Batch) -> Result<FoundRows> {
+        Err(Error::new(ErrorKind::Unsupported, "this connector cannot look rows up"))
+    }
 
     /// Ends a run.
     async fn finish(&self, cx: &Context, session: &Session) -> Result<()>;

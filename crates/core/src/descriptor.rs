@@ -215,6 +215,8 @@ pub struct Capabilities {
     pub repeatable: bool,
     /// Several segments may go through one export.
     pub several_segments: bool,
+    /// Can look up whether the destination holds a row, so that a row in doubt need not be written again.
+    pub settle: bool,
 }
 
 /// What a plan would ask of a connector.
@@ -230,6 +232,9 @@ pub struct Workload {
     pub leavers: u64,
     /// Segments of the export.
     pub segments: u64,
+    /// Of the rows to write, those that an earlier run may have written: they are looked up first, if the connector can.
+    #[serde(default)]
+    pub in_doubt: u64,
 }
 
 /// What a connector says a workload costs.

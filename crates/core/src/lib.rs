@@ -30,6 +30,6 @@ pub use descriptor::{
 };
 pub use error::{Error, ErrorKind, Result, Retry};
 pub use frame::Frame;
-pub use outcome::{Outcomes, RowOutcome};
+pub use outcome::{Found, FoundRows, Outcomes, RowOutcome};
 pub use secret::Secret;
 pub use source::{Page, SegmentSource, UnreadableRow};

@@ -21,6 +21,8 @@ pub const ESTIMATE: u32 = 5;
 pub const ACCEPTS: u32 = 6;
 /// [`crate::Connector::targets`]: [`Call`] of [`crate::ExportSpec`] to an array of texts.
 pub const TARGETS: u32 = 7;
+/// [`crate::Connector::settle`]: [`Call`] of [`WriteHead`] and rows to [`crate::FoundRows`].
+pub const SETTLE: u32 = 8;
 /// [`crate::SegmentSource::schema`]: [`Call`] of [`ReadHead`] to `null` and an empty IPC stream that carries the schema.
 pub const SCHEMA: u32 = 32;
 /// [`crate::SegmentSource::read`]: [`Call`] of [`ReadHead`] to [`PageHead`] and rows.
@@ -36,7 +38,7 @@ pub struct Call<T> {
     pub args: T,
 }
 
-/// The header of [`WRITE`]; the rows follow as payload. `S` is a [`crate::Session`], or its JSON: a run writes and reads it
+/// The header of [`WRITE`] and [`SETTLE`]; the rows follow as payload. `S` is a [`crate::Session`], or its JSON: a run writes and reads it
 /// once for all its calls.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WriteHead<S> {

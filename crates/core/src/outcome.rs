@@ -46,3 +46,25 @@ impl Outcomes {
         Self { rows: vec![outcome; count], notes: Vec::new(), stop: None }
     }
 }
+
+/// What a look at the destination says of one row.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Found {
+    /// The destination holds it as it would be written, memberships included; with its own id of the row where it has one.
+    Held(Option<String>),
+    /// The destination does not hold it, or holds something else.
+    Different,
+    /// It could not be told.
+    Unclear {
+        /// A sentence without the profile's data.
+        reason: String,
+    },
+}
+
+/// What was found of each row, in the order of the batch.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct FoundRows {
+    /// What was found.
+    pub rows: Vec<Found>,
+}

@@ -1,18 +1,16 @@
-//! Sending what the plan decided: intents first, then calls, several at once; every row gets its outcome.
+//! Sending what was packed: calls, several at once, and an outcome for every row.
 
-use std::collections::{BTreeMap, HashSet};
-use std::sync::Arc;
 use std::time::Duration;
 
-use arrow_array::{RecordBatch, StringArray, UInt32Array};
+use arrow_array::RecordBatch;
 use futures::stream::{FuturesUnordered, StreamExt};
-use segport_core::{Batch, BatchKind, Error, ErrorKind, Outcomes, Result, RowOutcome};
+use segport_core::{BatchKind, Capabilities, Error, ErrorKind, Found, Outcomes, Result, RowOutcome};
 use segport_host::Writer;
-use segport_ledger::{Identity, Index, Intent, Journal, Leaver, Memberships, SegmentNumber, Suppressions};
+use segport_ledger::{Journal, Suppressions};
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 
 use crate::guard::Watch;
-use crate::outbox::{Block, Sealed, Ticket};
+use crate::pack::Parcel;
 use crate::progress::Progress;
 use crate::report::{GuardVerdict, Verdict};
 use crate::run::Cancel;
@@ -26,71 +24,8 @@ const DRAIN: Duration = Duration::from_secs(8);
 const WAITING: usize = 256;
 /// Outcomes that are written together at most.
 const RECORDS_PER_COMMIT: usize = 20_000;
-
-/// Rows for one call, and what the ledger needs to know of them.
-#[derive(Debug)]
-pub(crate) enum Parcel {
-    /// Rows to write.
-    Upsert {
-        rows: RecordBatch,
-        tickets: Vec<Ticket>,
-        /// The memberships the call adds, as the ledger has them.
-        joins: Memberships,
-        /// The same as positions in the export.
-        join: Vec<u16>,
-    },
-    /// Leavers to take off one list.
-    Remove { leavers: Vec<Leaver>, segment: Listed },
-}
-
-/// A segment with its position in the export.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Listed {
-    pub(crate) number: SegmentNumber,
-    pub(crate) position: u16,
-}
-
-impl Parcel {
-    pub(crate) fn len(&self) -> usize {
-        match self {
-            Self::Upsert { tickets, .. } => tickets.len(),
-            Self::Remove { leavers, .. } => leavers.len(),
-        }
-    }
-
-    fn intents(&self) -> Vec<Intent> {
-        match self {
-            Self::Upsert { tickets, joins, .. } => tickets
-                .iter()
-                .map(|ticket| Intent::Deliver { identity: ticket.identity, memberships: *joins })
-                .collect(),
-            Self::Remove { leavers, segment } => leavers
-                .iter()
-                .map(|leaver| Intent::Remove { identity: leaver.identity, memberships: segment.number.into() })
-                .collect(),
-        }
-    }
-
-    /// Whether a row is one that nobody may be sent. Whoever has left may be taken off a list all the same.
-    fn may_not_be_sent(&self, row: u32, suppressed: &HashSet<Identity>) -> bool {
-        let Self::Upsert { tickets, .. } = self else { return false };
-        tickets.get(row as usize).is_some_and(|ticket| suppressed.contains(&ticket.identity))
-    }
-
-    /// What to do with these of its rows, and the rows.
-    fn batch(&self, part: &[u32]) -> Result<(BatchKind, RecordBatch)> {
-        Ok(match self {
-            Self::Upsert { rows, join, .. } => (BatchKind::Upsert { join: join.clone() }, picked(rows, part)?),
-            Self::Remove { leavers, segment } => {
-                let leavers = part.iter().filter_map(|&row| leavers.get(row as usize));
-                let ids: StringArray = leavers.map(|leaver| leaver.destination_id.as_deref()).collect();
-                let rows = RecordBatch::try_from_iter([(Batch::DESTINATION_ID, Arc::new(ids) as _)])
-                    .map_err(|error| Error::new(ErrorKind::Internal, "leavers do not form a batch").because(&error))?;
-                (BatchKind::Remove { segment: segment.position }, rows)
-            }
-        })
-    }
-}
+const CANNOT_ASK: &str = "an earlier run may have sent the row, the destination cannot be asked, and sending it again might do twice \
+     what it does; `segport run --full` sends it all the same";
 
 /// Why a delivery ends before everything was tried.
 #[derive(Debug, Clone)]
@@ -270,9 +205,18 @@ impl Delivery<'_> {
     /// has been suppressed meanwhile is taken out.
     async fn call<'p>(&self, place: SemaphorePermit<'p>, parcel: Parcel) -> (SemaphorePermit<'p>, Parcel, Judged) {
         let mut judged = Judged::pending(parcel.len());
-        let mut parts: Vec<Vec<u32>> = vec![(0..).take(parcel.len()).collect()];
+        let all: Vec<u32> = (0..).take(parcel.len()).collect();
+        let to_write = if parcel.is_in_doubt() {
+            // Rare, and large as a future: most calls need no room for it.
+            Box::pin(self.look_up(&parcel, all, &mut judged)).await
+        } else {
+            all
+        };
+        let mut parts = if to_write.is_empty() { Vec::new() } else { vec![to_write] };
         while let Some(mut part) = parts.pop() {
-            match self.write(&parcel, &mut part, &mut judged).await {
+            let write =
+                async |kind: &BatchKind, rows: &RecordBatch| self.writer.write(kind, rows, self.call_timeout).await;
+            match self.call_for(&parcel, &mut part, &mut judged, write).await {
                 Ok(outcomes) => judged.take(&part, outcomes),
                 Err(error) if error.kind() == ErrorKind::Rejected && part.len() > 1 => {
                     let rest = part.split_off(part.len() / 2);
@@ -289,21 +233,59 @@ impl Delivery<'_> {
         (place, parcel, judged)
     }
 
-    /// Calls the connector for a part of a parcel, less those who are suppressed by now.
-    async fn write(&self, parcel: &Parcel, part: &mut Vec<u32>, judged: &mut Judged) -> Result<Outcomes> {
+    /// Looks up rows that an earlier run may have sent, and returns those that must be written again.
+    async fn look_up(&self, parcel: &Parcel, mut rows: Vec<u32>, judged: &mut Judged) -> Vec<u32> {
+        let Capabilities { settle: can_look_up, repeatable, .. } = self.writer.capabilities();
+        let found = if can_look_up {
+            let settle =
+                async |kind: &BatchKind, rows: &RecordBatch| self.writer.settle(kind, rows, self.call_timeout).await;
+            self.call_for(parcel, &mut rows, judged, settle).await
+        } else {
+            Ok(vec![Found::Unclear { reason: CANNOT_ASK.to_owned() }; rows.len()])
+        };
+        let found = match found {
+            Ok(found) => found,
+            Err(error) if !repeatable || is_final(error.kind()) || self.cancel.is_cancelled() => {
+                judged.fail(&rows, error);
+                return Vec::new();
+            }
+            // Writing them again does no harm.
+            Err(_) => return rows,
+        };
+        let mut to_write = Vec::new();
+        for (row, found) in rows.into_iter().zip(found) {
+            match found {
+                Found::Held(id) => judged.set(row, Fate::Found(id)),
+                Found::Unclear { reason } if !repeatable => {
+                    judged.set(row, Fate::Answered(RowOutcome::Unknown { reason }));
+                }
+                Found::Different | Found::Unclear { .. } => to_write.push(row),
+            }
+        }
+        to_write
+    }
+
+    /// Makes one call of the connector for a part of a parcel, less those who are suppressed by now.
+    async fn call_for<T: Default>(
+        &self,
+        parcel: &Parcel,
+        part: &mut Vec<u32>,
+        judged: &mut Judged,
+        call: impl AsyncFnOnce(&BatchKind, &RecordBatch) -> Result<T>,
+    ) -> Result<T> {
         let call = async {
             let list = self.suppressions.now().await.map_err(|error| ledger(error).with("sent", "no"))?;
             // Nothing may be awaited from here until the call has begun, and so this is one future.
             let suppressed: Vec<u32> = part.extract_if(.., |row| parcel.may_not_be_sent(*row, &list)).collect();
             judged.suppress(&suppressed);
             if part.is_empty() {
-                return Ok(Outcomes::default());
+                return Ok(T::default());
             }
             let (kind, rows) = parcel.batch(part)?;
-            self.writer.write(&kind, &rows, self.call_timeout).await
+            call(&kind, &rows).await
         };
         tokio::select! {
-            outcomes = call => outcomes,
+            answered = call => answered,
             () = self.drained() => {
                 Err(Error::new(ErrorKind::Cancelled, "the run was interrupted before the destination answered"))
             }
@@ -332,6 +314,8 @@ async fn next<'p>(
 pub(crate) enum Fate {
     /// What the connector said, or what follows from its error.
     Answered(RowOutcome),
+    /// The destination was asked, and holds it already as it would be written; with its own id of the row.
+    Found(Option<String>),
     /// It was put on the suppression list before it could be sent.
     Suppressed,
 }
@@ -465,119 +449,12 @@ impl<'a> Course<'a> {
     }
 }
 
-/// Cuts what waits in the outbox into parcels and writes down, block by block, that they are about to be sent.
-#[derive(Debug)]
-pub(crate) struct Packer<'a> {
-    pub(crate) index: &'a Index,
-    pub(crate) journal: &'a Journal,
-    pub(crate) rows_per_batch: usize,
-    /// The export's segments.
-    pub(crate) segments: &'a [Listed],
-}
-
-impl Packer<'_> {
-    /// Sends the parcels of every block into `parcels`; ends early if nobody takes them any more.
-    pub(crate) async fn pack_rows(&self, mut outbox: Sealed, parcels: &mpsc::Sender<Parcel>) -> Result<()> {
-        while let Some(block) = outbox.next_block()? {
-            let packed = self.cut(&block)?;
-            if !self.dispatch(packed, parcels).await? {
-                return Ok(());
-            }
-        }
-        Ok(())
-    }
-
-    /// Sends the removal of leavers of one segment into `parcels`; false if nobody takes them any more.
-    pub(crate) async fn pack_leavers(
-        &self,
-        segment: Listed,
-        leavers: Vec<Leaver>,
-        parcels: &mpsc::Sender<Parcel>,
-    ) -> Result<bool> {
-        let mut rest = leavers.into_iter().peekable();
-        let mut packed = Vec::new();
-        while rest.peek().is_some() {
-            packed.push(Parcel::Remove { leavers: rest.by_ref().take(self.rows_per_batch).collect(), segment });
-        }
-        self.dispatch(packed, parcels).await
-    }
-
-    async fn dispatch(&self, packed: Vec<Parcel>, parcels: &mpsc::Sender<Parcel>) -> Result<bool> {
-        let intents: Vec<Intent> = packed.iter().flat_map(Parcel::intents).collect();
-        self.journal.intend(&intents).await.map_err(ledger)?;
-        for parcel in packed {
-            if parcels.send(parcel).await.is_err() {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    /// Rows that must gain the same memberships go together.
-    fn cut(&self, block: &Block) -> Result<Vec<Parcel>> {
-        let mut groups: BTreeMap<u64, Vec<u32>> = BTreeMap::new();
-        for (row, ticket) in (0..).zip(&block.tickets) {
-            groups.entry(self.joins(ticket).bits()).or_default().push(row);
-        }
-        let is_alike = groups.len() == 1;
-        let mut packed = Vec::new();
-        for (bits, rows) in groups {
-            let joins = Memberships::from_bits(bits);
-            let (batch, tickets) = if is_alike {
-                (block.rows.clone(), block.tickets.clone())
-            } else {
-                let tickets = rows.iter().filter_map(|&row| block.tickets.get(row as usize).copied()).collect();
-                (picked(&block.rows, &rows)?, tickets)
-            };
-            packed.extend(self.split(&batch, &tickets, joins));
-        }
-        Ok(packed)
-    }
-
-    /// The memberships that a row is to gain.
-    fn joins(&self, ticket: &Ticket) -> Memberships {
-        match self.segments {
-            // Most rows of most first runs: they need no look at the index.
-            [only] if ticket.added => only.number.into(),
-            _ => self.index.memberships_to_add(ticket.identity),
-        }
-    }
-
-    fn split(&self, rows: &RecordBatch, tickets: &[Ticket], joins: Memberships) -> Vec<Parcel> {
-        let join: Vec<u16> = self
-            .segments
-            .iter()
-            .filter(|segment| joins.contains(segment.number))
-            .map(|segment| segment.position)
-            .collect();
-        tickets
-            .chunks(self.rows_per_batch)
-            .enumerate()
-            .map(|(chunk, tickets)| Parcel::Upsert {
-                rows: rows.slice(chunk * self.rows_per_batch, tickets.len()),
-                tickets: tickets.to_vec(),
-                joins,
-                join: join.clone(),
-            })
-            .collect()
-    }
-}
-
-/// The rows at these places, in ascending order; without copying where they stand together.
-fn picked(rows: &RecordBatch, places: &[u32]) -> Result<RecordBatch> {
-    if let (Some(first), Some(last)) = (places.first(), places.last())
-        && (last - first) as usize + 1 == places.len()
-    {
-        return Ok(rows.slice(*first as usize, places.len()));
-    }
-    arrow_select::take::take_record_batch(rows, &UInt32Array::from(places.to_vec()))
-        .map_err(|error| Error::new(ErrorKind::Internal, "rows could not be picked from a block").because(&error))
-}
-
 /// An error of the ledger as the engine passes it on.
 pub(crate) fn ledger(error: segport_ledger::Error) -> Error {
     error.into()
 }
 
+#[cfg(test)]
+mod doubt;
 #[cfg(test)]
 mod races;

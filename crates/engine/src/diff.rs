@@ -45,6 +45,8 @@ pub(crate) struct Diff<'a> {
     grown: HashSet<Identity>,
     /// In an export of several segments: keys of rows counted as skipped, with the segment that counted them.
     skipped_in: HashMap<KeyHash, SegmentNumber>,
+    /// Whether the ledger has a row in doubt at all, so that most runs need not ask for each.
+    has_doubts: bool,
 }
 
 /// What the comparison found.
@@ -55,6 +57,8 @@ pub(crate) struct Tally {
     pub(crate) by_segment: Vec<u64>,
     /// Memberships that the rows to be sent must gain.
     pub(crate) joins: u64,
+    /// Of the rows to be sent, those that an earlier run may have sent.
+    pub(crate) in_doubt: u64,
     pub(crate) skipped: BTreeMap<(&'static str, String), Skipped>,
     /// Keys of rows that are there but not sent.
     pub(crate) present: PresentKeys,
@@ -77,7 +81,9 @@ pub(crate) struct Place {
 
 impl<'a> Diff<'a> {
     pub(crate) fn new(rules: Rules<'a>, index: &'a mut Index, outbox: Outbox) -> Self {
-        Self { rules, index, outbox, tally: Tally::default(), grown: HashSet::new(), skipped_in: HashMap::new() }
+        let has_doubts = index.has_doubts();
+        let (grown, skipped_in) = (HashSet::new(), HashMap::new());
+        Self { rules, index, outbox, tally: Tally::default(), grown, skipped_in, has_doubts }
     }
 
     /// Whether a second reading is needed, and of how many rows.
@@ -120,7 +126,11 @@ impl<'a> Diff<'a> {
                     let fingerprint = name.fingerprint.bits().rotate_left(1);
                     self.absorb(name.identity.bits() ^ fingerprint ^ u128::from(place.number.get()));
                     match self.judge(place, name) {
-                        Judgement::Send { added } => picked.add(row, name, added),
+                        Judgement::Send { added } => {
+                            let in_doubt = self.is_in_doubt(name.identity);
+                            self.tally.in_doubt += u64::from(in_doubt);
+                            picked.add(row, Ticket { added, in_doubt, ..ticket(name) });
+                        }
                         Judgement::Skip(skip) => {
                             self.tally.present.add(place.number, name.key);
                             if skip.outcome != Undelivered::Suppressed || self.counts_here(place, name.key) {
@@ -143,7 +153,7 @@ impl<'a> Diff<'a> {
             if let Candidate::Sound(name) = *candidate
                 && self.grown.remove(&name.identity)
             {
-                picked.add(row, name, false);
+                picked.add(row, ticket(name));
             }
         }
         self.put_in_outbox(rows, picked)
@@ -243,6 +253,13 @@ impl<'a> Diff<'a> {
             }
         };
         if is_considered { self.send(gain) } else { Judgement::Nothing }
+    }
+
+    /// Whether an earlier run may have sent the row. A run that sends every row again need not know.
+    fn is_in_doubt(&self, identity: Identity) -> bool {
+        self.has_doubts
+            && !matches!(self.rules.scope, Scope::Full)
+            && self.index.held(identity).is_some_and(|held| held.uncertain)
     }
 
     /// Whether the row is not known to be a member of this segment yet.
@@ -347,10 +364,15 @@ struct Picked {
 }
 
 impl Picked {
-    fn add(&mut self, row: u32, name: Name, added: bool) {
+    fn add(&mut self, row: u32, ticket: Ticket) {
         self.rows.push(row);
-        self.tickets.push(Ticket { identity: name.identity, key: name.key, fingerprint: name.fingerprint, added });
+        self.tickets.push(ticket);
     }
+}
+
+/// The ticket of a row that the destination has acknowledged before.
+fn ticket(Name { identity, key, fingerprint, .. }: Name) -> Ticket {
+    Ticket { identity, key, fingerprint, added: false, in_doubt: false }
 }
 
 /// What sending a row would bring the destination.

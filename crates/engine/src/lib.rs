@@ -17,6 +17,7 @@ mod guard;
 mod map;
 mod name;
 mod outbox;
+mod pack;
 mod plan;
 mod plan_report;
 mod progress;

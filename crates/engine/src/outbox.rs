@@ -25,6 +25,8 @@ pub(crate) struct Ticket {
     pub(crate) fingerprint: Fingerprint,
     /// Whether the destination has never acknowledged this identity.
     pub(crate) added: bool,
+    /// Whether an earlier run may have sent the row: it got no usable answer.
+    pub(crate) in_doubt: bool,
 }
 
 /// Some thousand rows with their tickets.
@@ -141,6 +143,8 @@ impl std::fmt::Debug for BlockStore {
 }
 
 const TICKET_BYTES: usize = 16 + 8 + 16 + 1;
+const ADDED: u8 = 1;
+const IN_DOUBT: u8 = 2;
 
 impl BlockStore {
     fn new(dir: &Path) -> Result<Self> {
@@ -166,7 +170,7 @@ impl BlockStore {
             bytes.extend_from_slice(&ticket.identity.bits().to_le_bytes());
             bytes.extend_from_slice(&ticket.key.bits().to_le_bytes());
             bytes.extend_from_slice(&ticket.fingerprint.bits().to_le_bytes());
-            bytes.push(u8::from(ticket.added));
+            bytes.push((u8::from(ticket.added) * ADDED) | (u8::from(ticket.in_doubt) * IN_DOUBT));
         }
         // The IPC payload is aligned so that its columns need no copy when they are read back.
         bytes.resize(bytes.len().next_multiple_of(64), 0);
@@ -254,7 +258,8 @@ fn ticket(bytes: &[u8]) -> Option<Ticket> {
         identity: Identity::from_bits(u128::from_le_bytes(*identity)),
         key: KeyHash::from_bits(u64::from_le_bytes(*key)),
         fingerprint: Fingerprint::from_bits(u128::from_le_bytes(*fingerprint)),
-        added: rest.first()? == &1,
+        added: rest.first()? & ADDED != 0,
+        in_doubt: rest.first()? & IN_DOUBT != 0,
     })
 }
 
@@ -275,6 +280,7 @@ mod tests {
             key: KeyHash::from_bits(u64::from(row)),
             fingerprint: Fingerprint::from_bits(7),
             added: row.is_multiple_of(2),
+            in_doubt: row.is_multiple_of(3),
         };
         let rows = RecordBatch::try_from_iter_with_nullable([("f0", text, true)]).unwrap();
         (rows, (from..from + count).map(ticket).collect())
@@ -295,7 +301,7 @@ mod tests {
         while let Some(block) = sealed.next_block().unwrap() {
             for (value, ticket) in block.rows.column(0).as_string::<i32>().iter().zip(&block.tickets) {
                 assert_eq!(value.unwrap(), format!("{seen:0>width$}"));
-                assert_eq!(ticket.added, seen.is_multiple_of(2));
+                assert_eq!((ticket.added, ticket.in_doubt), (seen.is_multiple_of(2), seen.is_multiple_of(3)));
                 seen += 1;
             }
             sizes.push(block.tickets.len());

@@ -8,12 +8,13 @@ use segport_core::{Error, ErrorKind, Result, Workload};
 use segport_ledger::{Hasher, Identity, Journal, Leaver, Record, SegmentNumber, Snapshot};
 use segport_manifest::{Code, Leavers as Policy};
 
-use crate::deliver::{Listed, ledger};
+use crate::deliver::ledger;
 use crate::diff::{Diff, Place, Rules, Scope, Tally};
 use crate::engine::{OpenExport, OpenSegment, segment_id};
 use crate::guard::{Findings, Watch};
 use crate::name::Namer;
 use crate::outbox::{Outbox, Sealed};
+use crate::pack::Listed;
 use crate::plan_report::{PlanReport, PlannedCalls, PlannedLeavers, PlannedSegment};
 use crate::progress::{Progress, Stage};
 use crate::read::{Ahead, Prepared};
@@ -242,6 +243,7 @@ pub(crate) async fn report(
         joins: tally.joins,
         leavers: leavers.planned.remove,
         segments: open.segments.len() as u64,
+        in_doubt: tally.in_doubt,
     };
     let estimate = open.connector.estimate("", &workload, ESTIMATE_TIMEOUT).await?;
     let rate = open.limits.requests_per_second;

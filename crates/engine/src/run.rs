@@ -13,11 +13,12 @@ use segport_manifest::{Code, Project};
 use tokio::sync::{mpsc, watch};
 
 use crate::conclusion::{Ending, Story, problem, run_end};
-use crate::deliver::{Delivered, Delivery, Halt, Handed, Listed, Packer, ledger};
+use crate::deliver::{Delivered, Delivery, Halt, Handed, ledger};
 use crate::diff::{Scope, Tally};
 use crate::engine::{OpenExport, StartError};
 use crate::guard::{Override, Watch};
 use crate::outbox::Sealed;
+use crate::pack::{Listed, Packer, Parcel};
 use crate::plan::{self, Comparison, LeaverFate, LeaverRule, LeaverTally};
 use crate::plan_report::PlanReport;
 use crate::progress::{Progress, Stage};
@@ -465,7 +466,7 @@ impl Sending<'_> {
             let (packed, delivered) = tokio::join!(pack, delivery.deliver(to_deliver));
             Delivered { failure: delivered.failure.or(packed.err()), ..delivered }
         };
-        tokio::pin!(work);
+        let mut work = Box::pin(work);
         loop {
             tokio::select! {
                 delivered = &mut work => return Ok(delivered),
@@ -482,7 +483,7 @@ impl Sending<'_> {
         packer: &Packer<'_>,
         rule: &LeaverRule<'_>,
         tally: &Tally,
-        parcels: &mpsc::Sender<crate::deliver::Parcel>,
+        parcels: &mpsc::Sender<Parcel>,
     ) -> Result<(), Error> {
         let mut leavers = self.snapshot.leavers(&tally.present);
         while let Some(chunk) = leavers.next().await.map_err(ledger)? {

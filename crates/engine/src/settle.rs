@@ -6,7 +6,8 @@ use segport_core::RowOutcome;
 use segport_ledger::{Change, Done, Memberships, Record, Row, Undelivered};
 use segport_manifest::Code;
 
-use crate::deliver::{Fate, Handed, Parcel};
+use crate::deliver::{Fate, Handed};
+use crate::pack::Parcel;
 use crate::report::{LeaverCounts, Problem, RowCounts, Severity};
 
 /// What a delivery came to so far.
@@ -14,6 +15,8 @@ use crate::report::{LeaverCounts, Problem, RowCounts, Severity};
 pub(crate) struct Settlement {
     pub(crate) rows: RowCounts,
     pub(crate) leavers: LeaverCounts,
+    /// Of the delivered rows, those that an earlier run had sent, and that were not sent again.
+    found: u64,
     /// Sentences of the connector, each once.
     pub(crate) notes: BTreeSet<String>,
     /// Rows without acknowledgement, by outcome, code and reason.
@@ -26,6 +29,7 @@ const MAX_TROUBLES: usize = 20;
 impl Settlement {
     /// Turns a parcel's outcomes into records and counts them.
     pub(crate) fn settle(&mut self, parcel: &Parcel, fates: Vec<Fate>) -> Vec<Record> {
+        self.found += fates.iter().filter(|fate| matches!(fate, Fate::Found(_))).map(|_| 1).sum::<u64>();
         match parcel {
             Parcel::Upsert { tickets, joins, .. } => tickets
                 .iter()
@@ -112,6 +116,7 @@ impl Settlement {
     pub(crate) fn absorb(&mut self, part: Self) {
         self.rows.add(part.rows);
         self.leavers.add(part.leavers);
+        self.found += part.found;
         self.notes.extend(part.notes);
         for (trouble, count) in part.troubles {
             self.count_trouble(trouble, count);
@@ -146,7 +151,16 @@ impl Settlement {
             message: note.clone(),
             help: None,
         });
-        troubles.chain(notes).collect()
+        let found = (self.found > 0).then(|| Problem {
+            severity: Severity::Note,
+            code: Code::RowsFound.to_string(),
+            message: format!(
+                "{} row(s) that an earlier run may have sent were found at the destination, and were not sent again",
+                self.found
+            ),
+            help: None,
+        });
+        troubles.chain(found).chain(notes).collect()
     }
 }
 
@@ -167,6 +181,7 @@ impl Trouble {
 fn undelivered(fate: Fate) -> Result<Option<String>, Trouble> {
     let outcome = match fate {
         Fate::Answered(outcome) => outcome,
+        Fate::Found(id) => return Ok(id),
         Fate::Suppressed => {
             let reason = "put on the suppression list before its batch was sent".to_owned();
             return Err(Trouble { outcome: Undelivered::Suppressed, code: "suppressed".to_owned(), reason });

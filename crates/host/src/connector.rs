@@ -7,8 +7,8 @@ use arrow_array::RecordBatch;
 use segport_core::http::HttpClient;
 use segport_core::op::{self, Call, WriteHead};
 use segport_core::{
-    Account, BatchKind, Error, ErrorKind, Estimate, ExportSpec, Frame, Limits, Outcomes, PluginKind, Result, Session,
-    Workload, rows,
+    Account, BatchKind, Capabilities, Error, ErrorKind, Estimate, ExportSpec, Found, FoundRows, Frame, Limits,
+    Outcomes, PluginKind, Result, Session, Workload, rows,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -26,6 +26,7 @@ pub struct ConnectorInstance {
     plugin: String,
     instance: Box<dyn Instance>,
     limits: Limits,
+    capabilities: Capabilities,
 }
 
 impl ConnectorInstance {
@@ -41,7 +42,12 @@ impl ConnectorInstance {
         }
         let instance = plugin.open(settings, http)?;
         let limits = instance.opened().limits.unwrap_or(descriptor.limits);
-        Ok(Self { plugin: id, instance, limits })
+        Ok(Self { plugin: id, instance, limits, capabilities: descriptor.capabilities })
+    }
+
+    /// What the connector can do.
+    pub fn capabilities(&self) -> Capabilities {
+        self.capabilities
     }
 
     /// The limits in force under the connection's settings.
@@ -141,23 +147,51 @@ pub struct Writer<'a> {
 }
 
 impl Writer<'_> {
+    /// What the connector can do.
+    pub fn capabilities(&self) -> Capabilities {
+        self.connector.capabilities
+    }
+
     /// Delivers one batch.
     ///
     /// # Errors
     /// What the connector answers; `contract` unless there is one outcome per row.
     pub async fn write(&self, kind: &BatchKind, batch: &RecordBatch, timeout: Duration) -> Result<Outcomes> {
+        let outcomes: Outcomes = self.hand_over(op::WRITE, kind, batch, timeout).await?;
+        self.one_for_each(batch, outcomes.rows.len())?;
+        Ok(outcomes)
+    }
+
+    /// Looks up what the destination holds of a batch's rows.
+    ///
+    /// # Errors
+    /// What the connector answers, `unsupported` if it cannot look rows up; `contract` unless there is one finding per row.
+    pub async fn settle(&self, kind: &BatchKind, batch: &RecordBatch, timeout: Duration) -> Result<Vec<Found>> {
+        let found: FoundRows = self.hand_over(op::SETTLE, kind, batch, timeout).await?;
+        self.one_for_each(batch, found.rows.len())?;
+        Ok(found.rows)
+    }
+
+    async fn hand_over<R: DeserializeOwned>(
+        &self,
+        op: u32,
+        kind: &BatchKind,
+        batch: &RecordBatch,
+        timeout: Duration,
+    ) -> Result<R> {
         let args = WriteHead { session: &self.session, kind: kind.clone() };
         let request = Frame::encode(&Call { run: self.run.to_owned(), args }, |out| rows::encode(batch, out))?;
-        let ConnectorInstance { instance, plugin, .. } = self.connector;
-        let answer = instance.call(op::WRITE, timeout, request).await?;
-        let outcomes: Outcomes = Frame::decode(answer)?.header()?;
-        let (rows, given) = (batch.num_rows(), outcomes.rows.len());
-        if given != rows {
-            let message = format!("plugin `{plugin}` must give exactly one outcome for each row of a batch");
-            return Err(Error::new(ErrorKind::Contract, message)
-                .with("rows", rows.to_string())
-                .with("outcomes", given.to_string()));
+        let answer = self.connector.instance.call(op, timeout, request).await?;
+        Frame::decode(answer)?.header()
+    }
+
+    fn one_for_each(&self, batch: &RecordBatch, given: usize) -> Result<()> {
+        let rows = batch.num_rows();
+        if given == rows {
+            return Ok(());
         }
-        Ok(outcomes)
+        let plugin = &self.connector.plugin;
+        let message = format!("plugin `{plugin}` must give exactly one outcome for each row of a batch");
+        Err(Error::new(ErrorKind::Contract, message).with("rows", rows.to_string()).with("outcomes", given.to_string()))
     }
 }

@@ -164,6 +164,11 @@ impl Index {
         }
     }
 
+    /// Whether there may be a row whose delivery is in doubt.
+    pub fn has_doubts(&self) -> bool {
+        self.standings.any(Standing::uncertain)
+    }
+
     /// How many rows the destination is known to hold.
     pub fn held_rows(&self) -> u64 {
         self.standings().filter(|standing| standing.held).map(|_| 1).sum()

@@ -122,6 +122,11 @@ impl Standings {
         self.numbered.get(number as usize).copied().unwrap_or_default()
     }
 
+    /// Whether there is such a standing. A row may have had it once and have another now.
+    pub(crate) fn any(&self, is_such: impl FnMut(&Standing) -> bool) -> bool {
+        self.numbered.iter().any(is_such)
+    }
+
     pub(crate) fn number(&mut self, standing: Standing) -> u32 {
         if self.latest.0 == standing {
             return self.latest.1;

@@ -180,6 +180,8 @@ codes! {
     Contract = "SP0621";
     /// A defect in Segport or in a plugin.
     Internal = "SP0622";
+    /// Rows in doubt turned out to be at the destination.
+    RowsFound = "SP0623";
 }
 
 impl Code {

@@ -70,6 +70,7 @@ pub fn limits(plugin: &Descriptor) -> String {
         ("several segments in one export", yes(can.several_segments)),
         ("takes leavers off their list", yes(can.remove)),
         ("a row may be sent twice without harm", yes(can.repeatable)),
+        ("a row in doubt is looked up before it is sent again", yes(can.settle)),
     ];
     table(["limit or capability", ""], rows.map(|(name, value)| [name.to_owned(), value]))
 }

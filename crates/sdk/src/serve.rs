@@ -42,20 +42,26 @@ impl<C: Connector> ServedConnector<C> {
     }
 
     async fn write(&self, frame: Frame) -> Result<Bytes> {
-        let Call { run, args: WriteHead { session, kind } } = frame.header::<Call<WriteHead<&RawValue>>>()?;
-        let batch = Batch { session: self.sessions.read(session)?, kind, rows: rows::decode(frame.payload())? };
+        let (run, batch) = self.batch(&frame)?;
         let cx = Context::new(&run, Arc::clone(&self.http));
         let outcomes = log::in_run(&run, self.connector.write(&cx, &batch)).await?;
-        let (given, due) = (outcomes.rows.len(), batch.rows.num_rows());
-        if given != due {
-            return Err(Error::new(
-                ErrorKind::Contract,
-                "the plugin must give exactly one outcome for each row of a batch",
-            )
-            .with("rows", due.to_string())
-            .with("outcomes", given.to_string()));
-        }
+        one_for_each(&batch, outcomes.rows.len())?;
         Frame::header_only(&outcomes)
+    }
+
+    async fn settle(&self, frame: Frame) -> Result<Bytes> {
+        let (run, batch) = self.batch(&frame)?;
+        let cx = Context::new(&run, Arc::clone(&self.http));
+        let found = log::in_run(&run, self.connector.settle(&cx, &batch)).await?;
+        one_for_each(&batch, found.rows.len())?;
+        Frame::header_only(&found)
+    }
+
+    /// The batch of a call, and the id of its run.
+    fn batch(&self, frame: &Frame) -> Result<(String, Batch)> {
+        let Call { run, args: WriteHead { session, kind } } = frame.header::<Call<WriteHead<&RawValue>>>()?;
+        let batch = Batch { session: self.sessions.read(session)?, kind, rows: rows::decode(frame.payload())? };
+        Ok((run, batch))
     }
 }
 
@@ -80,6 +86,7 @@ impl<C: Connector> Served for ServedConnector<C> {
                 Frame::header_only(&log::in_run(&run, connector.begin(&cx, &args)).await?)
             }
             op::WRITE => self.write(frame).await,
+            op::SETTLE => self.settle(frame).await,
             op::FINISH => {
                 let Call { run, args } = frame.header::<Call<Session>>()?;
                 let cx = Context::new(&run, Arc::clone(&self.http));
@@ -102,6 +109,15 @@ impl<C: Connector> Served for ServedConnector<C> {
             _ => Err(unsupported(op)),
         }
     }
+}
+
+fn one_for_each(batch: &Batch, given: usize) -> Result<()> {
+    let due = batch.rows.num_rows();
+    if given == due {
+        return Ok(());
+    }
+    let error = Error::new(ErrorKind::Contract, "the plugin must give exactly one outcome for each row of a batch");
+    Err(error.with("rows", due.to_string()).with("outcomes", given.to_string()))
 }
 
 /// The session of the latest batch: those of a run share one, which is not read again for each.

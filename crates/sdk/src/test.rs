@@ -25,8 +25,8 @@ use bytes::Bytes;
 use segport_core::http::{HttpClient, Request, Response, ResponseHead};
 use segport_core::op::{self, Call, PageHead, ReadHead, WriteHead};
 use segport_core::{
-    Account, Batch, Connector, Descriptor, Error, ErrorKind, Estimate, ExportSpec, Frame, Limits, Outcomes, Page,
-    Result, SegmentSource, Session, Workload, rows,
+    Account, Batch, Connector, Descriptor, Error, ErrorKind, Estimate, ExportSpec, FoundRows, Frame, Limits, Outcomes,
+    Page, Result, SegmentSource, Session, Workload, rows,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -206,6 +206,15 @@ impl<C: Connector> ConnectorHarness<C> {
     pub async fn write(&self, batch: &Batch) -> Result<Outcomes> {
         let head = WriteHead { session: &*batch.session, kind: batch.kind.clone() };
         self.called.call(op::WRITE, head, |out| rows::encode(&batch.rows, out)).await?.header()
+    }
+
+    /// [`Connector::settle`].
+    ///
+    /// # Errors
+    /// As [`ConnectorHarness::write`].
+    pub async fn settle(&self, batch: &Batch) -> Result<FoundRows> {
+        let head = WriteHead { session: &*batch.session, kind: batch.kind.clone() };
+        self.called.call(op::SETTLE, head, |out| rows::encode(&batch.rows, out)).await?.header()
     }
 
     /// [`Connector::finish`].

@@ -1,7 +1,7 @@
 //! A destination that is slow, moody or gone.
 
 use segport_sandbox::Options;
-use segport_tests::{Scene, people};
+use segport_tests::{Person, Scene, people};
 
 #[test]
 fn an_unknown_key_fails_the_run() {
@@ -100,11 +100,43 @@ fn what_was_never_answered_is_unknown_until_the_next_run() {
         assert_eq!(scene.sandbox.autopilot().contact_count(), arrived, "{fault}");
         assert!(scene.rows_of(report.run_id()).iter().all(|row| row.starts_with("unknown ")));
         scene.faults(&[]);
-        scene.comes_to("succeeded: 5 read, 5 added");
+        let before = scene.requests_to("POST /contacts");
+        let next = scene.comes_to("succeeded: 5 read, 5 added");
+        // What had arrived is found, and what had not is sent again.
+        let has_arrived = arrived == 5;
+        assert_eq!(scene.requests_to("POST /contacts") - before, u64::from(!has_arrived), "{fault}");
+        assert_eq!(next.problems().contains(&"SP0623"), has_arrived, "{fault}");
         scene.has_contacts(&people(1..=5));
         scene.has_members("newsletter", &people(1..=5));
         assert_eq!(scene.comes_to("succeeded: 5 read, 5 unchanged").requests(), 0);
     }
+}
+
+#[test]
+fn of_rows_in_doubt_only_what_the_destination_does_not_hold_is_sent_again() {
+    let scene = Scene::faulty(&["POST /contacts commit-then-timeout=1ms"], &people(1..=5));
+    scene.comes_to("partial: 5 read, 5 unknown");
+    scene.faults(&[]);
+    // One is not what it was, and one is new.
+    let mut changed = people(1..=6);
+    changed[2] = Person::new(3).given_name("Another");
+    scene.segment("newsletter", &changed);
+    let plan = scene.call("plan --output json").objects().remove(0);
+    // The lists, five rows in doubt, and for the new one a call and a look whether it is on its list.
+    assert_eq!(plan["calls"]["at_least"], 1 + 5 + 2, "{plan}");
+    let before = scene.requests_to("POST /contacts");
+    scene.comes_to("succeeded: 6 read, 6 added");
+    assert_eq!(scene.requests_to("POST /contacts") - before, 2, "the changed one, and the new one");
+    scene.has_contacts(&changed);
+    scene.has_members("newsletter", &changed);
+
+    // Asked to send everything, a run looks nothing up.
+    scene.faults(&["POST /contacts commit-then-timeout=1ms"]);
+    scene.call("run --full --output json").exits(1);
+    scene.faults(&[]);
+    let full = scene.call("run --full --output json").exits(0).report();
+    assert_eq!(full.summary(), "succeeded: 6 read, 6 changed");
+    assert!(!full.problems().contains(&"SP0623"));
 }
 
 #[test]

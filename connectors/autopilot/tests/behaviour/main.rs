@@ -5,6 +5,7 @@
 mod account;
 mod dropped;
 mod lists;
+mod lookup;
 mod membership;
 mod model;
 mod removal;

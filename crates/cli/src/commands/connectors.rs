@@ -202,6 +202,8 @@ fn limits(descriptor: &Descriptor) -> String {
         ("rows in one run", rows),
         ("several segments in one export", yes(capabilities.several_segments)),
         ("takes leavers off their list", yes(capabilities.remove)),
+        ("a row may be sent twice without harm", yes(capabilities.repeatable)),
+        ("a row in doubt is looked up before it is sent again", yes(capabilities.settle)),
     ];
     let rows: Vec<_> = lines.into_iter().map(|(name, value)| vec![format!("  {name}"), value]).collect();
     format!("\nlimits, unless the settings say otherwise\n{}", table(&rows))

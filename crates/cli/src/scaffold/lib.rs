@@ -52,7 +52,7 @@ impl Connector for {{Type}} {
                 Field::optional("last_name", FieldType::String, "Family name"),
             ],
             limits: limits(settings::default_requests_per_second()),
-            capabilities: Capabilities { remove: true, repeatable: true, several_segments: true },
+            capabilities: Capabilities { remove: true, repeatable: true, several_segments: true, settle: false },
             consent: CONSENT.to_owned(),
             ..Descriptor::new("{{name}}", "Writes segments to {{name}} lists.")
         }

@@ -3,16 +3,16 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::future::poll_fn;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 
-use arrow_array::{Array, ArrayRef};
+use arrow_array::{Array, ArrayRef, StringArray};
 use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
 use proptest::prelude::*;
 use segport_core::http::{HttpClient, Request, Response};
 use segport_core::op::{self, Call, Opened, WriteHead};
-use segport_core::{Descriptor, Frame, Limits, PluginKind, Session, rows};
+use segport_core::{Descriptor, FoundRows, Frame, Limits, PluginKind, Session, rows};
 use segport_host::{ConnectorInstance, Instance, Plugin};
 use segport_ledger::{Fingerprint, KeyHash, NewRun, RunEnd, StateKey, Store};
 use segport_manifest::Guards;
@@ -22,6 +22,8 @@ use tokio::task::consume_budget;
 
 use super::*;
 use crate::guard::{Guard, Override};
+use crate::outbox::{Block, Ticket};
+use crate::pack::{Listed, Packer};
 use crate::progress::Silent;
 
 /// What happens beside a delivery, one after the other.
@@ -40,6 +42,10 @@ struct Case {
     max_in_flight: usize,
     /// Whose presence makes the destination refuse a whole batch.
     poison: BTreeSet<u8>,
+    /// Whom an earlier run may have sent.
+    in_doubt: BTreeSet<u8>,
+    /// Of those, whom the destination has.
+    held: BTreeSet<u8>,
     steps: Vec<Step>,
     /// How much of what tokio lets a task do at a stretch is used up before a turn of the delivery, in turns: it may be made
     /// to wait anywhere.
@@ -53,17 +59,19 @@ fn case() -> impl Strategy<Value = Case> {
         3 => Just(Step::Answer),
     ];
     let poison = prop::collection::btree_set(0_u8..12, 0..3);
+    let doubts = || prop::collection::btree_set(0_u8..12, 0..6);
     let spent = prop::collection::vec(prop_oneof![Just(0), 110_u8..=128], 0..8);
-    (1_u8..12, 1_usize..5, 1_usize..4, poison, prop::collection::vec(step, 0..24), spent).prop_map(
-        |(people, rows_per_batch, max_in_flight, poison, steps, spent)| Case {
+    (1_u8..12, 1_usize..5, 1_usize..4, poison, (doubts(), doubts()), prop::collection::vec(step, 0..24), spent)
+        .prop_map(|(people, rows_per_batch, max_in_flight, poison, (in_doubt, held), steps, spent)| Case {
             people,
             rows_per_batch,
             max_in_flight,
             poison,
+            held: &in_doubt & &held,
+            in_doubt,
             steps,
             spent,
-        },
-    )
+        })
 }
 
 /// A destination that notes each request as it begins, and answers when it is told to.
@@ -76,6 +84,7 @@ struct Destination {
 #[derive(Debug, Default)]
 struct State {
     poison: BTreeSet<u8>,
+    held: BTreeSet<u8>,
     /// Those whom `suppress` has put on the list, from when it returned until `unsuppress` is called.
     forbidden: BTreeSet<u8>,
     /// Requests that should not have been made.
@@ -90,18 +99,34 @@ impl Destination {
         self.state.lock().unwrap()
     }
 
-    async fn write(&self, people: Vec<u8>) -> Result<Outcomes> {
+    async fn settle(&self, people: Vec<u8>) -> FoundRows {
+        self.arrive(&people).await;
+        let mut state = self.state();
+        let found =
+            people.iter().map(|who| if state.held.contains(who) { Found::Held(None) } else { Found::Different });
+        let found = FoundRows { rows: found.collect() };
+        let held: Vec<u8> = people.into_iter().filter(|who| state.held.contains(who)).collect();
+        state.acknowledged.extend(held);
+        found
+    }
+
+    /// Notes a request, and waits for its turn to be answered.
+    async fn arrive(&self, people: &[u8]) {
         let (answer, answered) = oneshot::channel();
         {
             let mut state = self.state();
             if people.iter().any(|who| state.forbidden.contains(who)) {
                 let forbidden = state.forbidden.clone();
-                state.wrong.push((people.clone(), forbidden));
+                state.wrong.push((people.to_vec(), forbidden));
             }
             state.waiting.push_back(answer);
         }
         self.arrived.notify_one();
         answered.await.unwrap();
+    }
+
+    async fn write(&self, people: Vec<u8>) -> Result<Outcomes> {
+        self.arrive(&people).await;
         let mut state = self.state();
         if people.iter().any(|who| state.poison.contains(who)) {
             if let [alone] = *people {
@@ -130,8 +155,12 @@ struct Fake(Arc<Destination>, Descriptor, Opened);
 
 impl Fake {
     fn new(destination: &Arc<Destination>) -> Self {
-        let descriptor =
-            Descriptor { kind: PluginKind::Connector, ..Descriptor::new("Fake", "Notes what it is given") };
+        let capabilities = Capabilities { repeatable: true, settle: true, ..Capabilities::default() };
+        let descriptor = Descriptor {
+            kind: PluginKind::Connector,
+            capabilities,
+            ..Descriptor::new("Fake", "Notes what it is given")
+        };
         Self(Arc::clone(destination), descriptor, Opened { limits: Some(Limits::default()) })
     }
 }
@@ -157,20 +186,25 @@ impl Instance for Fake {
     }
 
     async fn call(&self, op: u32, _: Duration, request: Bytes) -> Result<Bytes> {
-        assert_eq!(op, op::WRITE);
         let frame = Frame::decode(request)?;
         let head: Call<WriteHead<Value>> = frame.header()?;
         assert!(matches!(head.args.kind, BatchKind::Upsert { .. }));
         let batch = rows::decode(frame.payload())?;
         let names = batch.column(0).as_any().downcast_ref::<StringArray>().unwrap().clone();
         let people = (0..names.len()).map(|row| names.value(row).parse().unwrap()).collect();
-        Frame::header_only(&self.0.write(people).await?)
+        match op {
+            op::SETTLE => Frame::header_only(&self.0.settle(people).await),
+            op => {
+                assert_eq!(op, op::WRITE);
+                Frame::header_only(&self.0.write(people).await?)
+            }
+        }
     }
 }
 
 /// A destination that is never called over the network.
 #[derive(Debug)]
-struct NoNetwork;
+pub(super) struct NoNetwork;
 
 #[async_trait]
 impl HttpClient for NoNetwork {
@@ -194,7 +228,7 @@ async fn hurried<F: Future>(spent: &[u8], work: F) -> F::Output {
     .await
 }
 
-async fn open(path: &Path) -> Store {
+pub(super) async fn open(path: &Path) -> Store {
     let key = StateKey::from_secret(&segport_core::Secret::new("of the races, and no other")).unwrap();
     Store::open(path, &key).await.unwrap()
 }
@@ -214,7 +248,7 @@ async fn check(case: Case) {
         .map(|who| {
             let (identity, key) = (identity(who), KeyHash::from_bits(u64::from(who)));
             run.snapshot.index.observe(identity, key, fingerprint, number);
-            Ticket { identity, key, fingerprint, added: true }
+            Ticket { identity, key, fingerprint, added: true, in_doubt: case.in_doubt.contains(&who) }
         })
         .collect();
     let names: StringArray = (0..case.people).map(|who| Some(who.to_string())).collect();
@@ -222,6 +256,7 @@ async fn check(case: Case) {
 
     let destination = Arc::new(Destination::default());
     destination.state().poison.clone_from(&case.poison);
+    destination.state().held.clone_from(&case.held);
     let connector = ConnectorInstance::open(&Fake::new(&destination), Value::Null, Arc::new(NoNetwork)).unwrap();
     let suppressions = store.suppressions().await.unwrap();
     let planned = u64::from(case.people);
@@ -248,8 +283,7 @@ async fn check(case: Case) {
     };
     let (parcels, to_deliver) = mpsc::channel(1);
     let pack = async {
-        let packed = packer.cut(&Block { rows, tickets }).unwrap();
-        packer.dispatch(packed, &parcels).await.unwrap();
+        packer.pack_block(&Block { rows, tickets }, &parcels).await.unwrap();
         drop(parcels);
     };
     let disturb = async {

@@ -1,0 +1,205 @@
+//! Cutting what waits in the outbox into parcels, each the rows of one call, and writing down that they are about to be sent.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use arrow_array::{RecordBatch, StringArray, UInt32Array};
+use segport_core::{Batch, BatchKind, Error, ErrorKind, Result};
+use segport_ledger::{Identity, Index, Intent, Journal, Leaver, Memberships, SegmentNumber};
+use tokio::sync::mpsc;
+
+use crate::deliver::ledger;
+use crate::outbox::{Block, Sealed, Ticket};
+
+/// Rows for one call, and what the ledger needs to know of them.
+#[derive(Debug)]
+pub(crate) enum Parcel {
+    /// Rows to write.
+    Upsert {
+        rows: RecordBatch,
+        tickets: Vec<Ticket>,
+        /// The memberships the call adds, as the ledger has them.
+        joins: Memberships,
+        /// The same as positions in the export.
+        join: Vec<u16>,
+        /// Whether an earlier run may have sent these rows.
+        in_doubt: bool,
+    },
+    /// Leavers to take off one list.
+    Remove { leavers: Vec<Leaver>, segment: Listed },
+}
+
+/// A segment with its position in the export.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Listed {
+    pub(crate) number: SegmentNumber,
+    pub(crate) position: u16,
+}
+
+impl Parcel {
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Upsert { tickets, .. } => tickets.len(),
+            Self::Remove { leavers, .. } => leavers.len(),
+        }
+    }
+
+    /// Whether an earlier run may have sent these rows.
+    pub(crate) fn is_in_doubt(&self) -> bool {
+        matches!(self, Self::Upsert { in_doubt: true, .. })
+    }
+
+    fn intents(&self) -> Vec<Intent> {
+        match self {
+            Self::Upsert { tickets, joins, .. } => tickets
+                .iter()
+                .map(|ticket| Intent::Deliver { identity: ticket.identity, memberships: *joins })
+                .collect(),
+            Self::Remove { leavers, segment } => leavers
+                .iter()
+                .map(|leaver| Intent::Remove { identity: leaver.identity, memberships: segment.number.into() })
+                .collect(),
+        }
+    }
+
+    /// Whether a row is one that nobody may be sent. Whoever has left may be taken off a list all the same.
+    pub(crate) fn may_not_be_sent(&self, row: u32, suppressed: &HashSet<Identity>) -> bool {
+        let Self::Upsert { tickets, .. } = self else { return false };
+        tickets.get(row as usize).is_some_and(|ticket| suppressed.contains(&ticket.identity))
+    }
+
+    /// What to do with these of its rows, and the rows.
+    pub(crate) fn batch(&self, part: &[u32]) -> Result<(BatchKind, RecordBatch)> {
+        Ok(match self {
+            Self::Upsert { rows, join, .. } => (BatchKind::Upsert { join: join.clone() }, picked(rows, part)?),
+            Self::Remove { leavers, segment } => {
+                let leavers = part.iter().filter_map(|&row| leavers.get(row as usize));
+                let ids: StringArray = leavers.map(|leaver| leaver.destination_id.as_deref()).collect();
+                let rows = RecordBatch::try_from_iter([(Batch::DESTINATION_ID, Arc::new(ids) as _)])
+                    .map_err(|error| Error::new(ErrorKind::Internal, "leavers do not form a batch").because(&error))?;
+                (BatchKind::Remove { segment: segment.position }, rows)
+            }
+        })
+    }
+}
+
+/// Cuts what waits in the outbox into parcels and writes down, block by block, that they are about to be sent.
+#[derive(Debug)]
+pub(crate) struct Packer<'a> {
+    pub(crate) index: &'a Index,
+    pub(crate) journal: &'a Journal,
+    pub(crate) rows_per_batch: usize,
+    /// The export's segments.
+    pub(crate) segments: &'a [Listed],
+}
+
+impl Packer<'_> {
+    /// Sends the parcels of every block into `parcels`; ends early if nobody takes them any more.
+    pub(crate) async fn pack_rows(&self, mut outbox: Sealed, parcels: &mpsc::Sender<Parcel>) -> Result<()> {
+        while let Some(block) = outbox.next_block()? {
+            if !self.pack_block(&block, parcels).await? {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends the parcels of one block into `parcels`; false if nobody takes them any more.
+    pub(crate) async fn pack_block(&self, block: &Block, parcels: &mpsc::Sender<Parcel>) -> Result<bool> {
+        self.dispatch(self.cut(block)?, parcels).await
+    }
+
+    /// Sends the removal of leavers of one segment into `parcels`; false if nobody takes them any more.
+    pub(crate) async fn pack_leavers(
+        &self,
+        segment: Listed,
+        leavers: Vec<Leaver>,
+        parcels: &mpsc::Sender<Parcel>,
+    ) -> Result<bool> {
+        let mut rest = leavers.into_iter().peekable();
+        let mut packed = Vec::new();
+        while rest.peek().is_some() {
+            packed.push(Parcel::Remove { leavers: rest.by_ref().take(self.rows_per_batch).collect(), segment });
+        }
+        self.dispatch(packed, parcels).await
+    }
+
+    async fn dispatch(&self, packed: Vec<Parcel>, parcels: &mpsc::Sender<Parcel>) -> Result<bool> {
+        let intents: Vec<Intent> = packed.iter().flat_map(Parcel::intents).collect();
+        self.journal.intend(&intents).await.map_err(ledger)?;
+        for parcel in packed {
+            if parcels.send(parcel).await.is_err() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Rows that must gain the same memberships go together, those in doubt apart from the others.
+    fn cut(&self, block: &Block) -> Result<Vec<Parcel>> {
+        let mut groups: BTreeMap<(bool, u64), Vec<u32>> = BTreeMap::new();
+        for (row, ticket) in (0..).zip(&block.tickets) {
+            groups.entry((ticket.in_doubt, self.joins(ticket).bits())).or_default().push(row);
+        }
+        let is_alike = groups.len() == 1;
+        let mut packed = Vec::new();
+        for ((in_doubt, bits), rows) in groups {
+            let alike = Alike { joins: Memberships::from_bits(bits), in_doubt };
+            let (batch, tickets) = if is_alike {
+                (block.rows.clone(), block.tickets.clone())
+            } else {
+                let tickets = rows.iter().filter_map(|&row| block.tickets.get(row as usize).copied()).collect();
+                (picked(&block.rows, &rows)?, tickets)
+            };
+            packed.extend(self.split(&batch, &tickets, alike));
+        }
+        Ok(packed)
+    }
+
+    /// The memberships that a row is to gain.
+    fn joins(&self, ticket: &Ticket) -> Memberships {
+        match self.segments {
+            // Most rows of most first runs: they need no look at the index.
+            [only] if ticket.added => only.number.into(),
+            _ => self.index.memberships_to_add(ticket.identity),
+        }
+    }
+
+    fn split(&self, rows: &RecordBatch, tickets: &[Ticket], Alike { joins, in_doubt }: Alike) -> Vec<Parcel> {
+        let join: Vec<u16> = self
+            .segments
+            .iter()
+            .filter(|segment| joins.contains(segment.number))
+            .map(|segment| segment.position)
+            .collect();
+        tickets
+            .chunks(self.rows_per_batch)
+            .enumerate()
+            .map(|(chunk, tickets)| Parcel::Upsert {
+                rows: rows.slice(chunk * self.rows_per_batch, tickets.len()),
+                tickets: tickets.to_vec(),
+                joins,
+                join: join.clone(),
+                in_doubt,
+            })
+            .collect()
+    }
+}
+
+/// What the rows of a parcel have in common.
+#[derive(Debug, Clone, Copy)]
+struct Alike {
+    joins: Memberships,
+    in_doubt: bool,
+}
+
+/// The rows at these places, in ascending order; without copying where they stand together.
+fn picked(rows: &RecordBatch, places: &[u32]) -> Result<RecordBatch> {
+    if let (Some(first), Some(last)) = (places.first(), places.last())
+        && (last - first) as usize + 1 == places.len()
+    {
+        return Ok(rows.slice(*first as usize, places.len()));
+    }
+    arrow_select::take::take_record_batch(rows, &UInt32Array::from(places.to_vec()))
+        .map_err(|error| Error::new(ErrorKind::Internal, "rows could not be picked from a block").because(&error))
+}
