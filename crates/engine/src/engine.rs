@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use segport_core::http::{HttpClient, Request as HttpRequest, Response};
 use segport_core::{Account, Descriptor, Error, ErrorKind, ExportSegment, ExportSpec, Limits, Result};
-use segport_host::{ConnectorInstance, LoadError, LoadErrorKind, Plugin, Plugins, SourceInstance};
+use segport_host::{ConnectorInstance, LoadError, LoadErrorKind, Plugins, SourceInstance};
 use segport_ledger::Store;
 use segport_manifest::{
     Code, Connection, Diagnostics, Export, ProcessEnvironment, Project, Segment, check_columns, config_hash,
@@ -45,8 +45,6 @@ pub struct Parts {
 #[derive(Debug)]
 pub struct Engine {
     parts: Parts,
-    /// By id. Loading a plugin hashes its whole file, which 200 exports of one connection need not do 200 times.
-    loaded: Mutex<BTreeMap<String, Arc<dyn Plugin>>>,
 }
 
 /// Why a run could not start. Nothing was sent.
@@ -210,7 +208,7 @@ impl HttpClient for Offline {
 impl Engine {
     /// The engine of a project.
     pub fn new(parts: Parts) -> Self {
-        Self { parts, loaded: Mutex::default() }
+        Self { parts }
     }
 
     /// The project.
@@ -311,7 +309,7 @@ impl Engine {
     async fn open(&self, export: &str) -> Result<OpenExport, StartError> {
         let (export, connection) = self.export(export)?;
         let (connector, line, descriptor) = self.open_connector(connection)?;
-        let plugin = self.plugin(&connection.plugin)?;
+        let plugin = self.parts.plugins.load(&connection.plugin)?;
         let segments = self.open_segments(export, &descriptor)?;
         let spec = self.spec(export);
         let targets = connector.targets("", &spec, OFFLINE_TIMEOUT).await?;
@@ -338,7 +336,7 @@ impl Engine {
     /// The segments of an export, ready to be read without its connection.
     pub(crate) fn segments(&self, export: &str) -> Result<Vec<OpenSegment>, StartError> {
         let (export, connection) = self.export(export)?;
-        let plugin = self.plugin(&connection.plugin)?;
+        let plugin = self.parts.plugins.load(&connection.plugin)?;
         self.open_segments(export, plugin.descriptor())
     }
 
@@ -371,21 +369,11 @@ impl Engine {
         if findings.has_errors() { Err(StartError::Config(findings)) } else { Ok(()) }
     }
 
-    fn plugin(&self, id: &str) -> Result<Arc<dyn Plugin>, LoadError> {
-        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(plugin) = loaded.get(id) {
-            return Ok(Arc::clone(plugin));
-        }
-        let plugin = self.parts.plugins.load(id)?;
-        loaded.insert(id.to_owned(), Arc::clone(&plugin));
-        Ok(plugin)
-    }
-
     fn open_connector(
         &self,
         connection: &Connection,
     ) -> Result<(ConnectorInstance, Arc<Line>, Descriptor), StartError> {
-        let plugin = self.plugin(&connection.plugin)?;
+        let plugin = self.parts.plugins.load(&connection.plugin)?;
         let descriptor = plugin.descriptor().clone();
         let settings = self.settings(&connection.settings, &descriptor)?;
         let line = Arc::new(Line::default());
@@ -409,7 +397,7 @@ impl Engine {
             Some(source) => Arc::clone(source),
             None => {
                 let config = project.sources.get(&segment.source).ok_or_else(missing)?;
-                let plugin = self.plugin(&config.plugin)?;
+                let plugin = self.parts.plugins.load(&config.plugin)?;
                 let mut settings = self.settings(&config.settings, plugin.descriptor())?;
                 if let Value::Object(settings) = &mut settings {
                     settings.insert("project_dir".to_owned(), project.dir.to_string_lossy().into());

@@ -20,6 +20,8 @@ pub struct Plugins {
     runtime: Handle,
     /// Held while the lock file is read and written.
     pinning: Mutex<()>,
+    /// What was verified and loaded. To find out again whether a file has changed takes longer than many a run.
+    verified: Mutex<BTreeMap<String, Arc<dyn Plugin>>>,
 }
 
 /// A plugin's file as it lies there, without having been loaded.
@@ -56,12 +58,12 @@ pub enum PinState {
 impl Plugins {
     /// The plugins that `search` leads to; their HTTP requests run on `runtime`.
     pub fn new(search: Search, runtime: Handle) -> Self {
-        Self { search, runtime, pinning: Mutex::new(()) }
+        Self { search, runtime, pinning: Mutex::default(), verified: Mutex::default() }
     }
 
-    /// Finds, verifies and loads plugin `id`. The same file is loaded once per process, however often this is called.
+    /// Finds, verifies and loads plugin `id`; a file that changes after that is noticed by the next process.
     ///
-    /// Reads, hashes and copies the library: tens of milliseconds, on the calling thread.
+    /// The first call reads, hashes and copies the library: tens of milliseconds, on the calling thread.
     ///
     /// # Errors
     /// [`LoadError`] with every place that was looked at.
@@ -69,6 +71,16 @@ impl Plugins {
         if !is_id(id) {
             return Err(LoadError::bad_id(id));
         }
+        let mut verified = self.verified();
+        if let Some(plugin) = verified.get(id) {
+            return Ok(Arc::clone(plugin));
+        }
+        let plugin = self.verify(id)?;
+        verified.insert(id.to_owned(), Arc::clone(&plugin));
+        Ok(plugin)
+    }
+
+    fn verify(&self, id: &str) -> Result<Arc<dyn Plugin>, LoadError> {
         let pin = lock::read(&self.search.lock_file)?.remove(id);
         let mut attempts = Vec::new();
         for file in self.search.candidates(id) {
@@ -149,6 +161,7 @@ impl Plugins {
             pins.insert(id, pin_of(loaded, &file));
         }
         lock::write(&self.search.lock_file, &pins)?;
+        self.verified().clear();
         Ok(pins.into_values().collect())
     }
 
@@ -159,6 +172,10 @@ impl Plugins {
         let mut pins = lock::read(&self.search.lock_file)?;
         pins.entry(pin.id.clone()).or_insert(pin);
         lock::write(&self.search.lock_file, &pins)
+    }
+
+    fn verified(&self) -> MutexGuard<'_, BTreeMap<String, Arc<dyn Plugin>>> {
+        self.verified.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn pinning(&self) -> MutexGuard<'_, ()> {

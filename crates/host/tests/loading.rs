@@ -170,7 +170,7 @@ async fn the_first_use_pins_and_a_changed_file_is_refused_until_it_is_accepted()
     let installed = plugins.installed().unwrap();
     let PinState::Changed { pin, sha256 } = &installed[0].state else { panic!("{installed:?}") };
     assert_eq!(pin.sha256, first);
-    let refusal = refusal(&project, &plugins, "probe");
+    let refusal = refusal(&project, &project.load(), "probe");
     for part in [&*first, sha256, "has changed", "help: run `segport connectors lock` to accept it"] {
         assert!(refusal.contains(part), "{part} in {refusal}");
     }
