@@ -14,14 +14,15 @@ pub(crate) fn estimate(workload: &Workload, mode: ListMembership, fixed_list: bo
         return Estimate::default();
     }
     let lists_made = if fixed_list { 0 } else { segments };
-    // Each row in doubt is looked up. All of them may be there as they should be, and then they are not written; or none, and
-    // then they are in batches of their own.
+    // A batch in doubt is there as a whole, which takes a look at each row; or not at all, which takes one look, and a call; or
+    // in part, which takes all of that.
     let rows_a_batch = rows.div_ceil(batches.max(1)).max(1);
+    let fewest_to_settle = in_doubt.min(2 * in_doubt.div_ceil(rows_a_batch));
     let fewest_batches = rows.saturating_sub(in_doubt).div_ceil(rows_a_batch);
     let most_batches = batches + in_doubt.min(batches);
     let fewest_joins = joins.saturating_sub(in_doubt.saturating_mul(segments.max(1)));
     // One call finds the lists.
-    let begun = 1 + in_doubt + leavers;
+    let begun = 1 + leavers;
     // A row's first list fits into its bulk call. How many rows join several is not known: as few as can be, or as many.
     let fewest_singles = joins.saturating_sub(rows).min(fewest_joins);
     let most_singles = joins - joins.div_ceil(segments.max(1)).min(joins);
@@ -39,7 +40,11 @@ pub(crate) fn estimate(workload: &Workload, mode: ListMembership, fixed_list: bo
             ],
         ),
     };
-    Estimate { at_least: begun + fewest_batches + fewest, at_most: begun + most_batches + lists_made + most, notes }
+    Estimate {
+        at_least: begun + fewest_to_settle + fewest_batches + fewest,
+        at_most: begun + in_doubt + most_batches + lists_made + most,
+        notes,
+    }
 }
 
 #[cfg(test)]
@@ -69,7 +74,7 @@ mod tests {
         assert_eq!((fixed.at_least, fixed.at_most), (2, 2));
         let doubtful = Workload { batches: 3, rows: 300, joins: 300, leavers: 0, segments: 1, in_doubt: 100 };
         let looked_up = estimate(&doubtful, Bulk, true);
-        assert_eq!((looked_up.at_least, looked_up.at_most), (1 + 100 + 2, 1 + 100 + 6));
+        assert_eq!((looked_up.at_least, looked_up.at_most), (1 + 2 + 2, 1 + 100 + 6));
         let all_doubtful = estimate(&Workload { in_doubt: 1, ..one }, Probe, true);
         assert_eq!((all_doubtful.at_least, all_doubtful.at_most), (2, 1 + 1 + 2 + 1 + 7));
     }

@@ -14,7 +14,11 @@ use crate::error::ends_round;
 use crate::fields::EMAIL;
 use crate::lists::SegmentList;
 
-/// Asks for each of the contacts, one call each and several at once.
+const NOT_ASKED: &str = "it was not asked for, because the first contact of its batch is not there as it should be";
+
+/// Asks for each of the contacts, one call each and several at once; but for the first one alone at first, and for no other if
+/// that is not held. A batch is written in one call, so the others are most likely not there either, and to write them all is
+/// one call where to ask for them all is a hundred.
 ///
 /// # Errors
 /// If the connection is of no use for any of them.
@@ -24,21 +28,27 @@ pub(crate) async fn look_up(
     contacts: &Contacts<'_>,
     lists: &[&SegmentList],
 ) -> Result<Vec<Found>> {
-    // What must not be sent is refused when it is written.
-    let mut found = vec![Found::Different; contacts.len()];
-    let mut calls = Vec::with_capacity(contacts.rows().len());
-    for (row, sent) in contacts.as_sent() {
-        calls.push(async move { (row, ask(client, cx, &sent, lists).await) });
-    }
-    let mut answers = futures::stream::iter(calls).buffer_unordered(client.width());
-    while let Some((row, answer)) = answers.next().await {
+    let mut found = vec![Found::Unclear { reason: NOT_ASKED.to_owned() }; contacts.len()];
+    let mut answered = |row: usize, answer: Result<Found>| {
         let answer = match answer {
             Err(error) if ends_round(&error) => return Err(error),
             Err(error) => Found::Unclear { reason: error.message().to_owned() },
             Ok(found) => found,
         };
+        let is_held = matches!(answer, Found::Held(_));
         if let Some(found) = found.get_mut(row) {
             *found = answer;
+        }
+        Ok(is_held)
+    };
+    let mut contacts = contacts.as_sent();
+    if let Some((row, sent)) = contacts.next()
+        && answered(row, ask(client, cx, &sent, lists).await)?
+    {
+        let calls: Vec<_> = contacts.map(async |(row, sent)| (row, ask(client, cx, &sent, lists).await)).collect();
+        let mut answers = futures::stream::iter(calls).buffer_unordered(client.width());
+        while let Some((row, answer)) = answers.next().await {
+            answered(row, answer)?;
         }
     }
     Ok(found)

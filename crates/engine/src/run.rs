@@ -454,8 +454,7 @@ impl Sending<'_> {
         };
         let packer =
             Packer { index: &self.snapshot.index, journal: self.journal, rows_per_batch, segments: self.listed };
-        // As many parcels wait as a block has, so that the next block's intents are written while this one is sent.
-        let (parcels, to_deliver) = mpsc::channel(plan::BATCHES_PER_BLOCK);
+        let (parcels, to_deliver) = mpsc::channel(parcels_ahead(self.open.limits.requests_per_second));
         let pack = async {
             packer.pack_rows(outbox, &parcels).await?;
             self.pack_leavers(&packer, rule, &story.tally, &parcels).await?;
@@ -513,6 +512,21 @@ impl Sending<'_> {
         }
         Ok(())
     }
+}
+
+/// How many parcels have their intents written and wait to be sent, so that nobody waits for the disk: those of a second, and
+/// no more than a block has.
+fn parcels_ahead(requests_per_second: f64) -> usize {
+    if requests_per_second <= 0.0 {
+        return plan::BATCHES_PER_BLOCK;
+    }
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a positive number, and a cast is capped"
+    )]
+    let a_second = requests_per_second.ceil() as usize;
+    a_second.clamp(1, plan::BATCHES_PER_BLOCK)
 }
 
 /// A batch may take as long as its calls one by one at the connection's rate, behind all others that are under way.

@@ -61,19 +61,36 @@ fn a_row_is_held_only_if_it_reads_back_as_it_would_be_written() {
 }
 
 #[test]
-fn each_row_is_asked_for_and_a_refused_key_ends_it() {
-    let http = Script::new();
-    let harness = open(value!({ "max_in_flight": 1 }), &http);
-    let session = session(&http, &harness, &["News"]);
-    let held = value!({"contact_id": "p-2", "Email": "ben@example.com", "FirstName": "ben", "lists": ["L-News"]});
-    http.expect("GET", "/contact/anna%40example.com", status(500));
-    http.expect("GET", "/contact/ben%40example.com", anna(&held));
-    let rows = batch(&session, &[0], &["anna", "ben"]);
-    let found = block_on(harness.settle(&rows)).unwrap().rows;
-    assert_eq!(found.iter().map(short).collect::<Vec<_>>(), ["unclear", "held p-2"]);
+fn each_row_is_asked_for_if_the_first_one_is_held() {
+    let held = |name: &str| {
+        let email = format!("{name}@example.com");
+        anna(&value!({"contact_id": format!("p-{name}"), "Email": email, "FirstName": name, "lists": ["L-News"]}))
+    };
+    let check = |answers: Vec<segport_sdk::Result<segport_sdk::http::Response>>, expected: [&str; 3]| {
+        let http = Script::new();
+        let harness = open(value!({ "max_in_flight": 1 }), &http);
+        let session = session(&http, &harness, &["News"]);
+        for (name, answer) in ["anna", "ben", "cleo"].iter().zip(answers) {
+            http.expect("GET", &format!("/contact/{name}%40example.com"), answer);
+        }
+        let found = block_on(harness.settle(&batch(&session, &[0], &["anna", "ben", "cleo"]))).unwrap().rows;
+        assert_eq!(found.iter().map(short).collect::<Vec<_>>(), expected);
+        http.assert_done();
+    };
+    check(vec![held("anna"), status(500), held("cleo")], ["held p-anna", "unclear", "held p-cleo"]);
+    check(vec![status(500)], ["unclear", "unclear", "unclear"]);
+    check(vec![json(404, r#"{"message":"Contact could not be found."}"#)], ["different", "unclear", "unclear"]);
+}
 
-    http.expect("GET", "/contact/anna%40example.com", status(401));
-    let error = block_on(harness.settle(&rows)).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Unauthenticated);
-    http.assert_done();
+#[test]
+fn a_refused_key_ends_it() {
+    for kind in [(401, ErrorKind::Unauthenticated), (403, ErrorKind::PermissionDenied)] {
+        let http = Script::new();
+        let harness = open(value!({ "max_in_flight": 1 }), &http);
+        let session = session(&http, &harness, &["News"]);
+        http.expect("GET", "/contact/anna%40example.com", status(kind.0));
+        let error = block_on(harness.settle(&batch(&session, &[0], &["anna", "ben"]))).unwrap_err();
+        assert_eq!(error.kind(), kind.1);
+        http.assert_done();
+    }
 }
