@@ -25,7 +25,8 @@ impl Frame {
     /// # Errors
     /// `contract` if the header cannot be written as JSON or is too long, and what `payload` returns.
     pub fn encode<T: Serialize>(header: &T, payload: impl FnOnce(&mut Vec<u8>) -> Result<()>) -> Result<Bytes> {
-        let mut out = vec![0; 4];
+        let mut out = Vec::with_capacity(512);
+        out.put_u32_le(0);
         serde_json::to_writer(&mut out, header).map_err(|error| {
             Error::new(ErrorKind::Contract, "a call's header could not be written as JSON").because(&error)
         })?;

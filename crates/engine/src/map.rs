@@ -398,7 +398,7 @@ impl<'a> Values<'a> {
     }
 
     /// Appends `tag` and the value of `row`, in a form that two different values never share; nothing for null.
-    pub(crate) fn append(&self, row: usize, tag: &[u8], out: &mut Vec<u8>) -> bool {
+    pub(crate) fn append<const N: usize>(&self, row: usize, tag: &[u8; N], out: &mut Vec<u8>) -> bool {
         match self {
             Self::Text(values) if values.is_valid(row) => {
                 let text = values.value(row).as_bytes();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow_array::{RecordBatch, StringArray, UInt32Array};
 use segport_core::{Batch, BatchKind, Error, ErrorKind, Result};
 use segport_ledger::{Identity, Index, Intent, Journal, Leaver, Memberships, SegmentNumber};
-use tokio::sync::mpsc::{self, Permit};
+use tokio::sync::mpsc;
 
 use crate::deliver::ledger;
 use crate::outbox::{Block, Sealed, Ticket};
@@ -124,18 +124,17 @@ impl Packer<'_> {
         self.dispatch(packed, parcels).await
     }
 
-    /// Writes intents of as many parcels as there is room for in one commit, then sends those. The faster parcels are taken,
-    /// the more share a commit; and where they are taken slowly, few are in doubt if the run dies.
+    /// Writes intents of half as many parcels as may wait in one commit, then sends those, while the other half is taken: where
+    /// parcels are taken slowly, few may wait, and few are in doubt if the run dies.
     async fn dispatch(&self, packed: Vec<Parcel>, parcels: &mpsc::Sender<Parcel>) -> Result<bool> {
         let mut rest = packed.into_iter();
         while rest.len() > 0 {
-            let Ok(first) = parcels.reserve().await else { return Ok(false) };
-            let more = parcels.try_reserve_many(parcels.capacity().min(rest.len() - 1));
-            let places: Vec<Permit<'_, Parcel>> = std::iter::once(first).chain(more.into_iter().flatten()).collect();
+            let half = parcels.max_capacity().div_ceil(2);
+            let Ok(places) = parcels.reserve_many(half.min(rest.len())).await else { return Ok(false) };
             let next: Vec<Parcel> = rest.by_ref().take(places.len()).collect();
             let intents: Vec<Intent> = next.iter().flat_map(Parcel::intents).collect();
             self.journal.intend(&intents).await.map_err(ledger)?;
-            places.into_iter().zip(next).for_each(|(place, parcel)| place.send(parcel));
+            places.zip(next).for_each(|(place, parcel)| place.send(parcel));
         }
         Ok(true)
     }
