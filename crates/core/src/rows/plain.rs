@@ -1,0 +1,206 @@
+//! Reading the streams that Segport itself writes: a schema and one batch of texts, numbers and truth values.
+//!
+//! The library's reader checks each value of a text column by itself, three times on the way of a row, and trusts the lengths
+//! that a stream tells, which ends in a panic if they lie. Here a column is checked as a whole, in a quarter of the time.
+//! Whatever this accepts, the library accepts, with equal values. Streams that are not so plain (dictionaries, compression, other
+//! types) are left to the library.
+
+use std::sync::Arc;
+
+use arrow_array::types::{ArrowPrimitiveType, Float64Type, Int64Type};
+use arrow_array::{ArrayRef, BooleanArray, PrimitiveArray, RecordBatch, StringArray};
+use arrow_buffer::{ArrowNativeType, BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow_ipc::convert::try_fb_to_schema;
+use arrow_ipc::root_as_message;
+use arrow_schema::{DataType, Schema};
+
+/// What a stream turns out to be.
+#[derive(Debug)]
+pub(super) enum Stream {
+    /// Plain columns.
+    Plain(RecordBatch),
+    /// Plain columns, were it not broken.
+    Broken,
+    /// Something for the library.
+    Other,
+}
+
+/// Reads a stream as far as it is plain.
+pub(super) fn decode(stream: Buffer) -> Stream {
+    // Columns lie at places that suit their type if the stream does.
+    let is_aligned = stream.as_ptr().cast::<u64>().is_aligned();
+    let stream = if is_aligned { stream } else { Buffer::from_slice_ref(&stream) };
+    let Some((schema, rest)) = schema(stream) else { return Stream::Broken };
+    if !schema.fields().iter().all(|field| is_plain(field.data_type())) {
+        return Stream::Other;
+    }
+    batch(schema, rest).unwrap_or(Stream::Broken)
+}
+
+fn is_plain(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Utf8 | DataType::Int64 | DataType::Float64 | DataType::Boolean)
+}
+
+fn schema(stream: Buffer) -> Option<(Schema, Buffer)> {
+    let (head, rest) = message(stream)?;
+    Some((try_fb_to_schema(root_as_message(&head).ok()?.header_as_schema()?).ok()?, rest))
+}
+
+/// The head of the first message, and what follows it: its body, and further messages.
+fn message(stream: Buffer) -> Option<(Buffer, Buffer)> {
+    let word = |at: usize| Some(u32::from_le_bytes(stream.get(at..at + 4)?.try_into().ok()?));
+    if word(0)? != u32::MAX {
+        return None;
+    }
+    let length = word(4)? as usize;
+    Some((stream.get_slice(8, length)?, stream.get_slice(8 + length, stream.len().checked_sub(8 + length)?)?))
+}
+
+/// The batch of the next message; `None` if it is broken.
+fn batch(schema: Schema, stream: Buffer) -> Option<Stream> {
+    let (head, rest) = message(stream)?;
+    let message = root_as_message(&head).ok()?;
+    let body = rest.get_slice(0, usize::try_from(message.bodyLength()).ok()?)?;
+    let batch = message.header_as_record_batch()?;
+    if batch.compression().is_some() || schema.fields().is_empty() {
+        return Some(Stream::Other);
+    }
+    let rows = usize::try_from(batch.length()).ok()?;
+    let mut nodes = batch.nodes()?.iter();
+    let mut places = batch.buffers()?.iter();
+    let mut next = || {
+        let place = places.next()?;
+        body.get_slice(usize::try_from(place.offset()).ok()?, usize::try_from(place.length()).ok()?)
+    };
+    let mut columns = Vec::with_capacity(schema.fields().len());
+    for field in schema.fields() {
+        let node = nodes.next()?;
+        if usize::try_from(node.length()).ok()? != rows {
+            return None;
+        }
+        let validity = next()?;
+        let nulls = match node.null_count() {
+            0 => None,
+            count => Some(nulls(validity, rows, count)?),
+        };
+        let column: ArrayRef = match field.data_type() {
+            DataType::Utf8 => {
+                let (offsets, text) = (next()?, next()?);
+                Arc::new(StringArray::try_new(rising(offsets, rows)?, text, nulls).ok()?)
+            }
+            DataType::Int64 => Arc::new(numbers::<Int64Type>(next()?, rows, nulls)?),
+            DataType::Float64 => Arc::new(numbers::<Float64Type>(next()?, rows, nulls)?),
+            DataType::Boolean => Arc::new(BooleanArray::new(bits(next()?, rows)?, nulls)),
+            _ => return None,
+        };
+        columns.push(column);
+    }
+    RecordBatch::try_new(Arc::new(schema), columns).ok().map(Stream::Plain)
+}
+
+fn bits(buffer: Buffer, rows: usize) -> Option<BooleanBuffer> {
+    (buffer.len() >= rows.div_ceil(8)).then(|| BooleanBuffer::new(buffer, 0, rows))
+}
+
+/// Which of the rows are there, if so many are not.
+fn nulls(validity: Buffer, rows: usize, count: i64) -> Option<NullBuffer> {
+    let nulls = NullBuffer::new(bits(validity, rows)?);
+    (usize::try_from(count) == Ok(nulls.null_count())).then_some(nulls)
+}
+
+fn scalars<T: ArrowNativeType>(buffer: Buffer, count: usize) -> Option<ScalarBuffer<T>> {
+    let is_whole = buffer.len().is_multiple_of(size_of::<T>()) && buffer.len() / size_of::<T>() >= count;
+    let is_aligned = buffer.as_ptr().cast::<T>().is_aligned();
+    (is_whole && is_aligned).then(|| ScalarBuffer::new(buffer, 0, count))
+}
+
+fn numbers<T: ArrowPrimitiveType>(buffer: Buffer, rows: usize, nulls: Option<NullBuffer>) -> Option<PrimitiveArray<T>> {
+    PrimitiveArray::try_new(scalars(buffer, rows)?, nulls).ok()
+}
+
+/// Where each text begins and the last one ends; a column without rows may leave them out.
+fn rising(buffer: Buffer, rows: usize) -> Option<OffsetBuffer<i32>> {
+    if rows == 0 && buffer.is_empty() {
+        return Some(OffsetBuffer::new_empty());
+    }
+    let offsets = scalars::<i32>(buffer, rows.checked_add(1)?)?;
+    let is_rising = offsets.first().is_some_and(|first| *first >= 0) && offsets.is_sorted();
+    is_rising.then(|| OffsetBuffer::new(offsets))
+}
+
+/// What [`Buffer::slice_with_length`] gives, where the buffer has it.
+trait Slices: Sized {
+    fn get_slice(&self, start: usize, length: usize) -> Option<Self>;
+}
+
+impl Slices for Buffer {
+    fn get_slice(&self, start: usize, length: usize) -> Option<Self> {
+        (start.checked_add(length)? <= self.len()).then(|| self.slice_with_length(start, length))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow_array::{Float64Array, Int64Array};
+    use bytes::Bytes;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::rows::{decode_any, encode};
+
+    prop_compose! {
+        fn batch()(
+            rows in proptest::collection::vec(
+                (proptest::option::of(".{0,6}"), ".{0,3}", any::<Option<i64>>(), any::<Option<f64>>(), any::<Option<bool>>()),
+                0..20,
+            ),
+            cut in (0_usize..20, 0_usize..20),
+        ) -> RecordBatch {
+            let columns: [(&str, ArrayRef); 5] = [
+                ("f0", Arc::new(rows.iter().map(|row| row.0.clone()).collect::<StringArray>())),
+                ("f1", Arc::new(rows.iter().map(|row| Some(row.1.clone())).collect::<StringArray>())),
+                ("f2", Arc::new(rows.iter().map(|row| row.2).collect::<Int64Array>())),
+                ("f3", Arc::new(rows.iter().map(|row| row.3).collect::<Float64Array>())),
+                ("f4", Arc::new(rows.iter().map(|row| row.4).collect::<BooleanArray>())),
+            ];
+            let whole = RecordBatch::try_from_iter_with_nullable(columns.map(|(name, column)| (name, column, true))).unwrap();
+            let start = cut.0.min(whole.num_rows());
+            whole.slice(start, cut.1.min(whole.num_rows() - start))
+        }
+    }
+
+    /// A stream at a place in memory that suits every type.
+    fn stream(bytes: &[u8]) -> Buffer {
+        Buffer::from_slice_ref(bytes)
+    }
+
+    proptest! {
+        #[test]
+        fn what_segport_writes_is_plain(rows in batch()) {
+            let mut bytes = Vec::new();
+            encode(&rows, &mut bytes).unwrap();
+            let Stream::Plain(plain) = decode(stream(&bytes)) else { panic!("not plain") };
+            // Compared as text, since no two NaN are equal.
+            prop_assert_eq!(format!("{plain:?}"), format!("{rows:?}"));
+        }
+
+        #[test]
+        fn whatever_is_taken_for_plain_the_library_reads_alike(
+            rows in batch(),
+            damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+            shift in 0_usize..9,
+        ) {
+            let mut bytes = vec![0; shift];
+            encode(&rows, &mut bytes).unwrap();
+            for (place, value) in damage {
+                let place = shift + place.index(bytes.len() - shift);
+                bytes[place] = value;
+            }
+            let stream = stream(&bytes).slice(shift);
+            if let Stream::Plain(plain) = decode(stream.clone()) {
+                let library = decode_any(Bytes::copy_from_slice(&stream)).expect("the library reads it too");
+                prop_assert_eq!(format!("{plain:?}"), format!("{library:?}"));
+            }
+        }
+    }
+}
