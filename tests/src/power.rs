@@ -69,7 +69,8 @@ fn mixed(synced: &[u8], written: &[u8], random: &mut Random) -> Vec<u8> {
     for (number, sector) in disk.chunks_mut(SECTOR).enumerate() {
         let of = |file: &[u8]| file.get(number * SECTOR..).map(<[u8]>::to_vec).unwrap_or_default();
         let (old, new) = (of(synced), of(written));
-        let kept = if random.coin() { new } else { old };
+        // What was cut off is not overwritten by that.
+        let kept = if new.is_empty() || !random.coin() { old } else { new };
         sector.iter_mut().zip(kept).for_each(|(to, from)| *to = from);
     }
     disk

@@ -18,6 +18,9 @@ const APPLICATION: i64 = 0x5365_6750;
 /// Each brings the schema from the version that is its position to the next one. Append only.
 const MIGRATIONS: [&str; 1] = [include_str!("../migrations/0001_first.sql")];
 
+/// How long to wait for another process that writes.
+const BUSY: Duration = Duration::from_secs(60);
+
 /// How many runs of an export keep their rows.
 const RUNS_WITH_ROWS: i64 = 50;
 
@@ -106,7 +109,7 @@ impl Database {
         SqliteConnectOptions::new()
             .filename(path)
             .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(Duration::from_secs(60))
+            .busy_timeout(BUSY)
             .foreign_keys(false)
             .pragma("trusted_schema", "OFF")
             .pragma("cell_size_check", "ON")
@@ -171,6 +174,19 @@ impl Database {
         self.fault("commit")?;
         transaction.commit().await.map_err(self.failed("commit"))?;
         self.fault("acknowledge")
+    }
+
+    /// Brings what stands in SQLite's log into the file of the state. That one file is then all there is to copy, and a damage
+    /// of it shows, while SQLite takes a damaged log for one that was cut off. What is in the way, such as somebody who reads or
+    /// a full disk, is left as it is: the log then stays until a later time.
+    pub(crate) async fn gather(&self, connection: &mut SqliteConnection) {
+        let patience = |time: Duration| format!("PRAGMA busy_timeout = {}", time.as_millis());
+        for step in [patience(Duration::ZERO), "PRAGMA wal_checkpoint(TRUNCATE)".to_owned(), patience(BUSY)] {
+            let done = sqlx::raw_sql(sqlx::AssertSqlSafe(step)).execute(&mut *connection).await;
+            if let Err(error) = done.map_err(self.failed("gather the state in one file")) {
+                tracing::debug!(%error, "part of the state stays in SQLite's log");
+            }
+        }
     }
 
     // ---- the schema ----

@@ -218,6 +218,7 @@ impl Writer {
         if let Err(error) = self.fold_if_heavy().await {
             tracing::warn!(export = %self.export, %error, "the ledger's pages could not be folded; the next run tries again");
         }
+        self.database.gather(&mut self.connection).await;
         Ok(())
     }
 

@@ -42,6 +42,7 @@ impl Store {
         }
         database.commit(transaction).await?;
         self.leave_mark()?;
+        database.gather(&mut connection).await;
         Ok(added)
     }
 
@@ -64,6 +65,7 @@ impl Store {
         }
         database.commit(transaction).await?;
         self.leave_mark()?;
+        database.gather(&mut connection).await;
         Ok(removed)
     }
 

@@ -18,5 +18,6 @@ mod rows;
 mod secrecy;
 mod sources;
 mod starter;
+mod state;
 mod suppression;
 mod suspension;
