@@ -16,15 +16,18 @@ mod console;
 pub mod crash;
 pub mod failures;
 mod gate;
+mod haste;
 mod installation;
 mod people;
 mod power;
+mod preload;
 mod process;
 mod report;
 mod scene;
 
 pub use console::{Play, Step, steps};
 pub use gate::{Gate, Hold};
+pub use haste::Haste;
 pub use installation::installation;
 pub use people::{Person, csv, people};
 pub use power::Disk;

@@ -2,32 +2,23 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-
-use tempfile::TempDir;
 
 use crate::Segport;
+use crate::preload::Preload;
 
 /// Bytes that a disk writes whole or not at all.
 const SECTOR: usize = 4096;
 
 /// Watches what a process syncs of its state, so that the rest can be lost afterwards.
 #[derive(Debug)]
-pub struct Disk {
-    place: TempDir,
-    preload: PathBuf,
-}
+pub struct Disk(Preload);
 
 impl Default for Disk {
     /// Builds the library that is preloaded into the process.
     fn default() -> Self {
-        let place = TempDir::new().unwrap();
-        let (source, preload) = (place.path().join("power.c"), place.path().join("power.so"));
-        fs::write(&source, include_str!("power.c")).unwrap();
-        let built = Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&preload).arg(&source).status().unwrap();
-        assert!(built.success(), "cc: {built}");
-        fs::create_dir(place.path().join("synced")).unwrap();
-        Self { place, preload }
+        let disk = Self(Preload::of(include_str!("power.c")));
+        fs::create_dir(disk.synced()).unwrap();
+        disk
     }
 }
 
@@ -35,7 +26,7 @@ impl Disk {
     /// The same call, on this disk.
     #[must_use]
     pub fn under(&self, call: Segport) -> Segport {
-        call.env("LD_PRELOAD", &self.preload).env("LOST_WRITES", self.synced())
+        self.0.under(call).env("LOST_WRITES", self.synced())
     }
 
     /// The power goes: of the state in `directory` stays what was synced, and of what was written since, each sector or not, as
@@ -58,7 +49,7 @@ impl Disk {
     }
 
     fn synced(&self) -> PathBuf {
-        self.place.path().join("synced")
+        self.0.directory().join("synced")
     }
 }
 

@@ -149,6 +149,15 @@ impl Scene {
         Segport::shell(self.dir(), self.home.path(), &line).env("AUTOPILOT_API_KEY", KEY)
     }
 
+    /// The same without the right to pass over permissions, which root has.
+    pub fn unprivileged(&self, words: &str) -> Segport {
+        let line = format!(
+            "test $(id -u) = 0 && exec setpriv --bounding-set=-dac_override,-dac_read_search segport {words}\n\
+             exec segport {words}"
+        );
+        Segport::shell(self.dir(), self.home.path(), &line).env("AUTOPILOT_API_KEY", KEY)
+    }
+
     /// `segport` with these words and nothing in its environment.
     pub fn keyless(&self, words: &str) -> Segport {
         Segport::new(self.dir(), self.home.path()).args(words.split_whitespace())

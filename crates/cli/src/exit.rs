@@ -187,7 +187,10 @@ impl From<segport_ledger::Error> for Failure {
             Error::NoRun { .. } | Error::AmbiguousRun { .. } => Self::new(error.to_string()),
             Error::Held { .. } => Self::coded(Code::ExportHeld, chain(&error)).exit_with(Exit::Held),
             Error::UnsupportedUrl => Self::coded(Code::StateUrl, error.to_string()),
-            _ => Self::coded(Code::LedgerUnavailable, chain(&error)),
+            _ => {
+                let failure = Self::coded(Code::LedgerUnavailable, chain(&error));
+                error.help().into_iter().fold(failure, Self::help)
+            }
         }
     }
 }

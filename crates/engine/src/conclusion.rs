@@ -148,7 +148,10 @@ fn unwritten(error: &Error) -> Problem {
         severity: Severity::Error,
         code: Code::LedgerUnavailable.as_str().to_owned(),
         message: format!("what became of this run could not be written down: {error}"),
-        help: Some("the next run sends again whatever has no outcome in the ledger".to_owned()),
+        help: Some(
+            "if the disk of the state is full, free some space; the next run sends again whatever has no outcome in the ledger"
+                .to_owned(),
+        ),
     }
 }
 

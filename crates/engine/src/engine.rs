@@ -106,6 +106,7 @@ impl StartError {
         match self {
             Self::NoConsent { connection } => Some(format!("read and accept it with `segport connect {connection}`")),
             Self::Outdated { .. } => Some("make a new plan with `segport plan --out FILE` and review it".to_owned()),
+            Self::Ledger(error) => error.help().map(str::to_owned),
             _ => None,
         }
     }

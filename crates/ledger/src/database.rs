@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
 use sqlx::{Connection, Row as _, Sqlite, SqliteConnection, SqlitePool, Transaction};
 
+use crate::error::primary_code;
 use crate::page::Seal;
 use crate::{Error, Faults, Folding, Result, RunEnd, RunRecord, RunStatus, files};
 
@@ -129,13 +130,9 @@ impl Database {
     /// Says what was tried when SQLite says no.
     pub(crate) fn failed(&self, action: &'static str) -> impl Fn(sqlx::Error) -> Error {
         let path: PathBuf = self.path.to_path_buf();
-        move |error| {
-            let code =
-                error.as_database_error().and_then(|error| error.code()).and_then(|code| code.parse::<i32>().ok());
-            match code.map(|code| code & 0xff) {
-                Some(11 | 26) => Error::damaged(&path, format!("{action} failed: {error}")),
-                _ => Error::Database { action, path: path.clone(), source: Arc::new(error) },
-            }
+        move |error| match primary_code(&error) {
+            Some(11 | 26) => Error::damaged(&path, format!("{action} failed: {error}")),
+            _ => Error::Database { action, path: path.clone(), source: Arc::new(error) },
         }
     }
 

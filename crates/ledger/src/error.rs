@@ -9,6 +9,18 @@ use segport_core::ErrorKind;
 /// A result whose error is [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+const FULL: &str = "free some space on its disk, then run again; what was acknowledged is kept";
+const READ_ONLY: &str = "let the user that runs segport write the file and its directory, then run again";
+const LOCKED: &str =
+    "another program has locked the file, such as a backup; wait for its end or stop it, then run again";
+const UNWELL: &str = "see that its disk has space and that the user that runs segport may write the file and its directory, then run again";
+
+/// What SQLite says first of why it refused: <https://sqlite.org/rescode.html>.
+pub(crate) fn primary_code(error: &sqlx::Error) -> Option<i32> {
+    let code = error.as_database_error()?.code()?;
+    Some(code.parse::<i32>().ok()? & 0xff)
+}
+
 /// An error of the ledger. Cloneable, because one failed commit fails every call that shared it.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
@@ -131,6 +143,25 @@ impl Error {
 
     pub(crate) fn damaged(path: &Path, problem: impl Into<String>) -> Self {
         Self::Damaged { path: path.to_owned(), problem: problem.into() }
+    }
+
+    /// What to do, where the message does not say it.
+    pub fn help(&self) -> Option<&'static str> {
+        match self {
+            Self::Io { source, .. } => match source.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some(FULL),
+                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Some(READ_ONLY),
+                _ => Some(UNWELL),
+            },
+            Self::Database { source, .. } => match primary_code(source) {
+                Some(5 | 6 | 15) => Some(LOCKED),
+                Some(8) => Some(READ_ONLY),
+                Some(13) => Some(FULL),
+                // SQLite often keeps to itself why it cannot open, read or write a file.
+                _ => Some(UNWELL),
+            },
+            _ => None,
+        }
     }
 
     fn kind(&self) -> ErrorKind {

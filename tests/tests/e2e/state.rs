@@ -1,8 +1,13 @@
-//! What stands in the files of the state.
+//! States that cannot be used: nothing is sent, and the error says what is wrong and what to do. Once they can be used again, the
+//! next run does what is to be done.
 
-use std::fs;
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::path::Path;
 
-use segport_tests::{Scene, people};
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc;
+use segport_tests::{Ended, Gate, Haste, Hold, Scene, people};
 
 /// A project that has run; since then one has left and one has come.
 fn scene() -> Scene {
@@ -24,6 +29,15 @@ fn is_settled(scene: &Scene) {
     scene.has_members("newsletter", &people(2..=31));
 }
 
+/// Checks that a run could not start, and says this.
+fn is_refused(ended: &Ended, says: &[&str]) {
+    ended.exits(2).says("error[SP0602]");
+    for text in says {
+        ended.says(text);
+    }
+    assert_eq!(ended.stdout, "", "{ended}");
+}
+
 /// A copy of the state's files, to be put back.
 struct Copy(Vec<(String, Vec<u8>)>);
 
@@ -41,10 +55,161 @@ impl Copy {
     }
 }
 
+/// What is said of a state that is not whole.
+const DAMAGED: &[&str] = &["is damaged or not a Segport state", "restore it from a backup"];
+
+fn overwrite(file: &Path, at: u64, bytes: &[u8]) {
+    File::options().write(true).open(file).unwrap().write_all_at(bytes, at).unwrap();
+}
+
+fn flip(file: &Path, at: usize, bit: usize) {
+    let byte = fs::read(file).unwrap()[at] ^ (1 << bit);
+    overwrite(file, at as u64, &[byte]);
+}
+
+#[test]
+fn a_state_that_cannot_be_right_is_refused() {
+    let scene = scene();
+    let copy = Copy::of(&scene);
+    let asked = scene.requests();
+    let check = |spoil: &dyn Fn(&Path), says: &[&str]| {
+        spoil(&scene.path(".segport/state.db"));
+        is_refused(&scene.run(""), says);
+        copy.put_back(&scene);
+    };
+    // Places in the first page: <https://sqlite.org/fileformat2.html#the_database_header>.
+    check(
+        &|db| overwrite(db, 60, &99_u32.to_be_bytes()),
+        &["state version 99, this program knows 1", "use the newer segport"],
+    );
+    check(&|db| overwrite(db, 68, &1_u32.to_be_bytes()), &["it is a database of another program", "restore it"]);
+    check(&|db| flip(db, 0, 0), DAMAGED);
+    check(&|db| flip(db, 16, 7), DAMAGED);
+    check(&|db| flip(db, 100, 3), DAMAGED);
+    check(&|db| fs::write(db, "no database at all, and long enough ".repeat(100)).unwrap(), DAMAGED);
+    check(&|db| File::options().write(true).open(db).unwrap().set_len(3 * 16_384).unwrap(), DAMAGED);
+    check(
+        &|db| fs::write(db.with_file_name("state.key"), "0".repeat(64)).unwrap(),
+        &["does not fit", "restore the state.key"],
+    );
+    check(&|db| fs::write(db.with_file_name("state.key"), "no key").unwrap(), &["64 hexadecimal digits", "restore it"]);
+    assert_eq!(scene.requests(), asked);
+    is_carried_on(&scene);
+}
+
+#[test]
+fn a_state_that_was_never_filled_is_brought_up_to_date() {
+    let scene = Scene::new(&people(1..=3));
+    assert!(scene.segport("run").env("SEGPORT_FAILPOINT", "migrate:1=kill").run().was_killed());
+    scene.call("status").exits(0);
+    scene.comes_to("succeeded: 3 read, 3 added");
+}
+
+#[test]
+fn a_state_that_may_not_be_written_is_refused() {
+    let scene = scene();
+    let asked = scene.requests();
+    for (path, locked, free) in [(".segport", 0o500, 0o700), (".segport/state.db", 0o400, 0o600)] {
+        let may = |mode: u32| fs::set_permissions(scene.path(path), Permissions::from_mode(mode)).unwrap();
+        Copy::of(&scene).put_back(&scene);
+        may(locked);
+        let ended = scene.unprivileged("run --output json").run();
+        may(free);
+        is_refused(&ended, &["state.db", "the user that runs segport", "write the file and its directory"]);
+    }
+    assert_eq!(scene.requests(), asked);
+    is_carried_on(&scene);
+}
+
+/// Takes the lock that every program takes that writes: <https://sqlite.org/walformat.html#wal_locks>. It goes with the file.
+fn locked(scene: &Scene) -> File {
+    let path = scene.path(".segport/state.db-shm");
+    let index = File::options().create(true).truncate(false).read(true).write(true).open(path).unwrap();
+    let lock =
+        libc::flock { l_type: libc::F_WRLCK as _, l_whence: libc::SEEK_SET as _, l_start: 120, l_len: 1, l_pid: 0 };
+    fcntl(&index, FcntlArg::F_SETLK(&lock)).unwrap();
+    index
+}
+
+#[test]
+fn a_state_that_another_process_has_locked_is_refused() {
+    let (scene, haste) = (scene(), Haste::default());
+    let asked = scene.requests();
+    let lock = locked(&scene);
+    let ended = haste.under(scene.segport("run --output json")).run();
+    is_refused(&ended, &["state.db", "another program has locked the file"]);
+    drop(lock);
+    assert_eq!(scene.requests(), asked);
+
+    is_carried_on(&scene);
+
+    // While somebody else has it open, SQLite gives another reason.
+    let mut scene = Scene::new(&people(1..=3));
+    let gate = Gate::new(&scene.sandbox);
+    scene.through(&gate, "");
+    gate.hold("POST /contacts", 1, Hold::Done);
+    let run = scene.segport("run --output json").start();
+    gate.wait();
+    let lock = locked(&scene);
+    let ended = haste.under(scene.segport("suppress add p7@example.com")).run();
+    is_refused(&ended, &["state.db", "database is locked", "another program has locked the file"]);
+    drop(lock);
+    gate.open();
+    assert_eq!(run.wait().exits(0).report().summary(), "succeeded: 3 read, 3 added");
+}
+
+#[test]
+fn a_flipped_bit_is_refused_or_of_no_consequence() {
+    let scene = scene();
+    let copy = Copy::of(&scene);
+    let state = scene.path(".segport/state.db");
+    let length = fs::read(&state).unwrap().len();
+    let mut refused = 0;
+    for case in 0..12 {
+        let (at, bit) = ((case * 7919 + 100) * 611 % length, case % 8);
+        flip(&state, at, bit);
+        let ended = scene.run("");
+        match ended.code() {
+            0 => is_settled(&scene),
+            1 => assert_eq!(ended.report().problems(), ["SP0602"], "bit {bit} of byte {at}: {ended}"),
+            _ => is_refused(&ended, &[]),
+        }
+        refused += usize::from(ended.code() != 0);
+        copy.put_back(&scene);
+    }
+    assert!(refused > 0, "no flip was noticed");
+    scene.delivers();
+    is_settled(&scene);
+}
+
 #[test]
 fn after_a_run_the_state_is_one_file() {
     let scene = scene();
     assert_eq!(fs::read(scene.path(".segport/state.db-wal")).unwrap_or_default().len(), 0);
     Copy(vec![(".segport/state.db".to_owned(), fs::read(scene.path(".segport/state.db")).unwrap())]).put_back(&scene);
     is_carried_on(&scene);
+}
+
+#[test]
+fn a_log_that_is_damaged_costs_repetitions_only() {
+    let mut scene = Scene::new(&people(1..=30));
+    let gate = Gate::new(&scene.sandbox);
+    scene.through(&gate, "rows_per_batch = 5\nmax_in_flight = 1");
+    scene.delivers();
+    scene.segment("newsletter", &people(2..=31));
+    gate.hold("DELETE /list/", 1, Hold::Done);
+    let run = scene.segport("run").start();
+    gate.wait();
+    run.kill();
+    gate.cut();
+    let copy = Copy::of(&scene);
+    let log = scene.path(".segport/state.db-wal");
+    let length = fs::read(&log).unwrap().len();
+    assert!(length > 4 * 16_384, "a run that was killed leaves its log");
+    for at in [16, 40, length / 3, length * 2 / 3, length - 100] {
+        flip(&log, at, at % 8);
+        scene.delivers();
+        is_settled(&scene);
+        copy.put_back(&scene);
+    }
 }
