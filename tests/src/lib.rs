@@ -15,6 +15,7 @@
 mod console;
 pub mod crash;
 pub mod failures;
+mod full;
 mod gate;
 mod haste;
 mod installation;
@@ -26,6 +27,7 @@ mod report;
 mod scene;
 
 pub use console::{Play, Step, steps};
+pub use full::{FullDisk, Last};
 pub use gate::{Gate, Hold};
 pub use haste::Haste;
 pub use installation::installation;

@@ -72,6 +72,9 @@ pub enum StartError {
     /// The state store cannot be used, or another run holds the export.
     #[error(transparent)]
     Ledger(#[from] segport_ledger::Error),
+    /// Rows have no place to wait in until they are sent.
+    #[error(transparent)]
+    Outbox(Error),
     /// What a plan was made from has changed.
     #[error("the plan is outdated: {what} changed since it was made")]
     Outdated {
@@ -97,7 +100,8 @@ impl StartError {
             Self::Ledger(segport_ledger::Error::Held { .. }) => Code::ExportHeld,
             Self::Ledger(_) => Code::LedgerUnavailable,
             Self::Outdated { .. } => Code::PlanOutdated,
-            Self::Core(error) => Code::of(error.kind()),
+            Self::Outbox(error) if error.kind() == ErrorKind::Unavailable => Code::LedgerUnavailable,
+            Self::Core(error) | Self::Outbox(error) => Code::of(error.kind()),
         }
     }
 
@@ -107,6 +111,10 @@ impl StartError {
             Self::NoConsent { connection } => Some(format!("read and accept it with `segport connect {connection}`")),
             Self::Outdated { .. } => Some("make a new plan with `segport plan --out FILE` and review it".to_owned()),
             Self::Ledger(error) => error.help().map(str::to_owned),
+            Self::Outbox(_) => Some(
+                "rows beyond 8 MiB wait beside the state until they are sent: free some space on its disk, then run again"
+                    .to_owned(),
+            ),
             _ => None,
         }
     }

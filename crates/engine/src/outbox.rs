@@ -233,9 +233,12 @@ impl BlockStore {
     }
 
     fn disk(&self, verb: &str, error: &std::io::Error) -> Error {
-        Error::new(ErrorKind::Internal, format!("the encrypted file of rows that wait to be sent could not be {verb}"))
-            .with("directory", self.dir.display().to_string())
-            .because(error)
+        Error::new(
+            ErrorKind::Unavailable,
+            format!("the encrypted file of rows that wait to be sent could not be {verb}"),
+        )
+        .with("directory", self.dir.display().to_string())
+        .because(error)
     }
 }
 

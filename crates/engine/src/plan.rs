@@ -8,9 +8,8 @@ use segport_core::{Error, ErrorKind, Result, Workload};
 use segport_ledger::{Hasher, Identity, Journal, Leaver, Record, SegmentNumber, Snapshot};
 use segport_manifest::{Code, Leavers as Policy};
 
-use crate::deliver::ledger;
 use crate::diff::{Diff, Place, Rules, Scope, Tally};
-use crate::engine::{OpenExport, OpenSegment, segment_id};
+use crate::engine::{OpenExport, OpenSegment, StartError, segment_id};
 use crate::guard::{Findings, Watch};
 use crate::name::Namer;
 use crate::outbox::{Outbox, Sealed};
@@ -55,7 +54,7 @@ impl Comparison<'_> {
     ///
     /// # Errors
     /// Of the ledger or the disk. A source's error is part of the result: what was read before it is not lost.
-    pub(crate) async fn compare(&self, snapshot: &mut Snapshot) -> Result<Compared> {
+    pub(crate) async fn compare(&self, snapshot: &mut Snapshot) -> Result<Compared, StartError> {
         let open = self.open;
         self.progress.stage(&open.export.id, Stage::Reading);
         let rows_per_block = rows_per_batch(open) * BATCHES_PER_BLOCK;
@@ -68,7 +67,7 @@ impl Comparison<'_> {
             cap: open.limits.rows_per_export.unwrap_or(u64::MAX),
             has_several_segments: open.segments.len() > 1,
         };
-        let outbox = Outbox::new(schema, rows_per_block, self.dir)?;
+        let outbox = Outbox::new(schema, rows_per_block, self.dir).map_err(StartError::Outbox)?;
         let mut diff = Diff::new(rules, &mut snapshot.index, outbox);
         let mut error = self.read_all(&mut diff, &places).await?;
         if error.is_none() && diff.rows_to_fetch() > 0 {
@@ -76,10 +75,10 @@ impl Comparison<'_> {
         }
         let (outbox, tally, lost) = diff.finish();
         self.write_down(&lost).await?;
-        Ok(Compared { outbox: outbox.seal()?, tally, error })
+        Ok(Compared { outbox: outbox.seal().map_err(StartError::Outbox)?, tally, error })
     }
 
-    async fn read_all(&self, diff: &mut Diff<'_>, places: &[Place]) -> Result<Option<Error>> {
+    async fn read_all(&self, diff: &mut Diff<'_>, places: &[Place]) -> Result<Option<Error>, StartError> {
         for &place in places {
             let Some((segment, mut pages)) = self.start(place.position) else { continue };
             while let Some(page) = pages.next().await {
@@ -90,7 +89,8 @@ impl Comparison<'_> {
                 if self.cancel.is_cancelled() {
                     return Ok(Some(cancelled()));
                 }
-                let mut records = diff.page(place, &segment.mapping, &page.rows, &page.candidates)?;
+                let compared = diff.page(place, &segment.mapping, &page.rows, &page.candidates);
+                let mut records = compared.map_err(StartError::Outbox)?;
                 records.extend(diff.unreadable(place, &page.unreadable));
                 self.write_down(&records).await?;
                 self.progress.advance(&self.open.export.id, (page.rows.num_rows() + page.unreadable.len()) as u64);
@@ -100,13 +100,13 @@ impl Comparison<'_> {
     }
 
     /// Reads again for the values of rows that seemed unchanged until a later segment added a membership.
-    async fn fetch_all(&self, diff: &mut Diff<'_>, places: &[Place]) -> Result<Option<Error>> {
+    async fn fetch_all(&self, diff: &mut Diff<'_>, places: &[Place]) -> Result<Option<Error>, StartError> {
         for place in places {
             let Some((segment, mut pages)) = self.start(place.position) else { continue };
             while let Some(page) = pages.next().await {
                 match page {
                     Ok(_) if self.cancel.is_cancelled() => return Ok(Some(cancelled())),
-                    Ok(page) => diff.fetch(&page.rows, &page.candidates)?,
+                    Ok(page) => diff.fetch(&page.rows, &page.candidates).map_err(StartError::Outbox)?,
                     Err(error) => return Ok(Some(error.with("segment", &*segment.reader.id))),
                 }
                 if diff.rows_to_fetch() == 0 {
@@ -124,9 +124,9 @@ impl Comparison<'_> {
         Some((segment, segment.reader.start(self.run, &segment.mapping, namer)))
     }
 
-    async fn write_down(&self, records: &[Record]) -> Result<()> {
+    async fn write_down(&self, records: &[Record]) -> Result<(), StartError> {
         match self.journal {
-            Some(journal) if !records.is_empty() => journal.settle(records).await.map_err(ledger),
+            Some(journal) if !records.is_empty() => Ok(journal.settle(records).await?),
             _ => Ok(()),
         }
     }
@@ -183,10 +183,14 @@ pub(crate) struct LeaverTally {
 }
 
 /// Counts the leavers of a compared snapshot.
-pub(crate) async fn count_leavers(snapshot: &Snapshot, rule: &LeaverRule<'_>, tally: &Tally) -> Result<LeaverTally> {
+pub(crate) async fn count_leavers(
+    snapshot: &Snapshot,
+    rule: &LeaverRule<'_>,
+    tally: &Tally,
+) -> Result<LeaverTally, StartError> {
     let mut count = LeaverTally::default();
     let mut leavers = snapshot.leavers(&tally.present);
-    while let Some(chunk) = leavers.next().await.map_err(ledger)? {
+    while let Some(chunk) = leavers.next().await? {
         for leaver in &chunk {
             let slot = match rule.judge(leaver) {
                 LeaverFate::Ignore => continue,

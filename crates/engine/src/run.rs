@@ -341,7 +341,7 @@ impl Sending<'_> {
         story: &mut Story<'_>,
         reason: &str,
     ) -> Result<(), StartError> {
-        while let Some(block) = outbox.next_block()? {
+        while let Some(block) = outbox.next_block().map_err(StartError::Outbox)? {
             let records: Vec<Record> = block
                 .tickets
                 .iter()

@@ -1,6 +1,6 @@
 //! Disks that fill up while a run delivers.
 
-use segport_tests::{Gate, Hold, Report, Scene, people};
+use segport_tests::{FullDisk, Gate, Hold, Last, Report, Scene, people};
 
 /// Runs until its nth request to an endpoint is done and held, fills the disk, lets the run end, and returns its report.
 /// What came to the destination must then be in doubt, and the next run must put everything right.
@@ -48,4 +48,23 @@ fn a_removal_without_a_written_outcome_is_unknown() {
     let report = fills_up_at("DELETE /list/", 1);
     assert_eq!(report.count("rows", "deferred"), 0, "{}", report.summary());
     assert_eq!(report.count("leavers", "unknown"), 1, "{}", report.summary());
+}
+
+#[test]
+fn rows_that_have_no_room_to_wait_are_not_sent() {
+    // Three blocks, of which the first waits in memory.
+    let people: Vec<_> = people(1..=600).into_iter().map(|person| person.given_name(&"x".repeat(25_000))).collect();
+    let (scene, disk) = (Scene::new(&people), FullDisk::default());
+    scene.connection("rows_per_batch = 2");
+    for (last, nth) in [(Last::Half, 1), (Last::Undone, 2)] {
+        let ended = disk.under_nameless_files(scene.segport("run --output json"), nth, last).run();
+        ended
+            .exits(2)
+            .says("error[SP0602]: the encrypted file of rows that wait")
+            .says("No space left")
+            .says("free some space");
+        assert!(disk.struck().is_some() && ended.stdout.is_empty(), "{ended}");
+        assert_eq!(scene.requests(), 0, "{ended}");
+    }
+    scene.comes_to("succeeded: 600 read, 600 added");
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
-use segport_tests::{Ended, Gate, Haste, Hold, Scene, people};
+use segport_tests::{Ended, Gate, Haste, Hold, Person, Scene, people};
 
 /// A project that has run; since then one has left and one has come.
 fn scene() -> Scene {
@@ -156,6 +156,16 @@ fn a_state_that_another_process_has_locked_is_refused() {
     drop(lock);
     gate.open();
     assert_eq!(run.wait().exits(0).report().summary(), "succeeded: 3 read, 3 added");
+}
+
+#[test]
+fn a_state_that_fails_while_the_source_is_read_is_named() {
+    // Who has no address is written down at once.
+    let scene = Scene::new(&[Person::new(1).email(""), Person::new(2)]);
+    let ended = scene.segport("run --output json").env("SEGPORT_FAILPOINT", "append_page:1=fail").run();
+    is_refused(&ended, &["cannot write the state", "state.db: failpoint", "see that its disk has space"]);
+    assert_eq!(scene.requests(), 0);
+    scene.comes_to("succeeded: 2 read, 1 added, 1 invalid");
 }
 
 #[test]
