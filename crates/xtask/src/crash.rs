@@ -1,4 +1,5 @@
-//! `cargo xtask crash`: kills runs at random moments and at failpoints, and compares with an undisturbed twin.
+//! `cargo xtask crash`: kills runs at random moments and at failpoints, or fills their disk, and compares with an undisturbed
+//! twin.
 
 use crate::proc::{self, Done, cargo};
 

@@ -27,7 +27,8 @@ Usage: cargo xtask <TASK>
   reference [--check]   write the generated parts of the reference from the types, or compare them
   tidy                  check the rules of the tree that no compiler checks
   bench [NAME...]       measure; names: engine, paced, unchanged, call, check; by name only: size, compare
-  crash [OPTION N...]   kill runs and compare with a twin; options: --kills, --seed, --from (a case), --at-once
+  crash [OPTION N...]   kill runs and compare with a twin; options: --kills, --seed, --from (a case), --at-once;
+                        or fill the disk at every Nth change of the state: --full
   mutate [--cases N]    damage N answers of the API (a million) and look for a false acknowledgement
   picture               draw the terminal of the README from a run of the demo
   new-connector NAME    write a complete connector crate";

@@ -13,6 +13,7 @@
 
 mod blow;
 mod dice;
+mod full;
 mod pair;
 mod picture;
 mod world;
@@ -23,6 +24,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 pub use blow::Action;
+pub use full::{Fill, Of, fill};
 
 use blow::Blow;
 use dice::Dice;

@@ -12,7 +12,7 @@ use super::blow::Blow;
 use super::dice::Dice;
 use super::picture::Picture;
 use super::world::{SEGMENTS, World};
-use crate::{Ended, Gate, Report, Scene, Segport};
+use crate::{Ended, FullDisk, Gate, Last, Report, Scene, Segport};
 
 /// How both are set up.
 #[derive(Debug, Clone, Copy)]
@@ -115,8 +115,26 @@ impl Pair {
 
     /// Disturbs a run; whether that came in time.
     pub(super) fn strike(&mut self, blow: Blow, figures: &Figures) -> bool {
+        let usual = self.round.twin_took;
+        self.disturb(|run, gate| blow.strike(run, gate, usual), "failpoint", figures)
+    }
+
+    /// Lets a run find no space from its nth change of the state on; which change that was, if it had as many.
+    pub(super) fn fill_disk(&mut self, disk: &FullDisk, nth: u32, last: Last, figures: &Figures) -> Option<String> {
+        let failed = self.disturb(|run, _| disk.under(run, nth, last).run(), "SP0602", figures);
+        let struck = disk.struck();
+        assert!(struck.is_some() || !failed, "it failed before change {nth}");
+        if !failed {
+            // A run that says that it succeeded has written everything down, whatever it found no space for.
+            self.has_nothing_to_do();
+        }
+        struck
+    }
+
+    /// Lets a run be disturbed; whether it died or failed. If it failed it must say why, with these words.
+    fn disturb(&mut self, disturb: impl FnOnce(Segport, &Gate) -> Ended, words: &str, figures: &Figures) -> bool {
         self.world.write(&self.disturbed);
-        let ended = blow.strike(self.run(&self.disturbed), &self.gate, self.round.twin_took);
+        let ended = disturb(self.run(&self.disturbed), &self.gate);
         let struck = if ended.was_killed() {
             figures.kills.add(1);
             fs::remove_dir_all(self.tmp()).unwrap();
@@ -127,7 +145,7 @@ impl Pair {
             figures.missed.add(1);
             false
         } else {
-            failed_well(&ended);
+            failed_well(&ended, words);
             figures.failures.add(1);
             true
         };
@@ -207,15 +225,16 @@ impl Pair {
 }
 
 /// An operation that failed is told of in a report or, before there can be one, as an error.
-fn failed_well(ended: &Ended) {
+fn failed_well(ended: &Ended, words: &str) {
     match ended.code() {
         1 => {
             let report: Report = ended.report();
             assert_eq!(report.0["status"], "failed", "{ended}");
             assert!(report.problems().contains(&"SP0602"), "{ended}");
+            ended.prints(words);
         }
-        2 => drop(ended.says("failpoint")),
-        code => panic!("exit code {code} after a failpoint: {ended}"),
+        2 => drop(ended.says("SP0602").says(words)),
+        code => panic!("exit code {code}: {ended}"),
     }
 }
 

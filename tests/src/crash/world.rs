@@ -61,6 +61,16 @@ impl World {
         self.welcome(newcomers, dice);
     }
 
+    /// Lets so many leave and as many come, one of them without an address, and everybody else change.
+    pub(super) fn renew(&mut self, count: u32, dice: &mut Dice) {
+        self.customers.drain(..self.customers.len().min(count as usize));
+        for customer in &mut self.customers {
+            customer.person.given_name = format!("Given {}", dice.between(1..=1_000_000));
+        }
+        self.welcome(count, dice);
+        self.customers.iter_mut().next_back().into_iter().for_each(|customer| customer.person.email.clear());
+    }
+
     /// Writes the segments into the source of a scene.
     pub(super) fn write(&self, scene: &Scene) {
         for (segment, id) in SEGMENTS.iter().take(self.segments).enumerate() {
