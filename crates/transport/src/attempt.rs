@@ -1,7 +1,9 @@
 //! One request on its way, as often as `client` decides: the answer within a deadline and a size limit, or why there is none.
 
+use std::fmt::Debug;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use reqwest::Method;
 use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -25,6 +27,32 @@ const OWN_HEADERS: [HeaderName; 8] = [
     header::EXPECT,
     header::ACCEPT_ENCODING,
 ];
+
+/// Stands in for the network between an attempt and its answer, for simulations.
+#[async_trait]
+pub trait Wire: Debug + Send + Sync {
+    /// Carries one attempt to the destination and its answer back. It is dropped when the attempt's deadline passes.
+    ///
+    /// # Errors
+    /// [`Loss`], if there is no answer.
+    async fn carry(&self, operation: &str, body: &Bytes) -> Result<Response, Loss>;
+}
+
+/// Why a [`Wire`] brought no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loss {
+    /// There was no connection; nothing was sent.
+    Unconnected,
+    /// The connection broke; the request may have arrived.
+    Broken,
+}
+
+/// The way of an attempt to its destination.
+#[derive(Debug)]
+pub(crate) enum Way<'a> {
+    Network(&'a reqwest::Client),
+    Simulated(&'a dyn Wire),
+}
 
 /// A request, parsed once and ready to be sent repeatedly.
 #[derive(Debug)]
@@ -54,20 +82,27 @@ impl Prepared {
     }
 
     /// Sends it once. Dropping the future closes the connection it was using.
-    pub(crate) async fn attempt(&self, client: &reqwest::Client) -> Result<Response, Failure> {
-        let mut request = reqwest::Request::new(self.method.clone(), self.url.clone());
-        *request.headers_mut() = self.headers.clone();
-        if !self.body.is_empty() {
-            *request.body_mut() = Some(self.body.clone().into());
-        }
+    pub(crate) async fn attempt(&self, way: &Way<'_>) -> Result<Response, Failure> {
         let exchange = async {
-            let answer = client.execute(request).await.map_err(|error| Failure::of(&error, &self.url))?;
-            self.read(answer).await
+            match way {
+                Way::Network(client) => self.exchange(client).await,
+                Way::Simulated(wire) => wire.carry(&self.operation, &self.body).await.map_err(Failure::lost),
+            }
         };
         match tokio::time::timeout(self.deadline, exchange).await {
             Ok(result) => result,
             Err(_) => Err(Failure::Late { within: self.deadline }),
         }
+    }
+
+    async fn exchange(&self, client: &reqwest::Client) -> Result<Response, Failure> {
+        let mut request = reqwest::Request::new(self.method.clone(), self.url.clone());
+        *request.headers_mut() = self.headers.clone();
+        if !self.body.is_empty() {
+            *request.body_mut() = Some(self.body.clone().into());
+        }
+        let answer = client.execute(request).await.map_err(|error| Failure::of(&error, &self.url))?;
+        self.read(answer).await
     }
 
     async fn read(&self, mut answer: reqwest::Response) -> Result<Response, Failure> {

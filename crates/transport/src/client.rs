@@ -12,7 +12,7 @@ use segport_core::http::{HttpClient, Request, Response};
 use segport_core::{Error, ErrorKind, Limits, Result};
 use tokio::sync::Semaphore;
 
-use crate::attempt::Prepared;
+use crate::attempt::{Prepared, Way, Wire};
 use crate::budget::{Budget, Turn};
 use crate::clock::{Clock, Random, SystemClock, SystemRandom};
 use crate::egress::{Egress, GuardedResolver, Reach};
@@ -44,6 +44,8 @@ pub struct Options {
     /// A directory of files through which all processes that use a connection of one name keep its rate together; `None`
     /// if this process is the only one.
     pub slots: Option<PathBuf>,
+    /// What carries attempts in place of the network, in a simulation.
+    pub wire: Option<Arc<dyn Wire>>,
 }
 
 impl Options {
@@ -55,6 +57,7 @@ impl Options {
             clock: Arc::new(SystemClock),
             random: Arc::new(SystemRandom),
             slots: None,
+            wire: None,
         }
     }
 
@@ -130,6 +133,13 @@ impl fmt::Debug for Transport {
 }
 
 impl Shared {
+    fn way(&self, reach: Reach) -> Result<Way<'_>> {
+        match &self.options.wire {
+            Some(wire) => Ok(Way::Simulated(&**wire)),
+            None => self.client(reach).map(Way::Network),
+        }
+    }
+
     fn client(&self, reach: Reach) -> Result<&reqwest::Client> {
         let [secure, plain] = &self.clients;
         let place = match reach {
@@ -233,7 +243,7 @@ impl Connection {
     }
 
     /// Sends one attempt when the limiter lets it, and acts on what the answer says about the connection.
-    async fn attempt(&self, call: &Prepared, client: &reqwest::Client, number: u32) -> Result<Response, Failure> {
+    async fn attempt(&self, call: &Prepared, way: &Way<'_>, number: u32) -> Result<Response, Failure> {
         let Options { clock, random, .. } = &self.shared.options;
         let gate = &self.lane.gate;
         gate.admit(&**clock).await;
@@ -242,7 +252,7 @@ impl Connection {
             self.retried.fetch_add(1, Ordering::Relaxed);
         }
         let sent_at = clock.now();
-        let result = call.attempt(client).await;
+        let result = call.attempt(way).await;
         let now = clock.now();
         if let Ok(answer) = &result {
             match Standing::of(answer.head.status) {
@@ -297,7 +307,7 @@ impl HttpClient for Connection {
         let egress = &self.shared.options.egress;
         let call = Prepared::new(request, self.timeout)?;
         let reach = egress.judge(&call.url).map_err(|why| refused(&call.operation, &why))?;
-        let client = self.shared.client(reach)?;
+        let way = self.shared.way(reach)?;
         // Never closed, so there always is a permit to come.
         let _place = self.lane.in_flight.acquire().await.ok();
         self.lane.budget.deposit();
@@ -306,7 +316,7 @@ impl HttpClient for Connection {
         let mut attempts = 0;
         loop {
             attempts += 1;
-            let result = self.attempt(&call, client, attempts).await;
+            let result = self.attempt(&call, &way, attempts).await;
             reached |= result.as_ref().map_or_else(Failure::reached, |_| true);
             let again = match &result {
                 Ok(answer) => match Standing::of(answer.head.status) {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use segport_core::{Error, ErrorKind};
 use url::Url;
 
+use crate::attempt::Loss;
 use crate::egress::{Refused, Unresolved};
 
 /// When the same call may be made again after the transport gave up on a passing fault.
@@ -77,6 +78,19 @@ impl Failure {
         let tcp = late || url.scheme() == "http" || causes.iter().any(|cause| cause.starts_with("tcp "));
         let (layer, why) = if tcp { (Layer::Tcp, "no connection") } else { (Layer::Tls, "the TLS handshake failed") };
         Self::Unconnected { layer, why: why.to_owned(), causes, late }
+    }
+
+    /// What the loss of a simulated attempt means.
+    pub(crate) fn lost(loss: Loss) -> Self {
+        match loss {
+            Loss::Unconnected => Self::Unconnected {
+                layer: Layer::Tcp,
+                why: "no connection".to_owned(),
+                causes: Vec::new(),
+                late: false,
+            },
+            Loss::Broken => Self::Broken { causes: Vec::new() },
+        }
     }
 
     /// Whether anything of the request may have reached the destination.

@@ -25,6 +25,7 @@ mod limits;
 mod retry;
 mod slot;
 
+pub use attempt::{Loss, Wire};
 pub use client::{Connection, Counters, Options, Transport};
 pub use clock::{Clock, Random, SystemClock, SystemRandom};
 pub use egress::Egress;
