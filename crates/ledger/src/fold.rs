@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use futures::TryStreamExt;
-use sqlx::SqliteConnection;
 
+use crate::access::{Access, Pen};
 use crate::codec::{Acknowledged, Chunk, DestinationId, Intents, Stored};
 use crate::database::{Database, ExportLine};
 use crate::page::{Page, PageKind};
@@ -75,29 +75,24 @@ struct Folded {
 
 impl Fold<'_> {
     /// Rewrites the pages from `line.first_page` on, in one transaction, and returns where the pages are then.
-    pub(crate) async fn fold(
-        self,
-        connection: &mut SqliteConnection,
-        line: &ExportLine,
-        live: u64,
-    ) -> Result<ExportLine> {
+    pub(crate) async fn fold(self, pen: &mut dyn Pen, line: &ExportLine, live: u64) -> Result<ExportLine> {
         let Self { database, export, epoch, .. } = self;
         database.fault("fold_state")?;
-        let mut transaction = database.write(connection).await?;
+        let mut transaction = pen.write().await?;
         let mut folded = ExportLine { first_page: line.next_page, next_page: line.next_page, ..line.clone() };
         // The epoch is compared before anything is changed.
-        database.advance(&mut transaction, export, epoch, &folded).await?;
+        database.advance(&mut *transaction, export, epoch, &folded).await?;
 
         let buckets = live.div_ceil(database.folding.rows_at_a_time.max(1)).max(1);
         for bucket in 0..buckets {
-            let rows = self.bucket(&mut transaction, line, Bucket { number: bucket, of: buckets }).await?;
+            let rows = self.bucket(&mut *transaction, line, Bucket { number: bucket, of: buckets }).await?;
             for rows in rows.chunks(ROWS_A_PAGE) {
-                self.write(&mut transaction, rows, folded.next_page).await?;
+                self.write(&mut *transaction, rows, folded.next_page).await?;
                 folded.next_page += 1;
             }
         }
-        self.thin_out(&mut transaction, line).await?;
-        database.advance(&mut transaction, export, epoch, &folded).await?;
+        self.thin_out(&mut *transaction, line).await?;
+        database.advance(&mut *transaction, export, epoch, &folded).await?;
         database.commit(transaction).await?;
         Ok(folded)
     }
@@ -105,12 +100,12 @@ impl Fold<'_> {
     /// The rows of one bucket that matter, sorted by identity.
     async fn bucket(
         self,
-        connection: &mut SqliteConnection,
+        transaction: &mut (dyn Access + '_),
         line: &ExportLine,
         bucket: Bucket,
     ) -> Result<Vec<(Identity, Folded)>> {
         let mut rows = HashMap::new();
-        let mut pages = self.database.pages(connection, self.export, line.first_page, line.next_page);
+        let mut pages = self.database.pages(transaction, self.export, line.first_page, line.next_page);
         while let Some(page) = pages.try_next().await? {
             gather(&mut rows, &page, bucket).ok_or_else(|| self.database.unreadable(self.export, page.number))?;
         }
@@ -121,7 +116,7 @@ impl Fold<'_> {
         Ok(rows)
     }
 
-    async fn write(self, connection: &mut SqliteConnection, rows: &[(Identity, Folded)], number: i64) -> Result<()> {
+    async fn write(self, transaction: &mut (dyn Access + '_), rows: &[(Identity, Folded)], number: i64) -> Result<()> {
         let mut chunk = Chunk::with_capacity(rows.len() * 64);
         for (identity, row) in rows {
             // A row that was only ever intended has no value yet; zeros are what nobody compares with, since it is not held.
@@ -138,16 +133,15 @@ impl Fold<'_> {
             rows: i64::from(chunk.rows()),
             body: chunk.into_bytes(),
         };
-        self.database.add_page(connection, self.export, self.epoch, &page).await
+        self.database.add_page(transaction, self.export, self.epoch, &page).await
     }
 
     /// Keeps of the old pages what `segport rows` tells of recent runs.
-    async fn thin_out(self, connection: &mut SqliteConnection, line: &ExportLine) -> Result<()> {
-        let recent: HashMap<i64, bool> =
-            self.database.runs_with_rows(connection, self.export).await?.into_iter().collect();
+    async fn thin_out(self, transaction: &mut (dyn Access + '_), line: &ExportLine) -> Result<()> {
+        let recent: HashMap<i64, bool> = transaction.runs_with_rows(self.export).await?.into_iter().collect();
         for number in line.first_page..line.next_page {
             let page = {
-                let mut pages = self.database.pages(connection, self.export, number, number + 1);
+                let mut pages = self.database.pages(transaction, self.export, number, number + 1);
                 pages.try_next().await?.ok_or_else(|| self.database.missing(self.export, number))?
             };
             // The run under way has an outcome for every intent when it folds at its end, and no page when it does at its start.
@@ -160,7 +154,7 @@ impl Fold<'_> {
                 None => Chunk::with_capacity(0),
             };
             if past.rows() == 0 {
-                self.database.delete_page(connection, self.export, number).await?;
+                transaction.delete_page(self.export, number).await?;
             } else {
                 let history = Page {
                     kind: PageKind::History.number(),
@@ -168,7 +162,7 @@ impl Fold<'_> {
                     body: past.into_bytes(),
                     ..page
                 };
-                self.database.add_page(connection, self.export, self.epoch, &history).await?;
+                self.database.add_page(transaction, self.export, self.epoch, &history).await?;
             }
         }
         Ok(())

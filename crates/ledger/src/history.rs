@@ -122,9 +122,7 @@ impl RowReader {
     pub(crate) async fn open(database: Database, run_id: &str, only: Option<OutcomeKind>) -> Result<Self> {
         let found = database.runs_like(run_id).await?.into_iter().find(|(_, run)| run.run_id == run_id);
         let (number, run) = found.ok_or_else(|| Error::NoRun { run: run_id.to_owned() })?;
-        let mut connection = database.acquire().await?;
-        let segments = database.segments(&mut connection, &run.export).await?;
-        drop(connection);
+        let segments = database.look().await?.segments(&run.export).await?;
         Ok(Self {
             database,
             run,
@@ -145,7 +143,7 @@ impl RowReader {
     /// If a page is damaged or cannot be read.
     pub async fn next(&mut self) -> Result<Option<Vec<RowRecord>>> {
         while self.found.is_empty() && !self.done {
-            match self.database.page_of_run(&self.run.export, self.number, self.last_page).await? {
+            match self.database.look().await?.page_of_run(&self.run.export, self.number, self.last_page).await? {
                 Some(page) => {
                     self.last_page = page.number;
                     self.read(&page).ok_or_else(|| self.database.unreadable(&self.run.export, page.number))?;

@@ -1,12 +1,9 @@
 //! Makes intents and outcomes durable.
 
-use std::fs::File;
-use std::sync::Arc;
-
 use jiff::Timestamp;
-use sqlx::SqliteConnection;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::access::{Guard, Pen};
 use crate::codec::Chunk;
 use crate::database::{Database, ExportLine};
 use crate::fold::{Fold, Weight};
@@ -22,7 +19,7 @@ use crate::{Change, Error, Intent, Record, Result, RunEnd};
 pub struct Journal {
     requests: mpsc::Sender<Request>,
     /// Whoever can still write, or has something under way of which it will write, keeps the export leased.
-    _lock: Arc<File>,
+    _lock: Guard,
 }
 
 impl Journal {
@@ -32,7 +29,7 @@ impl Journal {
     /// Most records of a call in one piece.
     const PIECE: usize = 4096;
 
-    pub(crate) fn start(writer: Writer, lock: Arc<File>) -> Self {
+    pub(crate) fn start(writer: Writer, lock: Guard) -> Self {
         let (requests, queue) = mpsc::channel(Self::QUEUE);
         tokio::spawn(writer.serve(queue));
         Self { requests, _lock: lock }
@@ -121,7 +118,7 @@ struct Piece {
 #[derive(Debug)]
 pub(crate) struct Writer {
     pub(crate) database: Database,
-    pub(crate) connection: SqliteConnection,
+    pub(crate) pen: Box<dyn Pen>,
     pub(crate) export: String,
     pub(crate) epoch: i64,
     pub(crate) run: i64,
@@ -178,18 +175,18 @@ impl Writer {
     }
 
     async fn commit(&mut self, pages: Vec<Filling>, added: u64) -> Result<()> {
-        let Self { database, connection, export, epoch, run, line, .. } = self;
+        let Self { database, pen, export, epoch, run, line, .. } = self;
         let mut moved = line.clone();
         moved.generation += 1;
         moved.next_page += i64::try_from(pages.len()).unwrap_or(i64::MAX);
         let mut records = 0;
 
-        let mut transaction = database.write(connection).await?;
-        database.advance(&mut transaction, export, *epoch, &moved).await?;
+        let mut transaction = pen.write().await?;
+        database.advance(&mut *transaction, export, *epoch, &moved).await?;
         for (Filling { kind, rows, body }, number) in pages.into_iter().zip(line.next_page..) {
             records += u64::from(rows);
             let page = Page { number, run: *run, kind: kind.number(), rows: i64::from(rows), body };
-            database.add_page(&mut transaction, export, *epoch, &page).await?;
+            database.add_page(&mut *transaction, export, *epoch, &page).await?;
         }
         database.commit(transaction).await?;
 
@@ -200,15 +197,15 @@ impl Writer {
     }
 
     async fn end(&mut self, end: RunEnd, finished_at: Timestamp, report: &str) -> Result<()> {
-        let Self { database, connection, export, epoch, run, line, open, .. } = self;
+        let Self { database, pen, export, epoch, run, line, open, .. } = self;
         database.fault("end_run")?;
-        let mut transaction = database.write(connection).await?;
-        database.advance(&mut transaction, export, *epoch, line).await?;
-        database.end_run(&mut transaction, *run, end, finished_at, report).await?;
-        database.prune(&mut transaction, export, line.first_page).await?;
+        let mut transaction = pen.write().await?;
+        database.advance(&mut *transaction, export, *epoch, line).await?;
+        transaction.end_run(*run, end, finished_at, report).await?;
+        transaction.prune(export, line.first_page).await?;
         // If every intent was carried out, the outcomes say it all.
         let emptied = match open {
-            0 => database.empty_intents(&mut transaction, export, *epoch, *run).await?,
+            0 => database.empty_intents(&mut *transaction, export, *epoch, *run).await?,
             _ => 0,
         };
         database.commit(transaction).await?;
@@ -218,16 +215,16 @@ impl Writer {
         if let Err(error) = self.fold_if_heavy().await {
             tracing::warn!(export = %self.export, %error, "the ledger's pages could not be folded; the next run tries again");
         }
-        self.database.gather(&mut self.connection).await;
+        self.database.gather().await;
         Ok(())
     }
 
     pub(crate) async fn fold_if_heavy(&mut self) -> Result<()> {
-        let Self { database, connection, export, epoch, run, line, records, live, .. } = self;
+        let Self { database, pen, export, epoch, run, line, records, live, .. } = self;
         let pages = line.next_page.abs_diff(line.first_page);
         if (Weight { records: *records, live: *live, pages }).is_heavy(database.folding) {
             let fold = Fold { database, export, epoch: *epoch, run: *run };
-            *line = fold.fold(connection, line, *live).await?;
+            *line = fold.fold(&mut **pen, line, *live).await?;
             *records = *live;
         }
         Ok(())

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::access::Guard;
 use crate::database::Database;
 use crate::journal::{Journal, Writer};
 use crate::{Error, NewRun, Result, RunLedger, Snapshot, files};
@@ -21,25 +22,16 @@ pub struct Lease {
     database: Database,
     export: String,
     epoch: i64,
-    lock: File,
+    lock: Guard,
 }
 
 impl Lease {
     pub(crate) async fn take(database: Database, export: &str) -> Result<Self> {
-        let path = lock_file(database.path(), export);
-        let failed = |error| Error::io("lock", &path, error);
-        files::create_directory(&lock_directory(database.path()))?;
-        let lock = files::open_private(&path).map_err(failed)?;
-        match own(&lock) {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut connection = database.acquire().await?;
-                let line = database.export(&mut connection, export).await?;
-                let holder = line.map_or_else(|| "it has just begun".to_owned(), |line| line.holder);
-                return Err(Error::Held { export: export.to_owned(), holder });
-            }
-            Err(TryLockError::Error(error)) => return Err(failed(error)),
-        }
+        let Some(lock) = database.lock(export)? else {
+            let line = database.look().await?.export(export).await?;
+            let holder = line.map_or_else(|| "it has just begun".to_owned(), |line| line.holder);
+            return Err(Error::Held { export: export.to_owned(), holder });
+        };
         let epoch = database.take_lease(export, &format!("process {}", std::process::id())).await?;
         Ok(Self { database, export: export.to_owned(), epoch, lock })
     }
@@ -64,18 +56,18 @@ impl Lease {
         let mut snapshot = Snapshot::load(database.clone(), &export, run.segments).await?;
 
         database.fault("begin_run")?;
-        let mut connection = database.own_connection().await?;
-        let mut transaction = database.write(&mut connection).await?;
-        database.advance(&mut transaction, &export, epoch, &snapshot.line).await?;
-        let number = database.add_run(&mut transaction, &export, epoch, run.run_id, run.started_at).await?;
+        let mut pen = database.pen().await?;
+        let mut transaction = pen.write().await?;
+        database.advance(&mut *transaction, &export, epoch, &snapshot.line).await?;
+        let number = transaction.add_run(&export, epoch, run.run_id, run.started_at).await?;
         for segment in snapshot.new_segments() {
-            database.add_segment(&mut transaction, &export, segment).await?;
+            transaction.add_segment(&export, segment).await?;
         }
         database.commit(transaction).await?;
 
         let mut writer = Writer {
             database,
-            connection,
+            pen,
             export,
             epoch,
             run: number,
@@ -87,7 +79,20 @@ impl Lease {
         // Usually the run before has folded, unless it died.
         writer.fold_if_heavy().await?;
         snapshot.line = writer.line.clone();
-        Ok(RunLedger { snapshot, journal: Journal::start(writer, Arc::new(lock)) })
+        Ok(RunLedger { snapshot, journal: Journal::start(writer, lock) })
+    }
+}
+
+/// Takes an export over; `None` if somebody else owns it.
+pub(crate) fn lock(database: &Path, export: &str) -> Result<Option<Guard>> {
+    let path = lock_file(database, export);
+    let failed = |error| Error::io("lock", &path, error);
+    files::create_directory(&lock_directory(database))?;
+    let lock = files::open_private(&path).map_err(failed)?;
+    match own(&lock) {
+        Ok(()) => Ok(Some(Arc::new(lock))),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(failed(error)),
     }
 }
 

@@ -104,7 +104,7 @@ impl<'a> Leavers<'a> {
                 return Ok(None);
             }
             let number = next - 1;
-            if let Some(page) = database.page_at(export, number).await? {
+            if let Some(page) = database.look().await?.page_at(export, number).await? {
                 // Folded history says what a run did, not what is held.
                 if page.kind().is_some_and(PageKind::is_state) {
                     self.walk = Walk::Under { next: number, first };
@@ -113,8 +113,7 @@ impl<'a> Leavers<'a> {
             }
             // A run that ended since the snapshot was taken may have folded the pages; what it made of them serves as well,
             // because rows already met are not taken twice.
-            let mut connection = database.acquire().await?;
-            let current = database.export(&mut connection, export).await?;
+            let current = database.look().await?.export(export).await?;
             match current.filter(|current| current.first_page > first) {
                 Some(current) => self.walk = Walk::Under { next: current.next_page, first: current.first_page },
                 None => return Err(database.missing(export, number)),

@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+mod access;
 mod codec;
 mod database;
 mod error;
@@ -26,11 +27,14 @@ mod key;
 mod lease;
 mod leavers;
 mod memberships;
+#[cfg(feature = "simulation")]
+mod memory;
 mod page;
-mod pages;
 mod record;
 mod run;
 mod snapshot;
+mod sql;
+mod sqlite;
 mod standing;
 mod store;
 mod suppression;
@@ -47,6 +51,8 @@ pub use key::StateKey;
 pub use lease::Lease;
 pub use leavers::{Leaver, Leavers, PresentKeys};
 pub use memberships::{Memberships, SegmentNumber};
+#[cfg(feature = "simulation")]
+pub use memory::Memory;
 pub use record::{Change, Done, Intent, OutcomeKind, Record, Row, Undelivered};
 pub use run::{NewRun, RunLedger};
 pub use snapshot::Snapshot;

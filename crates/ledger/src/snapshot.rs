@@ -1,8 +1,8 @@
 //! What the ledger holds of one export at one moment.
 
 use futures::TryStreamExt;
-use sqlx::SqliteConnection;
 
+use crate::access::Access;
 use crate::codec::Stored;
 use crate::database::{Database, ExportLine, SegmentLine};
 use crate::page::{Page, PageKind};
@@ -27,15 +27,12 @@ impl Snapshot {
     /// Reads the pages of an export and gives its segments their numbers.
     pub(crate) async fn load(database: Database, export: &str, segments: &[String]) -> Result<Self> {
         let mut view = database.view().await?;
-        let line = database.export(&mut view, export).await?.unwrap_or(ExportLine {
-            first_page: 1,
-            next_page: 1,
-            ..ExportLine::default()
-        });
+        let line =
+            view.export(export).await?.unwrap_or(ExportLine { first_page: 1, next_page: 1, ..ExportLine::default() });
         let mut index = Index::default();
-        let records = load_pages(&database, &mut view, export, &line, &mut index).await?;
-        let known = database.segments(&mut view, export).await?;
-        view.rollback().await.map_err(database.failed("read the state"))?;
+        let records = load_pages(&database, &mut *view, export, &line, &mut index).await?;
+        let known = view.segments(export).await?;
+        drop(view);
 
         let mut snapshot = Self {
             index,
@@ -132,15 +129,15 @@ impl Snapshot {
 /// Applies the pages that make up an export's state; returns how many records they hold.
 async fn load_pages(
     database: &Database,
-    connection: &mut SqliteConnection,
+    view: &mut (dyn Access + '_),
     export: &str,
     line: &ExportLine,
     index: &mut Index,
 ) -> Result<u64> {
-    index.reserve(database.estimated_rows(connection, export, line.first_page).await?);
+    index.reserve(view.estimated_rows(export, line.first_page).await?);
     let mut records = 0;
     let mut run = None;
-    let mut pages = database.pages(connection, export, line.first_page, line.next_page);
+    let mut pages = database.pages(view, export, line.first_page, line.next_page);
     while let Some(page) = pages.try_next().await? {
         let is_state = page.kind().is_some_and(PageKind::is_state);
         if run.replace(page.run).is_some_and(|before| before != page.run) {

@@ -71,6 +71,13 @@ impl Store {
         }
     }
 
+    /// A state that is kept in memory, and outlives whoever writes to it. No file is opened and no thread started.
+    #[cfg(feature = "simulation")]
+    pub fn in_memory(memory: &crate::Memory, key: &StateKey, faults: Arc<dyn Faults>) -> Self {
+        let database = Database::of(Arc::new(memory.clone()), Path::new("memory"), faults);
+        Self { database, hasher: Hasher::new(key) }
+    }
+
     /// The same store, whose runs fold pages in this way.
     #[must_use]
     pub fn with_folding(mut self, folding: Folding) -> Self {
@@ -133,7 +140,7 @@ impl Store {
 
     /// Finds out what became of a run that has not ended as far as is written down: nobody writes down that it died.
     async fn look_after(&self, run: &mut RunRecord) -> Result<()> {
-        if run.status != RunStatus::Running || lease::is_held(self.database.path(), &run.export)? {
+        if run.status != RunStatus::Running || self.database.is_held(&run.export)? {
             return Ok(());
         }
         // It may have ended after it was read and before its lease was looked at.

@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 
+use crate::access::Marks;
 use crate::database::Database;
 use crate::{Error, Identity, Result, Store, files};
 
@@ -26,23 +27,14 @@ impl Store {
     /// If the database fails, or runs under way cannot be told. Whoever calls it again makes up for that.
     pub async fn suppress(&self, identities: &[Identity], at: Timestamp) -> Result<u64> {
         let database = self.database();
-        let mut connection = database.acquire().await?;
-        let mut transaction = database.write(&mut connection).await?;
-        let at = at.to_string();
+        let mut transaction = database.write().await?;
         let mut added = 0;
         for identity in identities {
-            let done =
-                sqlx::query("INSERT INTO suppression (identity, added_at) VALUES ($1, $2) ON CONFLICT DO NOTHING")
-                    .bind(bytes(*identity))
-                    .bind(&at)
-                    .execute(&mut *transaction)
-                    .await
-                    .map_err(database.failed("write the suppression list"))?;
-            added += done.rows_affected();
+            added += u64::from(transaction.suppress(*identity, at).await?);
         }
         database.commit(transaction).await?;
         self.leave_mark()?;
-        database.gather(&mut connection).await;
+        database.gather().await;
         Ok(added)
     }
 
@@ -52,20 +44,14 @@ impl Store {
     /// As [`Store::suppress`].
     pub async fn unsuppress(&self, identities: &[Identity]) -> Result<u64> {
         let database = self.database();
-        let mut connection = database.acquire().await?;
-        let mut transaction = database.write(&mut connection).await?;
+        let mut transaction = database.write().await?;
         let mut removed = 0;
         for identity in identities {
-            let done = sqlx::query("DELETE FROM suppression WHERE identity = $1")
-                .bind(bytes(*identity))
-                .execute(&mut *transaction)
-                .await
-                .map_err(database.failed("write the suppression list"))?;
-            removed += done.rows_affected();
+            removed += u64::from(transaction.unsuppress(*identity).await?);
         }
         database.commit(transaction).await?;
         self.leave_mark()?;
-        database.gather(&mut connection).await;
+        database.gather().await;
         Ok(removed)
     }
 
@@ -74,13 +60,7 @@ impl Store {
     /// # Errors
     /// If the database fails.
     pub async fn is_suppressed(&self, identity: Identity) -> Result<bool> {
-        let database = self.database();
-        let mut connection = database.acquire().await?;
-        sqlx::query_scalar("SELECT count(*) > 0 FROM suppression WHERE identity = $1")
-            .bind(bytes(identity))
-            .fetch_one(&mut *connection)
-            .await
-            .map_err(database.failed("read the suppression list"))
+        self.database().look().await?.is_suppressed(identity).await
     }
 
     /// How many people are on the suppression list.
@@ -88,13 +68,7 @@ impl Store {
     /// # Errors
     /// If the database fails.
     pub async fn suppressed_count(&self) -> Result<u64> {
-        let database = self.database();
-        let mut connection = database.acquire().await?;
-        let count: i64 = sqlx::query_scalar("SELECT count(*) FROM suppression")
-            .fetch_one(&mut *connection)
-            .await
-            .map_err(database.failed("read the suppression list"))?;
-        Ok(count.unsigned_abs())
+        self.database().look().await?.suppressed_count().await
     }
 
     /// Everybody on the suppression list.
@@ -111,7 +85,7 @@ impl Store {
     /// If the database fails, or the file of marks cannot be made.
     pub async fn suppressions(&self) -> Result<Suppressions> {
         let database = self.database().clone();
-        let marks = Marks::open(database.path())?;
+        let marks = database.marks()?;
         // Counted before the list is read: what changes meanwhile is noticed by the next who asks.
         let count = marks.count()?;
         let list = Arc::new(load(&database).await?);
@@ -121,10 +95,7 @@ impl Store {
     /// To be called after a commit, whether or not it changed anything: an earlier change may have died before its mark.
     fn leave_mark(&self) -> Result<()> {
         self.database().fault("mark_suppression")?;
-        let path = path_of_marks(self.database().path());
-        Marks::open(self.database().path())?
-            .leave()
-            .map_err(|error| Error::io("tell runs under way of the change (call it again) through", &path, error))
+        self.database().marks()?.leave()
     }
 }
 
@@ -132,7 +103,7 @@ impl Store {
 #[derive(Debug)]
 pub struct Suppressions {
     database: Database,
-    marks: Marks,
+    marks: Box<dyn Marks>,
     seen: Mutex<Seen>,
 }
 
@@ -175,20 +146,22 @@ impl Suppressions {
 
 /// The file that grows by a byte with every change.
 #[derive(Debug)]
-struct Marks {
+pub(crate) struct FileOfMarks {
     file: File,
     path: PathBuf,
 }
 
-impl Marks {
-    fn open(database: &Path) -> Result<Self> {
+impl FileOfMarks {
+    pub(crate) fn open(database: &Path) -> Result<Self> {
         let path = path_of_marks(database);
         let failed = |error| Error::io("open", &path, error);
         let options = &mut OpenOptions::new();
         let file = files::private(options.append(true).create(true)).open(&path).map_err(failed)?;
         Ok(Self { file, path })
     }
+}
 
+impl Marks for FileOfMarks {
     fn count(&self) -> Result<u64> {
         let looked = self.file.metadata().and_then(|found| match is_deleted(&found) {
             true => Err(io::Error::new(io::ErrorKind::NotFound, "it was deleted while a run was under way")),
@@ -197,8 +170,9 @@ impl Marks {
         looked.map_err(|error| Error::io("look for changes of the suppression list in", &self.path, error))
     }
 
-    fn leave(&mut self) -> io::Result<()> {
-        self.file.write_all(b".")
+    fn leave(&self) -> Result<()> {
+        let told = (&self.file).write_all(b".");
+        told.map_err(|error| Error::io("tell runs under way of the change (call it again) through", &self.path, error))
     }
 }
 
@@ -224,18 +198,5 @@ fn is_deleted(file: &Metadata) -> bool {
 }
 
 async fn load(database: &Database) -> Result<HashSet<Identity>> {
-    let mut connection = database.acquire().await?;
-    let identities: Vec<Vec<u8>> = sqlx::query_scalar("SELECT identity FROM suppression")
-        .fetch_all(&mut *connection)
-        .await
-        .map_err(database.failed("read the suppression list"))?;
-    let identity = |bytes: Vec<u8>| bytes.try_into().ok().map(|bytes| Identity::from_bits(u128::from_le_bytes(bytes)));
-    identities
-        .into_iter()
-        .map(|bytes| identity(bytes).ok_or_else(|| database.damaged("an entry of the suppression list is cut short")))
-        .collect()
-}
-
-fn bytes(identity: Identity) -> Vec<u8> {
-    identity.bits().to_le_bytes().to_vec()
+    Ok(database.look().await?.suppressed().await?.into_iter().collect())
 }

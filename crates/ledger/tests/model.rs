@@ -4,14 +4,15 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "helpers of tests are tests")]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use proptest::prelude::*;
 use segport_core::Secret;
 use segport_ledger::{
-    Change, Done, Folding, Intent, Memberships, NewRun, Observation, PresentKeys, Record, Row, RunEnd, SegmentNumber,
-    StateKey, Store, Undelivered,
+    Change, Done, Folding, Intent, Memberships, Memory, NewRun, NoFaults, Observation, PresentKeys, Record, Row,
+    RunEnd, SegmentNumber, StateKey, Store, Undelivered,
 };
 
 /// What a destination does with one row, and what the run learns of it.
@@ -299,20 +300,45 @@ async fn execute(store: &Store, number: usize, plan: &Plan, world: &mut World) {
     ledger.finish(RunEnd::Succeeded, Timestamp::UNIX_EPOCH, "{}").await.unwrap();
 }
 
-async fn open(path: &Path, folding: Folding) -> Store {
-    let key = StateKey::from_secret(&Secret::new("a secret for the model")).unwrap();
-    Store::open(path, &key).await.unwrap().with_folding(folding)
+/// Where a state is kept. The one in memory, with which whole runs are simulated, must do as the one on disk does.
+#[derive(Debug, Clone, Copy)]
+enum Kept {
+    OnDisk,
+    InMemory,
 }
 
-async fn check(plans: &[Plan], last: &Plan, folding: Folding, reopen: bool) {
-    let place = tempfile::tempdir().unwrap();
-    let path = place.path().join("state.db");
+#[derive(Debug)]
+enum Place {
+    Directory(tempfile::TempDir),
+    Memory(Memory),
+}
+
+impl Place {
+    fn new(kept: Kept) -> Self {
+        match kept {
+            Kept::OnDisk => Self::Directory(tempfile::tempdir().unwrap()),
+            Kept::InMemory => Self::Memory(Memory::new(|| Duration::ZERO)),
+        }
+    }
+
+    async fn open(&self, folding: Folding) -> Store {
+        let key = StateKey::from_secret(&Secret::new("a secret for the model")).unwrap();
+        let store = match self {
+            Self::Directory(directory) => Store::open(&directory.path().join("state.db"), &key).await.unwrap(),
+            Self::Memory(memory) => Store::in_memory(memory, &key, Arc::new(NoFaults)),
+        };
+        store.with_folding(folding)
+    }
+}
+
+async fn check(plans: &[Plan], last: &Plan, kept: Kept, folding: Folding, reopen: bool) {
+    let place = Place::new(kept);
     let mut world = World::default();
-    let mut store = open(&path, folding).await;
+    let mut store = place.open(folding).await;
     for (number, plan) in plans.iter().enumerate() {
         execute(&store, number, plan, &mut world).await;
         if reopen {
-            store = open(&path, folding).await;
+            store = place.open(folding).await;
         }
     }
     // Whoever was first acknowledged in a whole run, and before that perhaps put on a list without an answer, is taken off that
@@ -340,7 +366,7 @@ async fn check(plans: &[Plan], last: &Plan, folding: Folding, reopen: bool) {
 
     // And the next one finds nothing to do.
     let sent = world.sent;
-    execute(&open(&path, folding).await, plans.len() + 2, last, &mut world).await;
+    execute(&place.open(folding).await, plans.len() + 2, last, &mut world).await;
     assert_eq!(world.sent, sent, "unchanged data is not sent again");
     let held = store.held("export").await.unwrap();
     assert_eq!(held, wanted.len() as u64);
@@ -354,17 +380,18 @@ async fn check(plans: &[Plan], last: &Plan, folding: Folding, reopen: bool) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
 
     #[test]
     fn the_next_whole_runs_put_everything_right(
         plans in prop::collection::vec(plan(false), 0..5),
         last in plan(true),
+        kept in prop_oneof![Just(Kept::OnDisk), Just(Kept::InMemory)],
         fold in any::<bool>(),
         reopen in any::<bool>(),
     ) {
         let folding = if fold { Folding { idle_records: 0, rows_at_a_time: 2 } } else { Folding::default() };
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        runtime.block_on(check(&plans, &last, folding, reopen));
+        runtime.block_on(check(&plans, &last, kept, folding, reopen));
     }
 }

@@ -1,0 +1,423 @@
+//! All SQL but that of the schema.
+
+use async_trait::async_trait;
+use futures::stream::{BoxStream, StreamExt};
+use jiff::Timestamp;
+use sqlx::pool::PoolConnection;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row as _, Sqlite as Driver, SqliteConnection, Transaction};
+
+use crate::access::Access;
+use crate::database::{ExportLine, RUNS_WITH_ROWS, SegmentLine};
+use crate::page::{Page, PageKind};
+use crate::sqlite::Sqlite;
+use crate::{Error, Identity, Result, RunEnd, RunRecord, RunStatus};
+
+/// Runs as they stand. One that began with an earlier lease than the newest is over, whatever is written down.
+macro_rules! select_runs {
+    ($which:literal) => {
+        concat!(
+            "SELECT number, run_id, export,
+             CASE WHEN status = 'running' AND epoch < (SELECT epoch FROM lease WHERE lease.export = run.export)
+               THEN 'interrupted' ELSE status END,
+             started_at, finished_at, report FROM run ",
+            $which
+        )
+    };
+}
+
+/// A way to the database.
+pub(crate) enum Link<'c> {
+    Pooled(PoolConnection<Driver>),
+    Transaction(Transaction<'c, Driver>),
+}
+
+/// The database through one connection, or in one transaction.
+pub(crate) struct SqliteAccess<'c> {
+    pub(crate) sqlite: Sqlite,
+    pub(crate) link: Link<'c>,
+}
+
+impl SqliteAccess<'_> {
+    /// The connection, and who says what was tried when SQLite says no.
+    fn parts(&mut self) -> (&mut SqliteConnection, &Sqlite) {
+        let connection = match &mut self.link {
+            Link::Pooled(connection) => &mut **connection,
+            Link::Transaction(transaction) => &mut **transaction,
+        };
+        (connection, &self.sqlite)
+    }
+}
+
+#[async_trait]
+impl Access for SqliteAccess<'_> {
+    async fn commit(self: Box<Self>) -> Result<()> {
+        let Self { sqlite, link } = *self;
+        match link {
+            Link::Transaction(transaction) => transaction.commit().await.map_err(sqlite.failed("commit")),
+            Link::Pooled(_) => Ok(()),
+        }
+    }
+
+    async fn fact(&mut self, name: &str) -> Result<Option<String>> {
+        let (connection, sqlite) = self.parts();
+        sqlx::query_scalar("SELECT value FROM meta WHERE name = $1")
+            .bind(name)
+            .fetch_optional(connection)
+            .await
+            .map_err(sqlite.failed("read the state"))
+    }
+
+    async fn set_fact(&mut self, name: &str, value: &str) -> Result<()> {
+        let (connection, sqlite) = self.parts();
+        sqlx::query("INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT DO NOTHING")
+            .bind(name)
+            .bind(value)
+            .execute(connection)
+            .await
+            .map(|_| ())
+            .map_err(sqlite.failed("write the state"))
+    }
+
+    async fn take_lease(&mut self, export: &str, holder: &str) -> Result<i64> {
+        let (connection, sqlite) = self.parts();
+        sqlx::query_scalar(
+            "INSERT INTO lease (export, epoch, holder, generation, first_page, next_page) VALUES ($1, 1, $2, 0, 1, 1)
+             ON CONFLICT (export) DO UPDATE SET epoch = lease.epoch + 1, holder = excluded.holder RETURNING epoch",
+        )
+        .bind(export)
+        .bind(holder)
+        .fetch_one(connection)
+        .await
+        .map_err(sqlite.failed("take the lease"))
+    }
+
+    async fn export(&mut self, export: &str) -> Result<Option<ExportLine>> {
+        let (connection, sqlite) = self.parts();
+        sqlx::query_as("SELECT holder, generation, first_page, next_page FROM lease WHERE export = $1")
+            .bind(export)
+            .fetch_optional(connection)
+            .await
+            .map_err(sqlite.failed("read the lease"))
+    }
+
+    async fn advance(&mut self, export: &str, epoch: i64, to: &ExportLine) -> Result<bool> {
+        let (connection, sqlite) = self.parts();
+        sqlx::query(
+            "UPDATE lease SET generation = $1, first_page = $2, next_page = $3 WHERE export = $4 AND epoch = $5",
+        )
+        .bind(to.generation)
+        .bind(to.first_page)
+        .bind(to.next_page)
+        .bind(export)
+        .bind(epoch)
+        .execute(connection)
+        .await
+        .map(|moved| moved.rows_affected() == 1)
+        .map_err(sqlite.failed("write the state"))
+    }
+
+    async fn segments(&mut self, export: &str) -> Result<Vec<SegmentLine>> {
+        let (connection, sqlite) = self.parts();
+        sqlx::query_as("SELECT number, from_page, id FROM segment WHERE export = $1 ORDER BY from_page, number")
+            .bind(export)
+            .fetch_all(connection)
+            .await
+            .map_err(sqlite.failed("read the segments"))
+    }
+
+    async fn add_segment(&mut self, export: &str, segment: &SegmentLine) -> Result<()> {
+        let (connection, sqlite) = self.parts();
+        sqlx::query(
+            "INSERT INTO segment (export, number, from_page, id) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (export, number, from_page) DO UPDATE SET id = excluded.id",
+        )
+        .bind(export)
+        .bind(segment.number)
+        .bind(segment.from_page)
+        .bind(&segment.id)
+        .execute(connection)
+        .await
+        .map(|_| ())
+        .map_err(sqlite.failed("write the segments"))
+    }
+
+    async fn add_run(&mut self, export: &str, epoch: i64, run_id: &str, started_at: Timestamp) -> Result<i64> {
+        let (connection, sqlite) = self.parts();
+        let failed = sqlite.failed("begin the run");
+        sqlx::query("UPDATE run SET status = 'interrupted' WHERE export = $1 AND status = 'running'")
+            .bind(export)
+            .execute(&mut *connection)
+            .await
+            .map_err(&failed)?;
+        let number = sqlx::query_scalar(
+            "INSERT INTO run (run_id, export, epoch, started_at, status) VALUES ($1, $2, $3, $4, 'running')
+             ON CONFLICT (run_id) DO NOTHING RETURNING number",
+        )
+        .bind(run_id)
+        .bind(export)
+        .bind(epoch)
+        .bind(started_at.to_string())
+        .fetch_optional(connection)
+        .await
+        .map_err(&failed)?;
+        number.ok_or_else(|| Error::RunExists { run: run_id.to_owned() })
+    }
+
+    async fn end_run(&mut self, run: i64, end: RunEnd, finished_at: Timestamp, report: &str) -> Result<()> {
+        let (connection, sqlite) = self.parts();
+        sqlx::query("UPDATE run SET status = $1, finished_at = $2, report = $3 WHERE number = $4")
+            .bind(end.as_str())
+            .bind(finished_at.to_string())
+            .bind(report)
+            .bind(run)
+            .execute(connection)
+            .await
+            .map(|_| ())
+            .map_err(sqlite.failed("end the run"))
+    }
+
+    async fn prune(&mut self, export: &str, first_page: i64) -> Result<()> {
+        let (connection, sqlite) = self.parts();
+        sqlx::query(
+            "DELETE FROM page WHERE export = $1 AND number < $2
+             AND run < (SELECT min(number) FROM (SELECT number FROM run WHERE export = $1 ORDER BY number DESC LIMIT $3))",
+        )
+        .bind(export)
+        .bind(first_page)
+        .bind(RUNS_WITH_ROWS)
+        .execute(connection)
+        .await
+        .map(|_| ())
+        .map_err(sqlite.failed("delete old history"))
+    }
+
+    async fn runs_with_rows(&mut self, export: &str) -> Result<Vec<(i64, bool)>> {
+        let (connection, sqlite) = self.parts();
+        sqlx::query_as(
+            "SELECT number, status NOT IN ('running', 'interrupted') FROM run WHERE export = $1 ORDER BY number DESC LIMIT $2",
+        )
+        .bind(export)
+        .bind(RUNS_WITH_ROWS)
+        .fetch_all(connection)
+        .await
+        .map_err(sqlite.failed("read the runs"))
+    }
+
+    async fn runs(&mut self, export: Option<&str>, limit: u32) -> Result<Vec<RunRecord>> {
+        let (connection, sqlite) = self.parts();
+        let rows = sqlx::query(select_runs!("WHERE $1 IS NULL OR export = $1 ORDER BY number DESC LIMIT $2"))
+            .bind(export)
+            .bind(limit)
+            .fetch_all(connection)
+            .await
+            .map_err(sqlite.failed("read the runs"))?;
+        rows.iter().map(|row| sqlite.run_record(row).map(|(_, run)| run)).collect()
+    }
+
+    async fn runs_like(&mut self, prefix: &str) -> Result<Vec<(i64, RunRecord)>> {
+        let (connection, sqlite) = self.parts();
+        let rows =
+            sqlx::query(select_runs!("WHERE substr(run_id, 1, length($1)) = $1 ORDER BY run_id <> $1, number LIMIT 2"))
+                .bind(prefix)
+                .fetch_all(connection)
+                .await
+                .map_err(sqlite.failed("read the runs"))?;
+        let mut runs = rows.iter().map(|row| sqlite.run_record(row)).collect::<Result<Vec<_>>>()?;
+        if runs.first().is_some_and(|(_, run)| run.run_id == prefix) {
+            runs.truncate(1);
+        }
+        Ok(runs)
+    }
+
+    async fn put_page(&mut self, export: &str, epoch: i64, page: &Page<Vec<u8>>) -> Result<()> {
+        let (connection, sqlite) = self.parts();
+        sqlx::query(
+            "INSERT INTO page (export, number, run, epoch, kind, rows, checksum, body)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+             ON CONFLICT (export, number) DO UPDATE SET
+               kind = excluded.kind, rows = excluded.rows, checksum = excluded.checksum, body = excluded.body",
+        )
+        .bind(export)
+        .bind(page.number)
+        .bind(page.run)
+        .bind(epoch)
+        .bind(page.kind)
+        .bind(page.rows)
+        .bind(sqlite.seal.checksum(export, page))
+        .bind(&page.body)
+        .execute(connection)
+        .await
+        .map(|_| ())
+        .map_err(sqlite.failed("write a page"))
+    }
+
+    async fn delete_page(&mut self, export: &str, number: i64) -> Result<()> {
+        let (connection, sqlite) = self.parts();
+        sqlx::query("DELETE FROM page WHERE export = $1 AND number = $2")
+            .bind(export)
+            .bind(number)
+            .execute(connection)
+            .await
+            .map(|_| ())
+            .map_err(sqlite.failed("delete a page"))
+    }
+
+    fn pages<'a>(&'a mut self, export: &'a str, first: i64, end: i64) -> BoxStream<'a, Result<Page<Vec<u8>>>> {
+        let (connection, sqlite) = self.parts();
+        sqlx::query(
+            "SELECT number, run, kind, rows, checksum, body FROM page
+             WHERE export = $1 AND number >= $2 AND number < $3 ORDER BY number",
+        )
+        .bind(export)
+        .bind(first)
+        .bind(end)
+        .fetch(connection)
+        .map(move |row| sqlite.page(export, &row.map_err(sqlite.failed("read a page"))?))
+        .boxed()
+    }
+
+    async fn page_at(&mut self, export: &str, number: i64) -> Result<Option<Page<Vec<u8>>>> {
+        let (connection, sqlite) = self.parts();
+        let row =
+            sqlx::query("SELECT number, run, kind, rows, checksum, body FROM page WHERE export = $1 AND number = $2")
+                .bind(export)
+                .bind(number)
+                .fetch_optional(connection)
+                .await
+                .map_err(sqlite.failed("read a page"))?;
+        row.map(|row| sqlite.page(export, &row)).transpose()
+    }
+
+    async fn page_of_run(&mut self, export: &str, run: i64, after: i64) -> Result<Option<Page<Vec<u8>>>> {
+        let (connection, sqlite) = self.parts();
+        let row = sqlx::query(
+            "SELECT number, run, kind, rows, checksum, body FROM page
+             WHERE run = $1 AND number > $2 AND kind <> $3 ORDER BY number LIMIT 1",
+        )
+        .bind(run)
+        .bind(after)
+        .bind(PageKind::Base.number())
+        .fetch_optional(connection)
+        .await
+        .map_err(sqlite.failed("read a page"))?;
+        row.map(|row| sqlite.page(export, &row)).transpose()
+    }
+
+    async fn intents_of_run(&mut self, run: i64) -> Result<Vec<(i64, i64)>> {
+        let (connection, sqlite) = self.parts();
+        sqlx::query_as("SELECT number, rows FROM page WHERE run = $1 AND kind = $2 AND rows > 0 ORDER BY number")
+            .bind(run)
+            .bind(PageKind::Intents.number())
+            .fetch_all(connection)
+            .await
+            .map_err(sqlite.failed("empty the pages of intents"))
+    }
+
+    async fn estimated_rows(&mut self, export: &str, first: i64) -> Result<u64> {
+        let (connection, sqlite) = self.parts();
+        let rows: i64 = sqlx::query_scalar(
+            "SELECT coalesce(sum(rows), 0) FROM page WHERE export = $1 AND number >= $2 AND kind IN ($3, $4)",
+        )
+        .bind(export)
+        .bind(first)
+        .bind(PageKind::Log.number())
+        .bind(PageKind::Base.number())
+        .fetch_one(connection)
+        .await
+        .map_err(sqlite.failed("read the pages"))?;
+        Ok(rows.unsigned_abs())
+    }
+
+    async fn suppressed(&mut self) -> Result<Vec<Identity>> {
+        let (connection, sqlite) = self.parts();
+        let identities: Vec<Vec<u8>> = sqlx::query_scalar("SELECT identity FROM suppression")
+            .fetch_all(connection)
+            .await
+            .map_err(sqlite.failed("read the suppression list"))?;
+        let identity =
+            |bytes: Vec<u8>| bytes.try_into().ok().map(|bytes| Identity::from_bits(u128::from_le_bytes(bytes)));
+        identities
+            .into_iter()
+            .map(|bytes| identity(bytes).ok_or_else(|| sqlite.damaged("an entry of the suppression list is cut short")))
+            .collect()
+    }
+
+    async fn is_suppressed(&mut self, identity: Identity) -> Result<bool> {
+        let (connection, sqlite) = self.parts();
+        sqlx::query_scalar("SELECT count(*) > 0 FROM suppression WHERE identity = $1")
+            .bind(bytes(identity))
+            .fetch_one(connection)
+            .await
+            .map_err(sqlite.failed("read the suppression list"))
+    }
+
+    async fn suppressed_count(&mut self) -> Result<u64> {
+        let (connection, sqlite) = self.parts();
+        let count: i64 = sqlx::query_scalar("SELECT count(*) FROM suppression")
+            .fetch_one(connection)
+            .await
+            .map_err(sqlite.failed("read the suppression list"))?;
+        Ok(count.unsigned_abs())
+    }
+
+    async fn suppress(&mut self, identity: Identity, at: Timestamp) -> Result<bool> {
+        let (connection, sqlite) = self.parts();
+        sqlx::query("INSERT INTO suppression (identity, added_at) VALUES ($1, $2) ON CONFLICT DO NOTHING")
+            .bind(bytes(identity))
+            .bind(at.to_string())
+            .execute(connection)
+            .await
+            .map(|done| done.rows_affected() > 0)
+            .map_err(sqlite.failed("write the suppression list"))
+    }
+
+    async fn unsuppress(&mut self, identity: Identity) -> Result<bool> {
+        let (connection, sqlite) = self.parts();
+        sqlx::query("DELETE FROM suppression WHERE identity = $1")
+            .bind(bytes(identity))
+            .execute(connection)
+            .await
+            .map(|done| done.rows_affected() > 0)
+            .map_err(sqlite.failed("write the suppression list"))
+    }
+}
+
+fn bytes(identity: Identity) -> Vec<u8> {
+    identity.bits().to_le_bytes().to_vec()
+}
+
+impl Sqlite {
+    fn page(&self, export: &str, row: &SqliteRow) -> Result<Page<Vec<u8>>> {
+        let failed = self.failed("read a page");
+        let page = Page {
+            number: row.try_get(0).map_err(&failed)?,
+            run: row.try_get(1).map_err(&failed)?,
+            kind: row.try_get(2).map_err(&failed)?,
+            rows: row.try_get(3).map_err(&failed)?,
+            body: row.try_get(5).map_err(&failed)?,
+        };
+        let checksum: i64 = row.try_get(4).map_err(&failed)?;
+        if self.seal.checksum(export, &page) == checksum { Ok(page) } else { Err(self.unreadable(export, page.number)) }
+    }
+
+    fn run_record(&self, row: &SqliteRow) -> Result<(i64, RunRecord)> {
+        let failed = self.failed("read the runs");
+        let text = |column| row.try_get::<String, usize>(column).map_err(&failed);
+        let optional = |column| row.try_get::<Option<String>, usize>(column).map_err(&failed);
+        let time = |text: String| {
+            text.parse::<Timestamp>().map_err(|_| self.damaged(format!("`{text}` stands where a time should be")))
+        };
+        let status = text(3)?;
+        let run = RunRecord {
+            run_id: text(1)?,
+            export: text(2)?,
+            status: RunStatus::parse(&status)
+                .ok_or_else(|| self.damaged(format!("a run has the unknown status `{status}`")))?,
+            started_at: time(text(4)?)?,
+            finished_at: optional(5)?.map(time).transpose()?,
+            report: optional(6)?,
+        };
+        Ok((row.try_get(0).map_err(&failed)?, run))
+    }
+}

@@ -1,0 +1,235 @@
+//! The state in one SQLite file: how it is opened, its schema, and what SQLite needs to be told. A transaction that commits is
+//! on disk: WAL with `synchronous = FULL`.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::pool::PoolConnection;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Connection, Sqlite as Driver, SqliteConnection, SqlitePool, Transaction};
+
+use crate::access::{Access, Guard, Keeper, Marks, Pen};
+use crate::error::primary_code;
+use crate::page::Seal;
+use crate::sql::{Link, SqliteAccess};
+use crate::{Error, Faults, Result, database, files, lease, suppression};
+
+/// Marks a file as a state of Segport (`PRAGMA application_id`): "SegP".
+const APPLICATION: i64 = 0x5365_6750;
+
+/// Each brings the schema from the version that is its position to the next one. Append only.
+const MIGRATIONS: [&str; 1] = [include_str!("../migrations/0001_first.sql")];
+
+/// How long to wait for another process that writes.
+const BUSY: Duration = Duration::from_secs(60);
+
+/// Begins a transaction that can write from its first statement on.
+const WRITE: &str = "BEGIN IMMEDIATE";
+
+/// The database and its checksums.
+#[derive(Debug, Clone)]
+pub(crate) struct Sqlite {
+    pool: SqlitePool,
+    options: SqliteConnectOptions,
+    path: Arc<Path>,
+    pub(crate) seal: Seal,
+    faults: Arc<dyn Faults>,
+}
+
+impl Sqlite {
+    pub(crate) async fn open(path: &Path, seal: Seal, faults: Arc<dyn Faults>) -> Result<Self> {
+        let missing = !path.exists();
+        if missing {
+            faults.before("create_state").map_err(|error| Error::io("create the state", path, error))?;
+            // SQLite gives its own files the mode of this one.
+            match files::create_private(path) {
+                Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                    return Err(Error::io("create the state", path, error));
+                }
+                _ => {}
+            }
+            let directory = path.parent().unwrap_or(Path::new("."));
+            files::sync_directory(directory).map_err(|error| Error::io("create the state", path, error))?;
+        }
+        // Looked at before the first write, so that a database of another program is left as it is.
+        let looking = Self::connect(path, Self::options(path), seal.clone(), faults.clone());
+        looking.version(&mut looking.own_connection().await?).await?;
+
+        let options = Self::options(path).journal_mode(SqliteJournalMode::Wal).pragma("page_size", "16384");
+        let database = Self::connect(path, options, seal, faults);
+        database.migrate().await?;
+        Ok(database)
+    }
+
+    pub(crate) async fn open_existing(path: &Path, seal: Seal, faults: Arc<dyn Faults>) -> Result<Self> {
+        if !path.exists() {
+            return Err(Error::NoState { path: path.to_owned() });
+        }
+        let database = Self::connect(path, Self::options(path).read_only(true), seal, faults);
+        let mut connection = database.acquire().await?;
+        match database.version(&mut connection).await? {
+            0 => Err(Error::NoState { path: path.to_owned() }),
+            version if version == MIGRATIONS.len() as i64 => Ok(database),
+            version => {
+                Err(Error::damaged(path, format!("its version is {version}, `segport run` brings it up to date")))
+            }
+        }
+    }
+
+    fn options(path: &Path) -> SqliteConnectOptions {
+        SqliteConnectOptions::new()
+            .filename(path)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(BUSY)
+            .foreign_keys(false)
+            .pragma("trusted_schema", "OFF")
+            .pragma("cell_size_check", "ON")
+            .pragma("fullfsync", "ON")
+            .pragma("checkpoint_fullfsync", "ON")
+            .pragma("wal_autocheckpoint", "2000")
+            .pragma("journal_size_limit", "67108864")
+            // A row may be a whole page: read ahead by a few, not by dozens.
+            .row_buffer_size(3)
+    }
+
+    fn connect(path: &Path, options: SqliteConnectOptions, seal: Seal, faults: Arc<dyn Faults>) -> Self {
+        let pool = SqlitePoolOptions::new().max_connections(4).connect_lazy_with(options.clone());
+        Self { pool, options, path: path.into(), seal, faults }
+    }
+
+    /// Says what was tried when SQLite says no.
+    pub(crate) fn failed(&self, action: &'static str) -> impl Fn(sqlx::Error) -> Error {
+        let path: PathBuf = self.path.to_path_buf();
+        move |error| match primary_code(&error) {
+            Some(11 | 26) => Error::damaged(&path, format!("{action} failed: {error}")),
+            _ => Error::Database { action, path: path.clone(), source: Arc::new(error) },
+        }
+    }
+
+    fn fault(&self, operation: &'static str) -> Result<()> {
+        self.faults.before(operation).map_err(|error| Error::io("write the state", &self.path, error))
+    }
+
+    pub(crate) fn unreadable(&self, export: &str, number: i64) -> Error {
+        database::unreadable(&self.path, export, number)
+    }
+
+    pub(crate) fn damaged(&self, problem: impl Into<String>) -> Error {
+        Error::damaged(&self.path, problem)
+    }
+
+    async fn acquire(&self) -> Result<PoolConnection<Driver>> {
+        self.pool.acquire().await.map_err(self.failed("open the state"))
+    }
+
+    /// A connection outside the pool, for a writer that keeps it.
+    async fn own_connection(&self) -> Result<SqliteConnection> {
+        SqliteConnection::connect_with(&self.options).await.map_err(self.failed("open the state"))
+    }
+
+    // ---- the schema ----
+
+    async fn version(&self, connection: &mut SqliteConnection) -> Result<i64> {
+        let failed = self.failed("read the version of the state");
+        let version: i64 =
+            sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *connection).await.map_err(&failed)?;
+        let application: i64 =
+            sqlx::query_scalar("PRAGMA application_id").fetch_one(&mut *connection).await.map_err(&failed)?;
+        let tables: i64 =
+            sqlx::query_scalar("SELECT count(*) FROM sqlite_schema").fetch_one(connection).await.map_err(&failed)?;
+        if application != APPLICATION && (version, application, tables) != (0, 0, 0) {
+            return Err(self.damaged("it is a database of another program"));
+        }
+        let known = MIGRATIONS.len() as i64;
+        if version > known {
+            return Err(Error::NewerSchema { path: self.path.to_path_buf(), found: version, known });
+        }
+        Ok(version)
+    }
+
+    async fn migrate(&self) -> Result<()> {
+        let mut connection = self.acquire().await?;
+        if self.version(&mut connection).await? == MIGRATIONS.len() as i64 {
+            return Ok(());
+        }
+        self.fault("migrate")?;
+        let failed = self.failed("bring the state up to date");
+        let mut transaction = connection.begin_with(WRITE).await.map_err(&failed)?;
+        let version = usize::try_from(self.version(&mut transaction).await?).unwrap_or(0);
+        for migration in MIGRATIONS.iter().skip(version) {
+            sqlx::raw_sql(*migration).execute(&mut *transaction).await.map_err(&failed)?;
+        }
+        let marks = format!("PRAGMA user_version = {}; PRAGMA application_id = {APPLICATION}", MIGRATIONS.len());
+        sqlx::raw_sql(sqlx::AssertSqlSafe(marks)).execute(&mut *transaction).await.map_err(&failed)?;
+        self.fault("commit")?;
+        transaction.commit().await.map_err(self.failed("commit"))?;
+        self.fault("acknowledge")
+    }
+}
+
+#[async_trait]
+impl Keeper for Sqlite {
+    async fn look(&self) -> Result<Box<dyn Access>> {
+        let link = Link::Pooled(self.acquire().await?);
+        Ok(Box::new(SqliteAccess { sqlite: self.clone(), link }))
+    }
+
+    async fn view(&self) -> Result<Box<dyn Access>> {
+        let transaction = self.pool.begin().await.map_err(self.failed("read the state"))?;
+        Ok(Box::new(SqliteAccess { sqlite: self.clone(), link: Link::Transaction(transaction) }))
+    }
+
+    async fn write(&self) -> Result<Box<dyn Access>> {
+        let transaction = self.pool.begin_with(WRITE).await.map_err(self.failed("write the state"))?;
+        Ok(Box::new(SqliteAccess { sqlite: self.clone(), link: Link::Transaction(transaction) }))
+    }
+
+    async fn pen(&self) -> Result<Box<dyn Pen>> {
+        Ok(Box::new(SqlitePen { sqlite: self.clone(), connection: self.own_connection().await? }))
+    }
+
+    fn lock(&self, export: &str) -> Result<Option<Guard>> {
+        lease::lock(&self.path, export)
+    }
+
+    fn is_held(&self, export: &str) -> Result<bool> {
+        lease::is_held(&self.path, export)
+    }
+
+    /// Brings what stands in SQLite's log into the file of the state. That one file is then all there is to copy, and a damage
+    /// of it shows, while SQLite takes a damaged log for one that was cut off. What is in the way, such as somebody who reads or
+    /// a full disk, is left as it is: the log then stays until a later time.
+    async fn gather(&self) {
+        let Ok(mut connection) = self.acquire().await else { return };
+        let patience = |time: Duration| format!("PRAGMA busy_timeout = {}", time.as_millis());
+        for step in [patience(Duration::ZERO), "PRAGMA wal_checkpoint(TRUNCATE)".to_owned(), patience(BUSY)] {
+            let done = sqlx::raw_sql(sqlx::AssertSqlSafe(step)).execute(&mut *connection).await;
+            if let Err(error) = done.map_err(self.failed("gather the state in one file")) {
+                tracing::debug!(%error, "part of the state stays in SQLite's log");
+            }
+        }
+    }
+
+    fn marks(&self) -> Result<Box<dyn Marks>> {
+        Ok(Box::new(suppression::FileOfMarks::open(&self.path)?))
+    }
+}
+
+/// A writer's own connection.
+#[derive(Debug)]
+struct SqlitePen {
+    sqlite: Sqlite,
+    connection: SqliteConnection,
+}
+
+#[async_trait]
+impl Pen for SqlitePen {
+    async fn write(&mut self) -> Result<Box<dyn Access + '_>> {
+        let Self { sqlite, connection } = self;
+        let transaction: Transaction<'_, Driver> =
+            connection.begin_with(WRITE).await.map_err(sqlite.failed("write the state"))?;
+        Ok(Box::new(SqliteAccess { sqlite: sqlite.clone(), link: Link::Transaction(transaction) }))
+    }
+}
