@@ -285,6 +285,7 @@ impl Delivery<'_> {
             call(&kind, &rows).await
         };
         tokio::select! {
+            biased;
             answered = call => answered,
             () = self.drained() => {
                 Err(Error::new(ErrorKind::Cancelled, "the run was interrupted before the destination answered"))

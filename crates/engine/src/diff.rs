@@ -161,7 +161,9 @@ impl<'a> Diff<'a> {
 
     /// Ends the comparison. Rows that a second reading did not find again are left to the next run.
     pub(crate) fn finish(mut self) -> (Outbox, Tally, Vec<Record>) {
-        let lost: Vec<Identity> = self.grown.drain().collect();
+        let mut lost: Vec<Identity> = self.grown.drain().collect();
+        // A run is told the same way every time.
+        lost.sort_unstable();
         let records = lost
             .into_iter()
             .map(|identity| {

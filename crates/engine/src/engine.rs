@@ -180,6 +180,11 @@ pub fn segment_id(ledger_name: &str) -> &str {
 pub(crate) struct Line(OnceLock<Arc<segport_transport::Connection>>);
 
 impl Line {
+    /// Puts the client in; the first one stays.
+    pub(crate) fn put(&self, connection: Arc<segport_transport::Connection>) {
+        self.0.get_or_init(|| connection);
+    }
+
     /// The client, once the connector is open.
     pub(crate) fn connection(&self) -> Option<&segport_transport::Connection> {
         self.0.get().map(|connection| &**connection)
@@ -205,7 +210,7 @@ impl HttpClient for Line {
 
 /// For plugins that have no business with the network.
 #[derive(Debug)]
-struct Offline;
+pub(crate) struct Offline;
 
 #[async_trait]
 impl HttpClient for Offline {
@@ -283,7 +288,7 @@ impl Engine {
     ) -> Result<PlanReport, StartError> {
         let open = self.open(&request.export).await?;
         self.require_columns(&open).await?;
-        let planned = run::plan(&open, &self.parts.project, store, request, progress, cancel).await;
+        let planned = run::plan(&open, &self.parts.project.state_dir(), store, request, progress, cancel).await;
         progress.finished(&request.export);
         planned
     }
@@ -301,7 +306,7 @@ impl Engine {
     ) -> Result<RunReport, StartError> {
         let open = self.open(&request.export).await?;
         self.require_columns(&open).await?;
-        let report = run::run(&open, &self.parts.project, store, request, progress, cancel).await;
+        let report = run::run(&open, &self.parts.project.state_dir(), store, request, progress, cancel).await;
         progress.finished(&request.export);
         report
     }
@@ -388,7 +393,7 @@ impl Engine {
         let line = Arc::new(Line::default());
         let http: Arc<dyn HttpClient> = Arc::<Line>::clone(&line);
         let connector = ConnectorInstance::open(&*plugin, settings, http)?;
-        line.0.get_or_init(|| self.parts.transport.connection(&connection.id, connector.limits()));
+        line.put(self.parts.transport.connection(&connection.id, connector.limits()));
         Ok((connector, line, descriptor))
     }
 

@@ -26,6 +26,8 @@ pub mod report;
 mod reveal;
 pub mod run;
 mod settle;
+#[cfg(test)]
+mod simulation;
 
 pub use address::Address;
 pub use deliver::{is_final, outcome_of};

@@ -1,6 +1,7 @@
 //! The story of a run: take the lease, read and compare, let the guards judge, deliver, settle, report.
 
 use std::collections::HashSet;
+use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -9,7 +10,7 @@ use segport_ledger::{
     Identity, Journal, Leaver, Memberships, NewRun, OutcomeKind, Record, Row, RunStatus, Snapshot, Store, Suppressions,
     Undelivered,
 };
-use segport_manifest::{Code, Project};
+use segport_manifest::Code;
 use tokio::sync::{mpsc, watch};
 
 use crate::conclusion::{Ending, Story, problem, run_end};
@@ -102,10 +103,10 @@ impl Cancel {
     }
 }
 
-/// Compares and judges; sends nothing.
+/// Compares and judges; sends nothing. Rows that wait may be kept in `dir`, encrypted.
 pub(crate) async fn plan(
     open: &OpenExport,
-    project: &Project,
+    dir: &Path,
     store: &Store,
     request: &Request,
     progress: &dyn Progress,
@@ -115,14 +116,13 @@ pub(crate) async fn plan(
     let scope = scope(store, &request.mode).await?;
     let suppressed = store.suppressed().await?;
     let held = snapshot.index.held_rows();
-    let dir = project.state_dir();
     let comparison = Comparison {
         open,
         run: "",
         hasher: store.hasher(),
         suppressed: &suppressed,
         scope: &scope,
-        dir: &dir,
+        dir,
         journal: None,
         progress,
         cancel,
@@ -140,10 +140,10 @@ pub(crate) async fn plan(
     Ok(plan::report(open, &snapshot, &compared.tally, &leavers, guards, matches!(scope, Scope::Full)).await?)
 }
 
-/// Runs an export from lease to report.
+/// Runs an export from lease to report. Rows that wait may be kept in `dir`, encrypted.
 pub(crate) async fn run(
     open: &OpenExport,
-    project: &Project,
+    dir: &Path,
     store: &Store,
     request: &Request,
     progress: &dyn Progress,
@@ -164,7 +164,6 @@ pub(crate) async fn run(
     let lease = store.lease(&open.export.id).await?;
     let mut run = lease.begin(NewRun { run_id: &run_id, started_at, segments: &open.ledger_names }).await?;
     let held = run.snapshot.index.held_rows();
-    let dir = project.state_dir();
     let suppressed = suppressions.now().await?;
     let comparison = Comparison {
         open,
@@ -172,7 +171,7 @@ pub(crate) async fn run(
         hasher: store.hasher(),
         suppressed: &suppressed,
         scope: &scope,
-        dir: &dir,
+        dir,
         journal: Some(&run.journal),
         progress,
         cancel,
@@ -389,8 +388,9 @@ impl Sending<'_> {
         let export = &*self.open.export.id;
         progress.stage(export, Stage::Delivering { total });
         let begun = tokio::select! {
-            begun = self.open.connector.begin(self.run_id, &self.open.spec, SESSION_TIMEOUT) => begun,
+            biased;
             () = cancel.cancelled() => Err(Error::new(ErrorKind::Cancelled, "the run was interrupted before it sent anything")),
+            begun = self.open.connector.begin(self.run_id, &self.open.spec, SESSION_TIMEOUT) => begun,
         };
         let session = match begun {
             Ok(session) => session,
@@ -468,6 +468,7 @@ impl Sending<'_> {
         let mut work = Box::pin(work);
         loop {
             tokio::select! {
+                biased;
                 delivered = &mut work => return Ok(delivered),
                 () = tokio::time::sleep(THROTTLE_TICK) => {
                     let pause = self.open.line.connection().and_then(segport_transport::Connection::throttled_for);
