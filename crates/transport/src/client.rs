@@ -314,6 +314,8 @@ impl HttpClient for Connection {
         let mut ladder = Ladder::default();
         let mut reached = false;
         let mut attempts = 0;
+        // What came of the latest attempt that may have had its effect all the same.
+        let mut doubtful = None;
         loop {
             attempts += 1;
             let result = self.attempt(&call, &way, attempts).await;
@@ -329,7 +331,13 @@ impl HttpClient for Connection {
                     failure.passing() && is_safe && self.may_repeat(&mut ladder).await
                 }
             };
-            if !again {
+            if again {
+                if has_doubt(&result) {
+                    doubtful = Some(result);
+                }
+            } else {
+                // That this attempt had no effect says nothing of the earlier one.
+                let result = doubtful.filter(|_| was_turned_away(&result)).unwrap_or(result);
                 let Prepared { operation, url, repeatable, .. } = &call;
                 return result.map_err(|failure| {
                     failure.report(&End { operation, url, attempts, reached, repeatable: *repeatable })
@@ -337,4 +345,17 @@ impl HttpClient for Connection {
             }
         }
     }
+}
+
+/// Whether an attempt may have had an effect that nobody has told of.
+fn has_doubt(result: &Result<Response, Failure>) -> bool {
+    match result {
+        Ok(answer) => Standing::of(answer.head.status) == Standing::Transient,
+        Err(failure) => failure.reached(),
+    }
+}
+
+/// Whether the answer says no more than that this attempt had no effect.
+fn was_turned_away(result: &Result<Response, Failure>) -> bool {
+    matches!(result, Ok(answer) if matches!(answer.head.status, 401 | 403 | 429))
 }

@@ -9,6 +9,9 @@
 //! | certificate not trusted, address refused, answer too large | never: it would be the same again | |
 //! | any other status | never: it is an answer | |
 //!
+//! An attempt that ends with 401, 403 or 429 had no effect. If an earlier attempt of the request may have had one, that one's
+//! fault or answer is handed on instead.
+//!
 //! All but 429 get at most [`ATTEMPTS`] attempts and draw on the connection's [`Budget`](crate::budget::Budget). Underneath, the HTTP library sends a
 //! request again by itself only where the protocol proves that the destination has not looked at it: a kept-alive connection
 //! found closed before anything was written, or an HTTP/2 stream refused unprocessed.

@@ -69,6 +69,12 @@ async fn answers_are_handed_on_or_tried_again() {
     for repeatable in [true, false] {
         check(vec![say("429 X"), say("429 X"), ok()], repeatable, Ok(200), 3).await;
     }
+    // Who is turned away has done nothing by this attempt; of an earlier one that says nothing.
+    for code in ["401 X", "403 X"] {
+        check(vec![Act::Reset, say(code)], true, broken(), 2).await;
+        check(vec![say("503 X"), say(code)], true, Ok(503), 2).await;
+        check(vec![say("429 X"), say(code)], true, Ok(code[..3].parse().unwrap()), 2).await;
+    }
     // Broken answers.
     let truncated = b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf".to_vec();
     let nonsense = b"SMTP 220 ready, or so\r\n\r\n".to_vec();
