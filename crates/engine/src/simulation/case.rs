@@ -149,6 +149,10 @@ impl Weather {
         if dice.chance(25) {
             return Self::default();
         }
+        if dice.chance(10) {
+            // Work that is done unseen, and then a key that is not known any more.
+            return Self { broken: 30, failing: 10, locked: 15, ..Self::default() };
+        }
         let severity = dice.pick(&[3, 10, 30]);
         let some = |dice: &Dice| if dice.chance(50) { dice.below(severity + 1) } else { 0 };
         let spell = |dice: &Dice| {
@@ -162,9 +166,13 @@ impl Weather {
             failing: some(dice),
             throttled: some(dice),
             partial: some(dice),
-            locked: dice.maybe(10, |_| 3).unwrap_or(0),
+            locked: dice.maybe(15, |_| 10).unwrap_or(0),
             outage: dice.maybe(10, spell),
-            storm: dice.maybe(10, spell),
+            // A request puts up with ten minutes of 429.
+            storm: dice.maybe(10, |dice| match (dice.chance(5), spell(dice)) {
+                (true, (start, end)) => (start, end + Duration::from_secs(900)),
+                (false, spell) => spell,
+            }),
         }
     }
 }

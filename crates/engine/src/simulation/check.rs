@@ -8,6 +8,7 @@ use segport_manifest::{Code, Leavers};
 use super::process::{EXPORT, End, fields, mapping};
 use super::source::{Row, batch};
 use super::world::{Payload, World};
+use crate::engine::StartError;
 use crate::map::Mapping;
 use crate::name::{Candidate, Namer};
 use crate::report::{RunReport, Status};
@@ -25,16 +26,16 @@ struct Wanted {
 pub(super) async fn after_a_run(world: &World, store: &Store, end: &End) -> Option<String> {
     let snapshot = snapshot(world, store).await;
     nothing_is_claimed(world, store, &snapshot);
-    let run_id = match end {
-        End::Dead => {
+    let run_id = match told(end) {
+        None => {
             little_is_sent_again(world, store, &snapshot);
             None
         }
-        End::Returned(Ok(report)) => {
+        Some(Ok(report)) => {
             the_sums_balance(world, store, report).await;
             Some(report.run_id.clone())
         }
-        End::Returned(Err(error)) => {
+        Some(Err(error)) => {
             let failing = world.state().round.failing;
             assert!(failing.is_some(), "a run cannot start: {error}");
             None
@@ -43,6 +44,14 @@ pub(super) async fn after_a_run(world: &World, store: &Store, end: &End) -> Opti
     let broken = world.state().broken.clone();
     assert!(broken.is_empty(), "{broken:#?}");
     run_id
+}
+
+/// What a run told, unless it died.
+fn told(end: &End) -> Option<&Result<RunReport, StartError>> {
+    match end {
+        End::Dead => None,
+        End::Returned(told) => Some(told),
+    }
 }
 
 /// What the ledger holds.
@@ -216,8 +225,9 @@ async fn wanted(world: &World, store: &Store) -> Wanted {
     wanted
 }
 
-/// A clean run delivers whatever there is.
-pub(super) fn is_done(report: &RunReport) -> bool {
+/// Whether a clean run found nothing to do; it delivers whatever there is.
+pub(super) fn is_done(end: &End) -> bool {
+    let Some(Ok(report)) = told(end) else { panic!("nothing is in the way of a run, and yet: {end:?}") };
     assert!(matches!(report.status, Status::Succeeded | Status::Partial), "{report:#?}");
     let (rows, leavers) = (report.rows, report.leavers);
     assert_eq!((rows.refused, rows.unknown, leavers.refused, leavers.unknown), (0, 0, 0, 0), "{report:#?}");

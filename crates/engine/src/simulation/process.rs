@@ -41,7 +41,7 @@ pub(super) const EXPORT: &str = "export";
 pub(super) enum End {
     /// It died, and nobody was told anything.
     Dead,
-    Returned(Result<RunReport, StartError>),
+    Returned(Box<Result<RunReport, StartError>>),
 }
 
 /// A runtime of one thread whose clock moves when nothing else does.
@@ -110,7 +110,7 @@ async fn mortal(world: &World, work: impl Future<Output = Result<RunReport, Star
         let turn = work.as_mut().poll(cx);
         match turn {
             _ if world.is_dead() => Poll::Ready(End::Dead),
-            Poll::Ready(result) => Poll::Ready(End::Returned(result)),
+            Poll::Ready(result) => Poll::Ready(End::Returned(Box::new(result))),
             Poll::Pending => Poll::Pending,
         }
     })
