@@ -1,4 +1,4 @@
-//! Tasks of the workspace: `cargo xtask demo | test | schemas | reference | bench | crash | mutate | tidy | new-connector`.
+//! Tasks of the workspace: `cargo xtask demo | test | schemas | reference | bench | crash | simulate | mutate | tidy | new-connector`.
 
 #![forbid(unsafe_code)]
 
@@ -11,6 +11,7 @@ mod picture;
 mod proc;
 mod reference;
 mod schemas;
+mod simulate;
 mod suite;
 mod tidy;
 
@@ -29,6 +30,7 @@ Usage: cargo xtask <TASK>
   bench [NAME...]       measure; names: engine, paced, unchanged, call, check; by name only: size, compare
   crash [OPTION N...]   kill runs and compare with a twin; options: --kills, --seed, --from (a case), --at-once;
                         or fill the disk at every Nth change of the state: --full
+  simulate [OPTION N]   play seeds of the simulation; options: --seeds, --seed (alone: tell what happens in it)
   mutate [--cases N]    damage N answers of the API (a million) and look for a false acknowledgement
   picture               draw the terminal of the README from a run of the demo
   new-connector NAME    write a complete connector crate";
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::run(),
         ["bench", names @ ..] => bench::run(names),
         ["crash", rest @ ..] => crash::run(rest),
+        ["simulate", rest @ ..] => simulate::run(rest),
         ["mutate", rest @ ..] => mutate::run(rest),
         ["picture"] => picture::draw(),
         ["new-connector", name] => demo::new_connector(name),
