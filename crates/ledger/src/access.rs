@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 use jiff::Timestamp;
 
-use crate::database::{ExportLine, SegmentLine};
+use crate::database::{AcceptedLine, ExportLine, SegmentLine};
 use crate::page::Page;
 use crate::{Identity, Result, RunEnd, RunRecord};
 
@@ -86,6 +86,12 @@ pub(crate) trait Access: Send {
 
     /// Gives a segment its number.
     async fn add_segment(&mut self, export: &str, segment: &SegmentLine) -> Result<()>;
+
+    /// How many rows each segment had in the last run that accepted them.
+    async fn accepted(&mut self, export: &str) -> Result<Vec<AcceptedLine>>;
+
+    /// Puts these in the place of what was accepted before. Segments that are not among them are no longer the export's.
+    async fn accept(&mut self, export: &str, accepted: &[AcceptedLine]) -> Result<()>;
 
     // ---- runs ----
 

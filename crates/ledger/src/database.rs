@@ -30,6 +30,13 @@ pub(crate) struct SegmentLine {
     pub(crate) id: String,
 }
 
+/// How many rows a segment had when a run accepted that as normal.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub(crate) struct AcceptedLine {
+    pub(crate) segment: String,
+    pub(crate) rows: i64,
+}
+
 /// The state, wherever it is kept, and its faults.
 #[derive(Debug, Clone)]
 pub(crate) struct Database {

@@ -5,7 +5,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::access::{Guard, Pen};
 use crate::codec::Chunk;
-use crate::database::{Database, ExportLine};
+use crate::database::{AcceptedLine, Database, ExportLine};
 use crate::fold::{Fold, Weight};
 use crate::page::{Page, PageKind};
 use crate::{Change, Error, Intent, Record, Result, RunEnd};
@@ -70,9 +70,15 @@ impl Journal {
         .await
     }
 
-    pub(crate) async fn end(&self, end: RunEnd, finished_at: Timestamp, report: String) -> Result<()> {
+    pub(crate) async fn end(
+        &self,
+        end: RunEnd,
+        finished_at: Timestamp,
+        report: String,
+        accepted: Option<Vec<AcceptedLine>>,
+    ) -> Result<()> {
         let (reply, answer) = oneshot::channel();
-        self.send(Request::End { end, finished_at, report, reply }).await?;
+        self.send(Request::End { end, finished_at, report, accepted, reply }).await?;
         answer.await.unwrap_or(Err(Error::Closed))
     }
 
@@ -99,8 +105,18 @@ type Reply = oneshot::Sender<Result<()>>;
 
 #[derive(Debug)]
 enum Request {
-    Write { piece: Piece, reply: Reply },
-    End { end: RunEnd, finished_at: Timestamp, report: String, reply: Reply },
+    Write {
+        piece: Piece,
+        reply: Reply,
+    },
+    End {
+        end: RunEnd,
+        finished_at: Timestamp,
+        report: String,
+        /// What later runs compare their segments with; `None` leaves that as it is.
+        accepted: Option<Vec<AcceptedLine>>,
+        reply: Reply,
+    },
 }
 
 /// Records of one call.
@@ -141,9 +157,9 @@ impl Writer {
         let mut next = queue.recv().await;
         while let Some(request) = next.take() {
             match request {
-                Request::End { end, finished_at, report, reply } => {
+                Request::End { end, finished_at, report, accepted, reply } => {
                     if state.is_ok() {
-                        state = self.end(end, finished_at, &report).await;
+                        state = self.end(end, finished_at, &report, accepted.as_deref()).await;
                     }
                     answer(reply, state.clone());
                     // Nothing may follow the end of a run.
@@ -196,12 +212,21 @@ impl Writer {
         Ok(())
     }
 
-    async fn end(&mut self, end: RunEnd, finished_at: Timestamp, report: &str) -> Result<()> {
+    async fn end(
+        &mut self,
+        end: RunEnd,
+        finished_at: Timestamp,
+        report: &str,
+        accepted: Option<&[AcceptedLine]>,
+    ) -> Result<()> {
         let Self { database, pen, export, epoch, run, line, open, .. } = self;
         database.fault("end_run")?;
         let mut transaction = pen.write().await?;
         database.advance(&mut *transaction, export, *epoch, line).await?;
         transaction.end_run(*run, end, finished_at, report).await?;
+        if let Some(accepted) = accepted {
+            transaction.accept(export, accepted).await?;
+        }
         transaction.prune(export, line.first_page).await?;
         // If every intent was carried out, the outcomes say it all.
         let emptied = match open {

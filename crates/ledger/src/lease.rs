@@ -79,7 +79,7 @@ impl Lease {
         // Usually the run before has folded, unless it died.
         writer.fold_if_heavy().await?;
         snapshot.line = writer.line.clone();
-        Ok(RunLedger { snapshot, journal: Journal::start(writer, lock) })
+        Ok(RunLedger { snapshot, journal: Journal::start(writer, lock), accepted: None })
     }
 }
 

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use tokio::sync::OwnedMutexGuard;
 
 use crate::access::{Access, Guard, Keeper, Marks, Pen};
-use crate::database::{ExportLine, RUNS_WITH_ROWS, SegmentLine};
+use crate::database::{AcceptedLine, ExportLine, RUNS_WITH_ROWS, SegmentLine};
 use crate::page::{Page, PageKind};
 use crate::{Error, Identity, Result, RunEnd, RunRecord, RunStatus};
 
@@ -38,6 +38,7 @@ struct Tables {
     facts: BTreeMap<String, String>,
     leases: BTreeMap<String, (i64, ExportLine)>,
     segments: BTreeMap<(String, i64, i64), String>,
+    accepted: BTreeMap<String, Vec<AcceptedLine>>,
     runs: BTreeMap<i64, Run>,
     pages: BTreeMap<(String, i64), Arc<Page<Vec<u8>>>>,
     suppressed: BTreeSet<Identity>,
@@ -234,6 +235,15 @@ impl Access for Draft {
     async fn add_segment(&mut self, export: &str, segment: &SegmentLine) -> Result<()> {
         let place = (export.to_owned(), segment.from_page, segment.number);
         self.changed().segments.insert(place, segment.id.clone());
+        Ok(())
+    }
+
+    async fn accepted(&mut self, export: &str) -> Result<Vec<AcceptedLine>> {
+        Ok(self.tables.accepted.get(export).cloned().unwrap_or_default())
+    }
+
+    async fn accept(&mut self, export: &str, accepted: &[AcceptedLine]) -> Result<()> {
+        self.changed().accepted.insert(export.to_owned(), accepted.to_vec());
         Ok(())
     }
 

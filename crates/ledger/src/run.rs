@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use crate::database::AcceptedLine;
 use crate::{Journal, Result, RunEnd, Snapshot};
 
 /// A run that is about to begin.
@@ -24,18 +25,31 @@ pub struct RunLedger {
     pub snapshot: Snapshot,
     /// Where it writes.
     pub journal: Journal,
+    pub(crate) accepted: Option<Vec<AcceptedLine>>,
 }
 
 impl RunLedger {
+    /// Takes it as normal that the segments have so many rows, in the order of the manifest; later runs compare theirs with
+    /// that ([`Snapshot::accepted_rows`]). Written down with the end of the run, so it is never without the report that says
+    /// why.
+    pub fn accept(&mut self, rows: impl IntoIterator<Item = u64>) {
+        let segments = self.snapshot.segments().iter().filter_map(|number| self.snapshot.segment_id(*number));
+        let line = |(segment, rows): (&str, u64)| AcceptedLine {
+            segment: segment.to_owned(),
+            rows: i64::try_from(rows).unwrap_or(i64::MAX),
+        };
+        self.accepted = Some(segments.zip(rows).map(line).collect());
+    }
+
     /// Ends the run: waits for what is queued, writes its report (JSON), and folds the pages when dead weight outgrows what is
     /// live. Later writes through a clone of the journal fail.
     ///
     /// # Errors
     /// If the journal is poisoned, the lease was lost, or the database fails. The run is then *interrupted*.
     pub async fn finish(self, end: RunEnd, finished_at: Timestamp, report: &str) -> Result<()> {
-        let Self { snapshot, journal } = self;
+        let Self { snapshot, journal, accepted } = self;
         // Folding takes memory of its own.
         drop(snapshot);
-        journal.end(end, finished_at, report.to_owned()).await
+        journal.end(end, finished_at, report.to_owned(), accepted).await
     }
 }

@@ -4,7 +4,7 @@ use futures::TryStreamExt;
 
 use crate::access::Access;
 use crate::codec::Stored;
-use crate::database::{Database, ExportLine, SegmentLine};
+use crate::database::{AcceptedLine, Database, ExportLine, SegmentLine};
 use crate::page::{Page, PageKind};
 use crate::{Error, Index, Leavers, Memberships, PresentKeys, Result, SegmentNumber};
 
@@ -21,6 +21,7 @@ pub struct Snapshot {
     order: Vec<SegmentNumber>,
     names: Vec<(SegmentNumber, String)>,
     new: Vec<SegmentLine>,
+    accepted: Vec<AcceptedLine>,
 }
 
 impl Snapshot {
@@ -32,6 +33,7 @@ impl Snapshot {
         let mut index = Index::default();
         let records = load_pages(&database, &mut *view, export, &line, &mut index).await?;
         let known = view.segments(export).await?;
+        let accepted = view.accepted(export).await?;
         drop(view);
 
         let mut snapshot = Self {
@@ -43,6 +45,7 @@ impl Snapshot {
             order: Vec::new(),
             names: Vec::new(),
             new: Vec::new(),
+            accepted,
         };
         for segment in &known {
             let number = snapshot.number(segment)?;
@@ -64,6 +67,13 @@ impl Snapshot {
     /// The id of a segment, of the export or dropped from it.
     pub fn segment_id(&self, segment: SegmentNumber) -> Option<&str> {
         self.names.iter().find(|(number, _)| *number == segment).map(|(_, id)| id.as_str())
+    }
+
+    /// How many rows a segment had in the last run that took them as normal ([`crate::RunLedger::accept`]); `None` if the
+    /// segment was not in it.
+    pub fn accepted_rows(&self, segment: SegmentNumber) -> Option<u64> {
+        let id = self.segment_id(segment)?;
+        self.accepted.iter().find(|line| line.segment == id).map(|line| line.rows.unsigned_abs())
     }
 
     /// The segments that are no longer in the manifest but still have members, in ascending order; their members are leavers.

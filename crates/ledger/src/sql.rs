@@ -8,7 +8,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, Sqlite as Driver, SqliteConnection, Transaction};
 
 use crate::access::Access;
-use crate::database::{ExportLine, RUNS_WITH_ROWS, SegmentLine};
+use crate::database::{AcceptedLine, ExportLine, RUNS_WITH_ROWS, SegmentLine};
 use crate::page::{Page, PageKind};
 use crate::sqlite::Sqlite;
 use crate::{Error, Identity, Result, RunEnd, RunRecord, RunStatus};
@@ -140,6 +140,35 @@ impl Access for SqliteAccess<'_> {
         .await
         .map(|_| ())
         .map_err(sqlite.failed("write the segments"))
+    }
+
+    async fn accepted(&mut self, export: &str) -> Result<Vec<AcceptedLine>> {
+        let (connection, sqlite) = self.parts();
+        sqlx::query_as("SELECT segment, rows FROM accepted WHERE export = $1")
+            .bind(export)
+            .fetch_all(connection)
+            .await
+            .map_err(sqlite.failed("read the segments"))
+    }
+
+    async fn accept(&mut self, export: &str, accepted: &[AcceptedLine]) -> Result<()> {
+        let (connection, sqlite) = self.parts();
+        let failed = sqlite.failed("write the segments");
+        sqlx::query("DELETE FROM accepted WHERE export = $1")
+            .bind(export)
+            .execute(&mut *connection)
+            .await
+            .map_err(&failed)?;
+        for AcceptedLine { segment, rows } in accepted {
+            sqlx::query("INSERT INTO accepted (export, segment, rows) VALUES ($1, $2, $3)")
+                .bind(export)
+                .bind(segment)
+                .bind(rows)
+                .execute(&mut *connection)
+                .await
+                .map_err(&failed)?;
+        }
+        Ok(())
     }
 
     async fn add_run(&mut self, export: &str, epoch: i64, run_id: &str, started_at: Timestamp) -> Result<i64> {
