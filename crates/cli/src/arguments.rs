@@ -244,7 +244,8 @@ pub(crate) struct Run {
     /// Send every row again, changed or not; nobody is put again on a list on which the ledger has them
     #[arg(long)]
     pub(crate) full: bool,
-    /// Go on although this guard would stop the run: max_removals, max_refused or allow_empty. Recorded in the run
+    /// Go on although this guard would stop the run: max_removals, max_growth, max_shrink, max_refused or allow_empty.
+    /// Recorded in the run
     #[arg(long = "override", value_name = "GUARD")]
     pub(crate) overrides: Vec<Guard>,
     /// Why a guard is overridden. Recorded in the run

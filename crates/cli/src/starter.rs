@@ -145,8 +145,10 @@ mailing_country = "country"
 policy = "remove"                     # who left a segment is taken off its list; contacts are never deleted
 
 [guards]                              # what stops a run; `--override NAME` goes on all the same
-max_removals = "10%"
-max_refused = "5%"
+max_removals = "10%"                  # of the rows held: taken off their lists
+max_growth = "100%"                   # of a segment's rows in the last run: more than then
+max_shrink = "50%"                    # of a segment's rows in the last run: fewer than then
+max_refused = "5%"                    # of the rows sent: refused by the destination
 allow_empty = false
 "#
         )

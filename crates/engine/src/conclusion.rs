@@ -158,6 +158,8 @@ fn unwritten(error: &Error) -> Problem {
 fn stopped(guard: &GuardVerdict) -> Problem {
     let code = match guard.guard.as_str() {
         "max_removals" => Code::GuardMaxRemovals,
+        "max_growth" => Code::GuardMaxGrowth,
+        "max_shrink" => Code::GuardMaxShrink,
         "max_refused" => Code::GuardMaxRefused,
         _ => Code::GuardAllowEmpty,
     };

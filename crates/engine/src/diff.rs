@@ -54,7 +54,7 @@ pub(crate) struct Diff<'a> {
 pub(crate) struct Tally {
     pub(crate) rows: PlannedRows,
     /// Rows of each segment, in the order of the export.
-    pub(crate) by_segment: Vec<u64>,
+    by_segment: Vec<u64>,
     /// Memberships that the rows to be sent must gain.
     pub(crate) joins: u64,
     /// Of the rows to be sent, those that an earlier run may have sent.
@@ -68,6 +68,13 @@ pub(crate) struct Tally {
     pub(crate) first_unreadable: Option<UnreadableRow>,
     /// Keyed fingerprint of all that was read.
     pub(crate) digest: u128,
+}
+
+impl Tally {
+    /// Rows of the segment at this position of the export.
+    pub(crate) fn rows_of(&self, position: usize) -> u64 {
+        self.by_segment.get(position).copied().unwrap_or(0)
+    }
 }
 
 /// A segment while its pages are compared.
@@ -182,14 +189,13 @@ impl<'a> Diff<'a> {
 
     /// Notes rows that the source could not read; nobody knows who they are.
     pub(crate) fn unreadable(&mut self, place: Place, rows: &[UnreadableRow]) -> Vec<Record> {
+        self.tally.unreadable += rows.len() as u64;
+        *slot(&mut self.tally.by_segment, place.position) += rows.len() as u64;
         if matches!(self.rules.scope, Scope::Only(_)) {
-            self.tally.unreadable += rows.len() as u64;
             return Vec::new();
         }
         rows.iter()
             .map(|row| {
-                self.tally.unreadable += 1;
-                *slot(&mut self.tally.by_segment, place.position) += 1;
                 self.tally.first_unreadable.get_or_insert_with(|| row.clone());
                 self.absorb(u128::from(row.row));
                 let at = match row.line {

@@ -10,7 +10,7 @@ use segport_manifest::{Code, Leavers as Policy};
 
 use crate::diff::{Diff, Place, Rules, Scope, Tally};
 use crate::engine::{OpenExport, OpenSegment, StartError, segment_id};
-use crate::guard::{Findings, Watch};
+use crate::guard::{Findings, Size, Watch};
 use crate::name::Namer;
 use crate::outbox::{Outbox, Sealed};
 use crate::pack::Listed;
@@ -210,23 +210,22 @@ pub(crate) async fn count_leavers(
 pub(crate) fn judge(
     watch: &Watch,
     open: &OpenExport,
-    listed: &[Listed],
+    snapshot: &Snapshot,
     tally: &Tally,
     leavers: &LeaverTally,
     held: u64,
 ) -> Vec<GuardVerdict> {
-    let rows_of = |position: usize| tally.by_segment.get(position).copied().unwrap_or(0);
-    let all_empty = (0..open.segments.len()).all(|position| rows_of(position) == 0);
-    let empty_segments = listed
-        .iter()
-        .zip(&open.segments)
-        .enumerate()
-        .filter(|(position, (segment, _))| {
-            rows_of(*position) == 0 && (all_empty || leavers.by_segment.contains_key(&segment.number))
-        })
-        .map(|(_, (_, segment))| format!("`{}`", segment.reader.id))
-        .collect();
-    watch.judge_plan(&Findings { empty_segments, removals: leavers.planned.remove, held })
+    let all_empty = (0..open.segments.len()).all(|position| tally.rows_of(position) == 0);
+    let (mut empty_segments, mut sizes) = (Vec::new(), Vec::new());
+    for (Listed { number, position }, OpenSegment { reader, .. }) in listed(snapshot).into_iter().zip(&open.segments) {
+        let now = tally.rows_of(position.into());
+        if now == 0 && (all_empty || leavers.by_segment.contains_key(&number)) {
+            empty_segments.push(format!("`{}`", reader.id));
+        }
+        let before = snapshot.accepted_rows(number);
+        sizes.extend(before.map(|before| Size { segment: reader.id.clone(), before, now }));
+    }
+    watch.judge_plan(&Findings { empty_segments, removals: leavers.planned.remove, held, sizes })
 }
 
 /// Puts a plan into words and numbers.
@@ -256,7 +255,7 @@ pub(crate) async fn report(
     let segments = open.spec.segments.iter().enumerate().map(|(position, segment)| PlannedSegment {
         id: segment.id.clone(),
         display_name: segment.display_name.clone(),
-        rows: tally.by_segment.get(position).copied().unwrap_or(0),
+        rows: tally.rows_of(position),
     });
     Ok(PlanReport {
         schema_version: 1,

@@ -208,7 +208,8 @@ pub struct CallCounts {
 /// What a guard found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GuardVerdict {
-    /// Name of the guard, as in the manifest and in `--override`: `allow_empty`, `max_removals` or `max_refused`.
+    /// Name of the guard, as in the manifest and in `--override`: `allow_empty`, `max_removals`, `max_growth`, `max_shrink` or
+    /// `max_refused`.
     pub guard: String,
     /// The limit, as in the manifest.
     pub limit: String,

@@ -136,7 +136,7 @@ pub(crate) async fn plan(
     let rule = LeaverRule::new(open, &scope, &listed, &compared.tally);
     let leavers = plan::count_leavers(&snapshot, &rule, &compared.tally).await?;
     let watch = Watch::new(open.export.guards, &request.overrides);
-    let guards = plan::judge(&watch, open, &listed, &compared.tally, &leavers, held);
+    let guards = plan::judge(&watch, open, &snapshot, &compared.tally, &leavers, held);
     Ok(plan::report(open, &snapshot, &compared.tally, &leavers, guards, matches!(scope, Scope::Full)).await?)
 }
 
@@ -188,10 +188,13 @@ pub(crate) async fn run(
     let watch = Watch::new(open.export.guards, &request.overrides);
     let guards = match compared.error {
         Some(_) => Vec::new(),
-        None => plan::judge(&watch, open, &listed, &compared.tally, &leavers, held),
+        None => plan::judge(&watch, open, &run.snapshot, &compared.tally, &leavers, held),
     };
     let moved = request.expected.as_ref().and_then(|expected| moved(expected, open, &generation, &compared.tally));
     let hold = hold(compared.error, &guards, moved);
+    if hold.is_none() {
+        run.accept((0..open.segments.len()).map(|position| compared.tally.rows_of(position)));
+    }
     let mut story = Story {
         open,
         run_id: &run_id,

@@ -136,6 +136,10 @@ codes! {
     GuardAllowEmpty = "SP0506";
     /// More rows than one run of the export sends.
     RowLimit = "SP0507";
+    /// The guard `max_growth` stopped a run.
+    GuardMaxGrowth = "SP0508";
+    /// The guard `max_shrink` stopped a run.
+    GuardMaxShrink = "SP0509";
     /// A segment cannot be read.
     SourceUnreadable = "SP0601";
     /// The state store cannot be used.

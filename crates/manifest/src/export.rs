@@ -282,6 +282,8 @@ impl Check<'_> {
     fn guards(&mut self, raw: &GuardsTable) -> Option<Guards> {
         Some(Guards {
             max_removals: self.threshold("/guards/max_removals", &raw.max_removals)?,
+            max_growth: self.threshold("/guards/max_growth", &raw.max_growth)?,
+            max_shrink: self.threshold("/guards/max_shrink", &raw.max_shrink)?,
             max_refused: self.threshold("/guards/max_refused", &raw.max_refused)?,
             allow_empty: raw.allow_empty,
         })

@@ -51,6 +51,8 @@ fn fingerprinted(export: &Export) -> Value {
         "leavers": match export.leavers { Leavers::Remove => "remove", Leavers::Keep => "keep" },
         "guards": {
             "max_removals": threshold(export.guards.max_removals),
+            "max_growth": threshold(export.guards.max_growth),
+            "max_shrink": threshold(export.guards.max_shrink),
             "max_refused": threshold(export.guards.max_refused),
             "allow_empty": export.guards.allow_empty,
         },

@@ -272,6 +272,10 @@ pub enum Leavers {
 pub struct Guards {
     /// More removals than this stop a run before anything is sent.
     pub max_removals: Threshold,
+    /// A segment that gained more rows than this stops a run before anything is sent.
+    pub max_growth: Threshold,
+    /// A segment that lost more rows than this stops a run before anything is sent.
+    pub max_shrink: Threshold,
     /// More refused rows than this stop a run.
     pub max_refused: Threshold,
     /// Whether segments without any row are believed.
@@ -280,7 +284,13 @@ pub struct Guards {
 
 impl Default for Guards {
     fn default() -> Self {
-        Self { max_removals: Threshold::Percent(10.0), max_refused: Threshold::Percent(5.0), allow_empty: false }
+        Self {
+            max_removals: Threshold::Percent(10.0),
+            max_growth: Threshold::Percent(100.0),
+            max_shrink: Threshold::Percent(50.0),
+            max_refused: Threshold::Percent(5.0),
+            allow_empty: false,
+        }
     }
 }
 

@@ -261,6 +261,12 @@ pub(crate) struct LeaversTable {
 pub(crate) struct GuardsTable {
     /// More removals than this stop a run before anything is sent. A share is one of the rows held in the ledger.
     pub(crate) max_removals: RawThreshold,
+    /// A segment that gained more rows than this stops a run before anything is sent. A share is one of the rows it had in the
+    /// last run that no guard held back. `"100%"` lets it double; a number of rows can allow more.
+    pub(crate) max_growth: RawThreshold,
+    /// A segment that lost more rows than this stops a run before anything is sent. A share is one of the rows it had in the
+    /// last run that no guard held back.
+    pub(crate) max_shrink: RawThreshold,
     /// More refused rows than this stop a run. A share is one of the rows the run set out to send.
     pub(crate) max_refused: RawThreshold,
     /// Whether segments without any row are believed; otherwise they stop the run.
@@ -271,6 +277,8 @@ impl Default for GuardsTable {
     fn default() -> Self {
         Self {
             max_removals: RawThreshold::Text("10%".to_owned()),
+            max_growth: RawThreshold::Text("100%".to_owned()),
+            max_shrink: RawThreshold::Text("50%".to_owned()),
             max_refused: RawThreshold::Text("5%".to_owned()),
             allow_empty: false,
         }

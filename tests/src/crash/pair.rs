@@ -46,7 +46,7 @@ impl Shape {
     fn scene(&self) -> Scene {
         let scene = Scene::with(Options { bulk_lists: self.bulk_lists, ..Options::default() }, &[]);
         SEGMENTS.iter().for_each(|id| scene.segment(id, &[]));
-        let guards = "[guards]\nmax_removals = \"100%\"\nmax_refused = \"100%\"\nallow_empty = true";
+        let guards = "[guards]\nmax_removals = \"100%\"\nmax_growth = 1000\nmax_shrink = \"100%\"\nmax_refused = \"100%\"\nallow_empty = true";
         scene.segments(&SEGMENTS[..self.segments], guards);
         scene
     }

@@ -16,6 +16,7 @@ mod refusals;
 mod reveal;
 mod rows;
 mod secrecy;
+mod sizes;
 mod sources;
 mod starter;
 mod state;

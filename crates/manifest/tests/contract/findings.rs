@@ -320,6 +320,11 @@ const CASES: &[(&str, Code, Files)] = &[
         &[(EXPORT, export!("[fields]\nemail = \"a\"\n[guards]\nmax_removals = \"120%\"\nmax_refused = \"ten\"\n"))],
     ),
     (
+        "bad_threshold_of_sizes",
+        Code::BadThreshold,
+        &[(EXPORT, export!("[fields]\nemail = \"a\"\n[guards]\nmax_growth = \"250%\"\nmax_shrink = \"half\"\n"))],
+    ),
+    (
         "negative_threshold",
         Code::BadThreshold,
         &[(EXPORT, export!("[fields]\nemail = \"a\"\n[guards]\nmax_removals = -1\n"))],

@@ -44,6 +44,8 @@ Note = "note"
 policy = "keep"
 [guards]
 max_removals = "2.5%"
+max_growth = 20000
+max_shrink = "30%"
 max_refused = 500
 allow_empty = true
 [schedule]
@@ -81,7 +83,13 @@ fn everything_that_is_written_arrives() {
     let export = &project.exports["newsletter"];
     assert_eq!(export.segments, ["vip", "newsletter"]);
     assert_eq!(export.leavers, Leavers::Keep);
-    let guards = Guards { max_removals: Threshold::Percent(2.5), max_refused: Threshold::Rows(500), allow_empty: true };
+    let guards = Guards {
+        max_removals: Threshold::Percent(2.5),
+        max_growth: Threshold::Rows(20_000),
+        max_shrink: Threshold::Percent(30.0),
+        max_refused: Threshold::Rows(500),
+        allow_empty: true,
+    };
     assert_eq!(export.guards, guards);
     assert_eq!(export.schedule.as_ref().unwrap().time_zone.iana_name(), Some("Europe/Oslo"));
     let fields: Vec<_> =
