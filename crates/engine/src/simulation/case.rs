@@ -120,7 +120,7 @@ impl Round {
         let crash = dice.maybe(40, |dice| match dice.below(4) {
             0 => Crash::Turn(dice.within(1, 60) as u32),
             1 => Crash::Operation(dice.within(1, 40) as u32),
-            2 => Crash::Request(dice.within(1, 20) as u32),
+            2 => Crash::Request(dice.within(1, 6) as u32),
             _ => Crash::Time(dice.wait(3_000)),
         });
         let change = |dice: &Dice| (dice.wait(3_000), anybody(dice), dice.chance(70));
