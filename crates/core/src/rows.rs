@@ -3,6 +3,7 @@
 mod plain;
 
 use std::io::Cursor;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use arrow_array::RecordBatch;
 use arrow_buffer::Buffer;
@@ -46,21 +47,21 @@ pub fn decode(bytes: Bytes) -> Result<RecordBatch> {
     match plain::decode(Buffer::from(bytes.clone())) {
         Stream::Plain(rows) => Ok(rows),
         Stream::Broken => Err(Error::new(ErrorKind::Contract, "bytes are not rows in Arrow IPC")),
-        // The library panics where a stream tells wrong lengths.
-        Stream::Other => std::panic::catch_unwind(|| decode_any(bytes))
-            .unwrap_or_else(|_| Err(Error::new(ErrorKind::Contract, "bytes are not rows in Arrow IPC"))),
+        Stream::Other => decode_any(bytes),
     }
 }
 
 fn decode_any(bytes: Bytes) -> Result<RecordBatch> {
-    let mut buffer = Buffer::from(bytes);
-    let mut decoder = StreamDecoder::new();
-    while !buffer.is_empty() {
-        if let Some(rows) = decoder.decode(&mut buffer).map_err(unreadable)? {
-            return Ok(rows);
+    guarded(|| {
+        let mut buffer = Buffer::from(bytes);
+        let mut decoder = StreamDecoder::new();
+        while !buffer.is_empty() {
+            if let Some(rows) = decoder.decode(&mut buffer).map_err(unreadable)? {
+                return Ok(rows);
+            }
         }
-    }
-    Err(Error::new(ErrorKind::Contract, "rows were announced but the Arrow stream holds none"))
+        Err(Error::new(ErrorKind::Contract, "rows were announced but the Arrow stream holds none"))
+    })
 }
 
 /// Reads the schema of a stream.
@@ -68,8 +69,18 @@ fn decode_any(bytes: Bytes) -> Result<RecordBatch> {
 /// # Errors
 /// `contract` if the bytes are not a stream.
 pub fn decode_schema(bytes: &Bytes) -> Result<SchemaRef> {
-    let reader = arrow_ipc::reader::StreamReader::try_new(Cursor::new(bytes), None).map_err(unreadable)?;
-    Ok(reader.schema())
+    guarded(|| {
+        let reader = arrow_ipc::reader::StreamReader::try_new(Cursor::new(bytes), None).map_err(unreadable)?;
+        Ok(reader.schema())
+    })
+}
+
+/// Calls into the Arrow reader, which panics on offsets that no writer would write: bytes of a plugin must not end the host.
+fn guarded<T>(call: impl FnOnce() -> Result<T>) -> Result<T> {
+    // What the closure borrows is not used again after a panic.
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|_| {
+        Err(Error::new(ErrorKind::Contract, "bytes are not rows in Arrow IPC: their parts contradict each other"))
+    })
 }
 
 fn unwritable(error: ArrowError) -> Error {
@@ -110,5 +121,21 @@ mod tests {
         let bytes = Bytes::from(bytes);
         let complete = (0..=bytes.len()).filter(|&end| decode(bytes.slice(..end)).is_ok()).count();
         assert!(complete < 64, "only streams that lack nothing but their end may be read");
+    }
+
+    #[test]
+    fn a_damaged_stream_is_read_or_refused_at_every_byte() {
+        let mut whole = Vec::new();
+        encode(&rows(), &mut whole).unwrap();
+        for at in 0..whole.len() {
+            for byte in [0, 1, 0x7f, 0x80, 0xff] {
+                let mut bytes = whole.clone();
+                bytes[at] = byte;
+                let bytes = Bytes::from(bytes);
+                for error in [decode_schema(&bytes).err(), decode(bytes).err()].into_iter().flatten() {
+                    assert_eq!(error.kind(), ErrorKind::Contract, "byte {at} is {byte}");
+                }
+            }
+        }
     }
 }
