@@ -193,9 +193,6 @@ pub(crate) fn is_id(id: &str) -> bool {
 }
 
 #[cfg(test)]
-mod mutated;
-
-#[cfg(test)]
 mod tests {
     use super::*;
 

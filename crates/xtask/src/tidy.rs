@@ -42,7 +42,8 @@ fn check(path: &str, text: &str, findings: &mut Vec<String>) {
     if is_test && (text.contains("#[ignore") || text.contains("thread::sleep(") || text.contains("time::sleep(")) {
         findings.push(format!("{path}: a test is ignored or sleeps"));
     }
-    let may_know_autopilot = ["connectors/autopilot/", "crates/sandbox/", "tests/", "crates/xtask/"];
+    let may_know_autopilot =
+        ["connectors/autopilot/", "crates/sandbox/", "crates/properties/", "tests/", "crates/xtask/"];
     let wire_names = ["_autopilot_list", "autopilotapikey", "email_contact_map"];
     if !is_test
         && !may_know_autopilot.iter().any(|place| path.starts_with(place))
@@ -54,7 +55,8 @@ fn check(path: &str, text: &str, findings: &mut Vec<String>) {
 
 fn rust_files(dir: &Path) -> Done<Vec<PathBuf>> {
     let mut files = Vec::new();
-    let mut folders: Vec<PathBuf> = ["crates", "connectors", "tests"].iter().map(|folder| dir.join(folder)).collect();
+    let mut folders: Vec<PathBuf> =
+        ["crates", "connectors", "tests", "fuzz"].iter().map(|folder| dir.join(folder)).collect();
     while let Some(folder) = folders.pop() {
         let entries =
             fs::read_dir(&folder).map_err(|error| format!("{} cannot be listed: {error}", folder.display()))?;

@@ -94,7 +94,7 @@ fn open(root: &Path) -> SourceHarness<Files> {
     SourceHarness::open(json!({"root": name, "project_dir": project}), &Script::new()).unwrap()
 }
 
-pub(crate) fn shown(rows: &RecordBatch) -> Vec<String> {
+fn shown(rows: &RecordBatch) -> Vec<String> {
     let options = FormatOptions::default().with_null("∅");
     // Arrow shows times of offsets only.
     let shown: Vec<ArrayRef> = rows

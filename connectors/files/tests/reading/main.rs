@@ -3,7 +3,7 @@
 
 mod csv;
 mod folder;
-mod hostile;
 mod json_lines;
 mod parquet;
 mod place;
+mod text;

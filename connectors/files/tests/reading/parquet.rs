@@ -16,7 +16,7 @@ use serde_json::json;
 
 use crate::folder::{Folder, reasons};
 
-pub(crate) fn file(columns: Vec<(&str, ArrayRef)>, rows_per_group: usize) -> Vec<u8> {
+fn file(columns: Vec<(&str, ArrayRef)>, rows_per_group: usize) -> Vec<u8> {
     let batch =
         RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, array)| (name, array, true))).unwrap();
     let properties = WriterProperties::builder().set_max_row_group_row_count(Some(rows_per_group)).build();

@@ -1,44 +1,68 @@
 //! Whatever happens to a run, the ledger never claims what the destination does not hold, and the next whole runs make the
 //! destination equal to the source.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "helpers of tests are tests")]
+mod bytes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use proptest::prelude::*;
 use segport_core::Secret;
 use segport_ledger::{
     Change, Done, Folding, Intent, Memberships, Memory, NewRun, NoFaults, Observation, PresentKeys, Record, Row,
     RunEnd, SegmentNumber, StateKey, Store, Undelivered,
 };
 
+use self::bytes::Bytes;
+/// The bytes as a sequence of runs.
+pub fn ledger(bytes: &[u8]) {
+    Bytes::new(bytes).story().check();
+}
+
+/// Some runs of one export, and a whole one that must put everything right.
+#[derive(Debug, Clone)]
+pub struct Story {
+    /// Runs in which anything may happen.
+    pub plans: Vec<Plan>,
+    /// A run in which nothing goes wrong.
+    pub last: Plan,
+    /// Where the state is kept.
+    pub kept: Kept,
+    /// Whether every run folds pages, a few rows at a time.
+    pub folds: bool,
+    /// Whether each run opens the store anew.
+    pub reopens: bool,
+}
+
 /// What a destination does with one row, and what the run learns of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Answer {
+pub enum Answer {
+    /// It took effect.
     Acknowledged,
+    /// It had no effect.
     Refused,
     /// It took effect, but nobody knows.
     UnknownDone,
     /// It had no effect, but nobody knows.
     UnknownLost,
+    /// It was not tried.
     Deferred,
     /// Put on the suppression list after the intent, and so not sent.
     Suppressed,
 }
 
+/// One run: what the source holds, and what happens to it.
 #[derive(Debug, Clone)]
-struct Plan {
+pub struct Plan {
     /// For each segment of the manifest: its number in the world, and who is in it with which payload.
-    segments: Vec<(u8, BTreeMap<u8, u8>)>,
+    pub segments: Vec<(u8, BTreeMap<u8, u8>)>,
     /// Who is read and not sent, and why: suppressed, or deferred because the run sends no more rows.
-    skipped: BTreeMap<u8, Undelivered>,
-    /// Answers to the rows in the order they are sent, repeated.
-    answers: Vec<Answer>,
+    pub skipped: BTreeMap<u8, Undelivered>,
+    /// Answers to the rows in the order they are sent, repeated; at least one.
+    pub answers: Vec<Answer>,
     /// After how many calls the run dies, if it does; and whether the last call still reaches the destination.
-    dies_after: Option<(usize, bool)>,
+    pub dies_after: Option<(usize, bool)>,
 }
 
 /// What the destination holds of a person.
@@ -56,38 +80,11 @@ struct World {
     sent: usize,
 }
 
+/// How many people there are.
+const PEOPLE: u8 = 8;
+/// How many payloads a person may have.
+const PAYLOADS: u8 = 3;
 const BATCH: usize = 3;
-
-fn plan(certain: bool) -> impl Strategy<Value = Plan> {
-    let members = prop::collection::btree_map(0_u8..8, 0_u8..3, 0..7);
-    let segments =
-        prop::collection::btree_map(0_u8..4, members, 1..4).prop_map(|segments| segments.into_iter().collect());
-    let answers = if certain {
-        Just(vec![Answer::Acknowledged]).boxed()
-    } else {
-        prop::collection::vec(
-            prop_oneof![
-                4 => Just(Answer::Acknowledged),
-                1 => Just(Answer::Refused),
-                1 => Just(Answer::UnknownDone),
-                1 => Just(Answer::UnknownLost),
-                1 => Just(Answer::Deferred),
-                1 => Just(Answer::Suppressed),
-            ],
-            1..9,
-        )
-        .boxed()
-    };
-    let dies = if certain { Just(None).boxed() } else { prop::option::of((0_usize..6, any::<bool>())).boxed() };
-    let why = prop_oneof![Just(Undelivered::Suppressed), Just(Undelivered::Deferred)];
-    let skipped = prop::collection::btree_map(0_u8..8, why, 0..if certain { 1 } else { 4 });
-    (segments, skipped, answers, dies).prop_map(|(segments, skipped, answers, dies_after)| Plan {
-        segments,
-        skipped,
-        answers,
-        dies_after,
-    })
-}
 
 /// One run, as the engine would do it.
 struct Run<'a> {
@@ -123,14 +120,14 @@ async fn execute(store: &Store, number: usize, plan: &Plan, world: &mut World) {
     };
 
     // Nothing is claimed that is not so.
-    for who in 0..8 {
+    for who in 0..PEOPLE {
         if let Some(held) = ledger.snapshot.index.held(identity(who)) {
             let contact = world.contacts.get(&who).cloned().unwrap_or_default();
             let claimed: BTreeSet<u8> =
                 held.memberships.iter().map(|segment| list(&ledger.snapshot, segment)).collect();
             assert!(claimed.is_subset(&contact.lists), "{who}: {claimed:?} of {contact:?}");
             let payloads: Vec<u8> =
-                (0..3).filter(|payload| held.acknowledged(hasher.fingerprint(&[*payload]))).collect();
+                (0..PAYLOADS).filter(|payload| held.acknowledged(hasher.fingerprint(&[*payload]))).collect();
             assert!(payloads.is_empty() || payloads == [contact.payload], "{who}: {payloads:?} of {contact:?}");
         }
     }
@@ -246,7 +243,7 @@ async fn execute(store: &Store, number: usize, plan: &Plan, world: &mut World) {
         ledger.journal.settle(&records).await.unwrap();
         for record in &records {
             if let Record::Done(done) = record {
-                run.world.known.extend((0..8).filter(|who| identity(*who) == done.identity));
+                run.world.known.extend((0..PEOPLE).filter(|who| identity(*who) == done.identity));
             }
         }
     }
@@ -256,7 +253,7 @@ async fn execute(store: &Store, number: usize, plan: &Plan, world: &mut World) {
     let mut leavers = ledger.snapshot.leavers(&present);
     while let Some(chunk) = leavers.next().await.unwrap() {
         for leaver in chunk {
-            let who = (0..8).find(|who| identity(*who) == leaver.identity).unwrap();
+            let who = (0..PEOPLE).find(|who| identity(*who) == leaver.identity).unwrap();
             assert_eq!(leaver.destination_id, Some(format!("contact-{who}")));
             assert_eq!(leaver.key, hasher.key(&[who]));
             let memberships = Memberships::from(leaver.segment);
@@ -302,8 +299,10 @@ async fn execute(store: &Store, number: usize, plan: &Plan, world: &mut World) {
 
 /// Where a state is kept. The one in memory, with which whole runs are simulated, must do as the one on disk does.
 #[derive(Debug, Clone, Copy)]
-enum Kept {
+pub enum Kept {
+    /// In SQLite.
     OnDisk,
+    /// In memory.
     InMemory,
 }
 
@@ -331,67 +330,64 @@ impl Place {
     }
 }
 
-async fn check(plans: &[Plan], last: &Plan, kept: Kept, folding: Folding, reopen: bool) {
-    let place = Place::new(kept);
-    let mut world = World::default();
-    let mut store = place.open(folding).await;
-    for (number, plan) in plans.iter().enumerate() {
-        execute(&store, number, plan, &mut world).await;
-        if reopen {
-            store = place.open(folding).await;
-        }
-    }
-    // Whoever was first acknowledged in a whole run, and before that perhaps put on a list without an answer, is taken off that
-    // list by the run after it: only now is there an id to remove by.
-    for number in [plans.len(), plans.len() + 1] {
-        execute(&store, number, last, &mut world).await;
-    }
-
-    // Then the destination is what the source says.
-    let mut wanted: BTreeMap<u8, Contact> = BTreeMap::new();
-    for (segment, members) in &last.segments {
-        for (&who, &payload) in members {
-            wanted.entry(who).or_insert_with(|| Contact { payload, lists: BTreeSet::new() }).lists.insert(*segment);
-        }
-    }
-    for who in 0..8 {
-        let contact = world.contacts.get(&who).cloned().unwrap_or_default();
-        match wanted.get(&who) {
-            Some(wanted) => assert_eq!(contact, *wanted, "{who}"),
-            None if world.known.contains(&who) => assert_eq!(contact.lists, BTreeSet::new(), "{who}"),
-            // Of somebody whose delivery was never acknowledged there is no id to remove by.
-            None => {}
-        }
-    }
-
-    // And the next one finds nothing to do.
-    let sent = world.sent;
-    execute(&place.open(folding).await, plans.len() + 2, last, &mut world).await;
-    assert_eq!(world.sent, sent, "unchanged data is not sent again");
-    let held = store.held("export").await.unwrap();
-    assert_eq!(held, wanted.len() as u64);
-
-    let runs = store.runs(Some("export"), 100).await.unwrap();
-    assert_eq!(runs.len(), plans.len() + 3);
-    for run in runs {
-        let mut rows = store.rows(&run.run_id, None).await.unwrap();
-        while rows.next().await.unwrap().is_some() {}
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
-
-    #[test]
-    fn the_next_whole_runs_put_everything_right(
-        plans in prop::collection::vec(plan(false), 0..5),
-        last in plan(true),
-        kept in prop_oneof![Just(Kept::OnDisk), Just(Kept::InMemory)],
-        fold in any::<bool>(),
-        reopen in any::<bool>(),
-    ) {
-        let folding = if fold { Folding { idle_records: 0, rows_at_a_time: 2 } } else { Folding::default() };
+impl Story {
+    /// Plays it, and compares the destination with the source.
+    ///
+    /// # Panics
+    /// If the ledger claims what is not so, or the whole run does not put everything right.
+    pub fn check(&self) {
+        // Threads of its own, so that what a run leaves behind when it dies ends with its story.
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        runtime.block_on(check(&plans, &last, kept, folding, reopen));
+        runtime.block_on(self.play());
+    }
+
+    async fn play(&self) {
+        let Self { plans, last, kept, folds, reopens } = self;
+        let folding = if *folds { Folding { idle_records: 0, rows_at_a_time: 2 } } else { Folding::default() };
+        let place = Place::new(*kept);
+        let mut world = World::default();
+        let mut store = place.open(folding).await;
+        for (number, plan) in plans.iter().enumerate() {
+            execute(&store, number, plan, &mut world).await;
+            if *reopens {
+                store = place.open(folding).await;
+            }
+        }
+        // Whoever was first acknowledged in a whole run, and before that perhaps put on a list without an answer, is taken off that
+        // list by the run after it: only now is there an id to remove by.
+        for number in [plans.len(), plans.len() + 1] {
+            execute(&store, number, last, &mut world).await;
+        }
+
+        // Then the destination is what the source says.
+        let mut wanted: BTreeMap<u8, Contact> = BTreeMap::new();
+        for (segment, members) in &last.segments {
+            for (&who, &payload) in members {
+                wanted.entry(who).or_insert_with(|| Contact { payload, lists: BTreeSet::new() }).lists.insert(*segment);
+            }
+        }
+        for who in 0..PEOPLE {
+            let contact = world.contacts.get(&who).cloned().unwrap_or_default();
+            match wanted.get(&who) {
+                Some(wanted) => assert_eq!(contact, *wanted, "{who}"),
+                None if world.known.contains(&who) => assert_eq!(contact.lists, BTreeSet::new(), "{who}"),
+                // Of somebody whose delivery was never acknowledged there is no id to remove by.
+                None => {}
+            }
+        }
+
+        // And the next one finds nothing to do.
+        let sent = world.sent;
+        execute(&place.open(folding).await, plans.len() + 2, last, &mut world).await;
+        assert_eq!(world.sent, sent, "unchanged data is not sent again");
+        let held = store.held("export").await.unwrap();
+        assert_eq!(held, wanted.len() as u64);
+
+        let runs = store.runs(Some("export"), 100).await.unwrap();
+        assert_eq!(runs.len(), plans.len() + 3);
+        for run in runs {
+            let mut rows = store.rows(&run.run_id, None).await.unwrap();
+            while rows.next().await.unwrap().is_some() {}
+        }
     }
 }
