@@ -1,4 +1,5 @@
-//! Tasks of the workspace: `cargo xtask demo | test | schemas | reference | bench | crash | simulate | mutate | tidy | new-connector`.
+//! Tasks of the workspace: `cargo xtask demo | test | schemas | reference | bench | crash | simulate | mutate | fuzz | tidy |
+//! new-connector`.
 
 #![forbid(unsafe_code)]
 
@@ -6,6 +7,7 @@ mod bench;
 mod compare;
 mod crash;
 mod demo;
+mod fuzz;
 mod mutate;
 mod picture;
 mod proc;
@@ -32,6 +34,7 @@ Usage: cargo xtask <TASK>
                         or fill the disk at every Nth change of the state: --full
   simulate [OPTION N]   play seeds of the simulation; options: --seeds, --seed (alone: tell what happens in it)
   mutate [--cases N]    damage N answers of the API (a million) and look for a false acknowledgement
+  fuzz [TARGET...]      look for inputs that break a promise; options: --seconds, --runs (of each target)
   picture               draw the terminal of the README from a run of the demo
   new-connector NAME    write a complete connector crate";
 
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         ["crash", rest @ ..] => crash::run(rest),
         ["simulate", rest @ ..] => simulate::run(rest),
         ["mutate", rest @ ..] => mutate::run(rest),
+        ["fuzz", rest @ ..] => fuzz::run(rest),
         ["picture"] => picture::draw(),
         ["new-connector", name] => demo::new_connector(name),
         [] | ["help" | "-h" | "--help"] => {

@@ -13,6 +13,7 @@ pub(crate) fn run() -> Done {
     packages()?;
     nextest()?;
     proc::run(cargo(&["fmt", "--all", "--check"]))?;
+    proc::run(cargo(&["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"]))?;
     tidy::run()?;
     proc::run(cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]))?;
     let mut docs = cargo(&["doc", "--workspace", "--no-deps", "--locked", "--lib"]);

@@ -1,0 +1,8 @@
+//! Parquet files.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(
+    init: { segport_fuzz::abort_on_own_panics() },
+    |bytes: &[u8]| segport_properties::parquet(bytes)
+);
