@@ -113,7 +113,7 @@ fn a_killed_run_can_be_retried_and_is_listed_as_interrupted() {
 fn is_interrupted(scene: &Scene) {
     let runs = scene.call("runs --output json");
     assert_eq!(runs.exits(0).objects()[0]["status"], "interrupted", "{runs}");
-    scene.call("runs").exits(0).prints("interrupted").says("the next run of `newsletter` sends again");
+    scene.call("runs").exits(0).prints("interrupted").says("the next run of `newsletter` settles what has no outcome");
     scene.call("runs latest").exits(0).prints("newsletter: interrupted").prints("segport run newsletter");
     let status = scene.call("status --output json");
     let standing = &status.exits(0).objects()[0];

@@ -39,7 +39,7 @@ pub(crate) async fn runs(invocation: &Invocation, asked: &Runs) -> Result<Exit, 
     } else {
         output.text(&list(&records))?;
         for RunRecord { run_id, export, .. } in interrupted(&records) {
-            output.note(&format!("run {run_id} died; the next run of `{export}` sends again what has no outcome"));
+            output.note(&format!("run {run_id} died; the next run of `{export}` settles what has no outcome"));
         }
     }
     Ok(Exit::Done)
@@ -65,7 +65,7 @@ fn one(record: &RunRecord, style: segport_manifest::Style) -> String {
             let began = moment(*started_at);
             let hint = match status {
                 RunStatus::Interrupted => format!(
-                    "  it died; `segport run {export}` sends again what has no outcome\n  \
+                    "  it died; `segport run {export}` settles what has no outcome\n  \
                      `segport rows {run_id}` lists what became of each row so far\n"
                 ),
                 _ => String::new(),

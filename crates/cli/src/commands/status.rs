@@ -87,7 +87,7 @@ fn problems(project: &Project, export: &Export, last: Option<&RunRecord>) -> Vec
         problems.push(format!("`segport connect {}` was not accepted yet", export.connection));
     }
     if last.is_some_and(|run| run.status == RunStatus::Interrupted) {
-        problems.push("the last run died; the next one sends again what has no outcome".to_owned());
+        problems.push("the last run died; the next one settles what has no outcome".to_owned());
     }
     if let Some(report) = last.and_then(report_of) {
         let open = open_rows(&report);
