@@ -213,7 +213,14 @@ impl Delivery<'_> {
             all
         };
         let mut parts = if to_write.is_empty() { Vec::new() } else { vec![to_write] };
+        let mut has_called = parcel.is_in_doubt();
         while let Some(mut part) = parts.pop() {
+            // The call that was under way when the run was cancelled was its last: each further one would get its own time to end.
+            if has_called && self.cancel.is_cancelled() {
+                judged.defer(&part, &Halt::Cancelled);
+                continue;
+            }
+            has_called = true;
             let write =
                 async |kind: &BatchKind, rows: &RecordBatch| self.writer.write(kind, rows, self.call_timeout).await;
             match self.call_for(&parcel, &mut part, &mut judged, write).await {
@@ -360,6 +367,11 @@ impl Judged {
         if let Some(slot) = self.rows.get_mut(row as usize) {
             *slot = fate;
         }
+    }
+
+    fn defer(&mut self, rows: &[u32], halt: &Halt) {
+        let untried = Fate::Answered(RowOutcome::Deferred { reason: halt.reason() });
+        rows.iter().for_each(|&row| self.set(row, untried.clone()));
     }
 
     fn suppress(&mut self, rows: &[u32]) {

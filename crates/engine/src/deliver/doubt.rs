@@ -84,6 +84,7 @@ impl Instance for Fake {
 async fn deliver(
     capabilities: Capabilities,
     in_doubt: &[&str],
+    cancel: &Cancel,
     says: impl Fn(&str) -> Result<Found> + Send + Sync + 'static,
 ) -> (Vec<String>, String) {
     let place = tempfile::tempdir().unwrap();
@@ -108,7 +109,7 @@ async fn deliver(
         journal: &run.journal,
         suppressions: &suppressions,
         watch: &Watch::new(Guards::default(), &Override::default()),
-        cancel: &Cancel::new(),
+        cancel,
         planned: 2,
         to_send: 2,
         rows_per_batch: 100,
@@ -156,7 +157,7 @@ async fn check(
     calls: &[&str],
     counts: &str,
 ) {
-    let found = deliver(capabilities, in_doubt, says).await;
+    let found = deliver(capabilities, in_doubt, &Cancel::new(), says).await;
     assert_eq!((found.0.iter().map(String::as_str).collect::<Vec<_>>(), &*found.1), (calls.to_vec(), counts));
 }
 
@@ -208,4 +209,17 @@ async fn what_cannot_be_told_is_written_again_only_if_that_does_no_harm() {
     check(blind(REPEATABLE), both, held, &["wrote anna and ben"], "2 changed, 0 unknown, 0 deferred").await;
     check(blind(ONCE), both, held, &[], "0 changed, 2 unknown, 0 deferred").await;
     check(blind(ONCE), &[BEN], held, &["wrote anna"], "1 changed, 1 unknown, 0 deferred").await;
+}
+
+#[tokio::test]
+async fn a_run_that_is_cancelled_while_it_asks_writes_nothing_more() {
+    let cancel = Cancel::new();
+    let asked = cancel.clone();
+    let says = move |_: &str| {
+        asked.cancel();
+        Ok(Found::Different)
+    };
+    let (calls, counts) = deliver(REPEATABLE, &[ANNA, BEN], &cancel, says).await;
+    assert_eq!((calls.len(), &*calls[0]), (1, "asked for anna and ben"));
+    assert_eq!(counts, "0 changed, 0 unknown, 2 deferred, halted");
 }
