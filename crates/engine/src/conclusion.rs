@@ -149,7 +149,7 @@ fn unwritten(error: &Error) -> Problem {
         code: Code::LedgerUnavailable.as_str().to_owned(),
         message: format!("what became of this run could not be written down: {error}"),
         help: Some(
-            "if the disk of the state is full, free some space; the next run sends again whatever has no outcome in the ledger"
+            "if the disk of the state is full, free some space; the next run settles whatever has no outcome in the ledger"
                 .to_owned(),
         ),
     }
