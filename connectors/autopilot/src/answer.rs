@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use segport_sdk::RowOutcome;
-use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
@@ -22,23 +22,28 @@ struct Bulk<'a> {
     #[serde(borrow, default, deserialize_with = "as_written")]
     contact_ids: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "as_written")]
-    email_contact_map: Option<&'a RawValue>,
+    email_contact_map: Option<AddressMap<'a>>,
 }
 
 /// A key that is there counts, a `null` included.
-fn as_written<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error> {
-    <&RawValue>::deserialize(deserializer).map(Some)
+fn as_written<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
-/// The entries of `email_contact_map` in the order of the answer, which is that of the request in every recorded example.
+/// What stands at `email_contact_map`.
 #[derive(Debug)]
-struct Entries<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+enum AddressMap<'a> {
+    /// Its entries in the order of the answer, which is that of the request in every recorded example.
+    Entries(Vec<(Cow<'a, str>, &'a RawValue)>),
+    /// It is no object.
+    Other,
+}
 
-impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for AddressMap<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct InOrder;
         impl<'de> Visitor<'de> for InOrder {
-            type Value = Entries<'de>;
+            type Value = AddressMap<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object of addresses and ids")
@@ -49,10 +54,39 @@ impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
                 while let Some((Text(address), id)) = map.next_entry::<Text<'de>, &RawValue>()? {
                     entries.push((address, id));
                 }
-                Ok(Entries(entries))
+                Ok(AddressMap::Entries(entries))
+            }
+
+            fn visit_seq<S: SeqAccess<'de>>(self, mut seq: S) -> Result<Self::Value, S::Error> {
+                while seq.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(AddressMap::Other)
+            }
+
+            fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
+                Ok(AddressMap::Other)
+            }
+
+            fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+                Ok(AddressMap::Other)
+            }
+
+            fn visit_unit<E>(self) -> Result<Self::Value, E> {
+                Ok(AddressMap::Other)
+            }
+
+            fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+                Ok(AddressMap::Other)
+            }
+
+            fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+                Ok(AddressMap::Other)
+            }
+
+            fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+                Ok(AddressMap::Other)
             }
         }
-        deserializer.deserialize_map(InOrder)
+        deserializer.deserialize_any(InOrder)
     }
 }
 
@@ -87,10 +121,8 @@ pub(crate) fn acknowledged(body: &[u8], sent: &[&str]) -> Acknowledged {
         return unknown("Autopilot's answer is cut off or not JSON");
     };
     match (email_contact_map, contact_ids) {
-        (Some(map), _) => match serde_json::from_str(map.get()) {
-            Ok(Entries(entries)) => by_address(&entries, sent),
-            Err(_) => unknown("`email_contact_map` of Autopilot's answer cannot be read"),
-        },
+        (Some(AddressMap::Entries(entries)), _) => by_address(&entries, sent),
+        (Some(AddressMap::Other), _) => unknown("`email_contact_map` of Autopilot's answer cannot be read"),
         (None, Some(ids)) => match ordered(ids, sent.len()).filter(|_| is_bare(body)) {
             Some(outcomes) => Acknowledged {
                 outcomes,

@@ -14,7 +14,9 @@ pub(crate) fn is_email(address: &str) -> bool {
     if address.len() > MAX_EMAIL_BYTES {
         return false;
     }
-    let Some((local, domain)) = address.rsplit_once('@') else { return false };
+    // Addresses are too short for a search that needs a run-up.
+    let Some(at) = address.bytes().rposition(|byte| byte == b'@') else { return false };
+    let (Some(local), Some(domain)) = (address.get(..at), address.get(at + 1..)) else { return false };
     is_local(local) && is_domain(domain)
 }
 

@@ -326,6 +326,8 @@ pub(crate) enum Fate {
     Found(Option<String>),
     /// It was put on the suppression list before it could be sent.
     Suppressed,
+    /// An earlier part of its batch failed.
+    Untried,
 }
 
 /// A parcel with the fate of each row.
@@ -359,8 +361,7 @@ pub(crate) struct Judged {
 impl Judged {
     /// Rows count as not tried until something is known of them.
     fn pending(rows: usize) -> Self {
-        let untried = RowOutcome::Deferred { reason: "not tried: an earlier part of its batch failed".to_owned() };
-        Self { rows: vec![Fate::Answered(untried); rows], notes: Vec::new(), error: None, stop: None }
+        Self { rows: vec![Fate::Untried; rows], notes: Vec::new(), error: None, stop: None }
     }
 
     fn set(&mut self, row: u32, fate: Fate) {

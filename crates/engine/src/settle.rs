@@ -186,6 +186,7 @@ fn undelivered(fate: Fate) -> Result<Option<String>, Trouble> {
             let reason = "put on the suppression list before its batch was sent".to_owned();
             return Err(Trouble { outcome: Undelivered::Suppressed, code: "suppressed".to_owned(), reason });
         }
+        Fate::Untried => RowOutcome::Deferred { reason: "not tried: an earlier part of its batch failed".to_owned() },
     };
     let (outcome, code, reason) = match outcome {
         RowOutcome::Done(id) => return Ok(id),

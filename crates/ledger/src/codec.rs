@@ -113,12 +113,16 @@ impl<'a> DestinationId<'a> {
     fn with_uuid(id: &'a str) -> Option<Self> {
         let (prefix, text) = id.split_at_checked(id.len().checked_sub(Self::UUID_LENGTH)?)?;
         // Of the forms that are read, only the one with hyphens has this length.
-        let uuid = uuid::Uuid::try_parse_ascii(text.as_bytes()).ok()?.into_bytes();
-        let upper_case = text.bytes().any(|byte| byte.is_ascii_uppercase());
-        if upper_case && text.bytes().any(|byte| byte.is_ascii_lowercase()) {
+        let uuid = uuid::Uuid::try_parse_ascii(text.as_bytes()).ok()?;
+        let mut buffer = uuid::Uuid::encode_buffer();
+        let upper_case = if *uuid.hyphenated().encode_lower(&mut buffer) == *text {
+            false
+        } else if *uuid.hyphenated().encode_upper(&mut buffer) == *text {
+            true
+        } else {
             return None;
-        }
-        Some(Self::Uuid { prefix, uuid, upper_case })
+        };
+        Some(Self::Uuid { prefix, uuid: uuid.into_bytes(), upper_case })
     }
 
     pub(crate) fn is_some(&self) -> bool {
@@ -144,6 +148,8 @@ impl<'a> DestinationId<'a> {
 pub(crate) struct Chunk {
     bytes: Vec<u8>,
     texts: HashMap<String, u64>,
+    /// The text written last, with its number: most records repeat it.
+    last_text: (String, u64),
     rows: u32,
 }
 
@@ -151,7 +157,7 @@ impl Chunk {
     pub(crate) fn with_capacity(bytes: usize) -> Self {
         let mut buffer = Vec::with_capacity(bytes + 1);
         buffer.push(CHUNK);
-        Self { bytes: buffer, texts: HashMap::new(), rows: 0 }
+        Self { bytes: buffer, texts: HashMap::new(), last_text: (String::new(), 0), rows: 0 }
     }
 
     pub(crate) fn rows(&self) -> u32 {
@@ -268,14 +274,26 @@ impl Chunk {
     }
 
     fn text(&mut self, text: &str) {
-        match self.texts.get(text) {
-            Some(&number) => self.number(number),
+        let (last, number) = &self.last_text;
+        if *number > 0 && last == text {
+            return self.number(*number);
+        }
+        let number = match self.texts.get(text) {
+            Some(&number) => {
+                self.number(number);
+                number
+            }
             None => {
-                self.texts.insert(text.to_owned(), self.texts.len() as u64 + 1);
+                let number = self.texts.len() as u64 + 1;
+                self.texts.insert(text.to_owned(), number);
                 self.number(0);
                 self.raw(text);
+                number
             }
-        }
+        };
+        self.last_text.0.clear();
+        self.last_text.0.push_str(text);
+        self.last_text.1 = number;
     }
 
     fn raw(&mut self, text: &str) {
