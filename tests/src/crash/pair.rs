@@ -80,6 +80,8 @@ struct Round {
     detours: u64,
     /// Who was on a list when it began.
     members: BTreeSet<String>,
+    /// Who had been left on one by then.
+    strays: BTreeSet<String>,
     /// Contacts written so far, here and at the twin.
     writes: [u64; 2],
     twin_took: Duration,
@@ -174,22 +176,25 @@ impl Pair {
             let further = self.run(&self.disturbed).run().exits(0).report();
             assert_eq!(further.count("rows", "added") + further.count("rows", "changed"), 0, "{further:?}");
         }
-        self.is_like_its_twin(figures);
+        let strays = self.is_like_its_twin(figures);
         self.has_nothing_to_do();
         let members = Picture::of(&self.twin.sandbox).members();
         let Round { twin_took, twin_asked, .. } = self.round;
-        self.round = Round { members, writes: self.writes(), twin_took, twin_asked, ..Round::default() };
+        self.round = Round { members, strays, writes: self.writes(), twin_took, twin_asked, ..Round::default() };
         figures.rounds.add(1);
     }
 
-    fn is_like_its_twin(&self, figures: &Figures) {
+    /// Compares the two; returns who was left on a list here.
+    fn is_like_its_twin(&self, figures: &Figures) -> BTreeSet<String> {
         let (here, there) = (Picture::of(&self.disturbed.sandbox), Picture::of(&self.twin.sandbox));
         let strays = here.is_like(&there, &self.world.own_emails(), &self.doubtful);
+        // Who strayed earlier may stay for good: while two share an address, nobody is taken off on account of it.
+        let new: BTreeSet<_> = strays.difference(&self.round.strays).cloned().collect();
         if self.round.detours == 1 {
-            let known: Vec<_> = strays.intersection(&self.round.members).collect();
+            let known: Vec<_> = new.intersection(&self.round.members).collect();
             assert!(known.is_empty(), "left behind on a list although they were known: {known:?}");
         }
-        figures.strays.add(strays.len() as u64);
+        figures.strays.add(new.len() as u64);
         if self.round.detours == 0 {
             let [here, there] = [0, 1].map(|side| self.writes()[side] - self.round.writes[side]);
             // There may be fewer: of rows in doubt, those that the destination holds as they should be are not written, even
@@ -203,6 +208,7 @@ impl Pair {
             );
             figures.repeated.add(repeated);
         }
+        strays
     }
 
     /// Compares how many rows the ledgers know to be held, unless somebody came and left in between.
