@@ -133,7 +133,8 @@ pub(crate) trait Access: Send {
     /// The pages of a run that hold nothing but intents: (number, records).
     async fn intents_of_run(&mut self, run: i64) -> Result<Vec<(i64, i64)>>;
 
-    /// About how many rows the pages from `first` on amount to: each row of a log page, and in folded pages each record.
+    /// About how many rows the pages from `first` on amount to: the most records, intents apart, that one run has written, since
+    /// a run writes about one for each row.
     async fn estimated_rows(&mut self, export: &str, first: i64) -> Result<u64>;
 
     // ---- the suppression list ----

@@ -28,7 +28,8 @@ pub enum Observation {
 /// What the ledger knows of a row that was acknowledged, or that was about to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Held {
-    fingerprint: u64,
+    /// `None` once the row was read in this run.
+    fingerprint: Option<u64>,
     /// The memberships that were acknowledged.
     pub memberships: Memberships,
     /// An intent has no outcome: the destination may hold something else, and the row is sent again.
@@ -36,17 +37,19 @@ pub struct Held {
 }
 
 impl Held {
-    /// Whether this is the payload that was acknowledged.
+    /// Whether this is the payload that was acknowledged. Of a row that was read in this run that is no longer known: its
+    /// [`Observation`] has said it.
     pub fn acknowledged(&self, fingerprint: Fingerprint) -> bool {
-        !self.uncertain && !self.memberships.is_empty() && self.fingerprint == short(fingerprint)
+        !self.uncertain && !self.memberships.is_empty() && self.fingerprint == Some(short(fingerprint))
     }
 }
 
 /// Every row of an export that the destination acknowledged or may hold, and every row read in this run: at most
 /// [`Index::BYTES_A_ROW`] in memory for each.
 ///
-/// Of a fingerprint 64 bits are kept, of a key 32. Two payloads of one identity are mistaken for equal with probability
-/// 2⁻⁶⁴, and two profiles that share an identity in different segments for one profile with 2⁻³².
+/// A row is compared with its acknowledged fingerprint once, when it is first read; from then on only by its key. So there is
+/// one place of 64 bits for both: two payloads of one identity are mistaken for equal with probability 2⁻⁶⁴, and two profiles
+/// that share an identity in different segments for one profile with as much.
 #[derive(Debug, Default)]
 pub struct Index {
     rows: Table,
@@ -54,8 +57,8 @@ pub struct Index {
 }
 
 impl Index {
-    /// The most memory one row takes, in bytes.
-    pub const BYTES_A_ROW: usize = 40;
+    /// The most memory one row of many takes, in bytes.
+    pub const BYTES_A_ROW: usize = 30;
 
     /// How many rows are best announced at a time with [`Index::warm`].
     pub const AHEAD: usize = 128;
@@ -78,11 +81,11 @@ impl Index {
         fingerprint: Fingerprint,
         segment: SegmentNumber,
     ) -> Observation {
-        let place = self.rows.find_or_add(identity, Standings::NOTHING);
-        let Some(row) = self.rows.get_mut(place) else { return Observation::New };
+        let place = self.rows.find_or_add(identity);
+        let Some(row) = self.rows.get(place) else { return Observation::New };
         let mut standing = self.standings.get(row.standing);
-        let observation = if !standing.seen.is_empty() {
-            if row.key != short_key(key) || standing.seen.contains(segment) {
+        let observation = if standing.is_seen() {
+            if row.mark != key.bits() || standing.seen.contains(segment) {
                 return Observation::Duplicate;
             }
             let membership_grew = !standing.sending && !standing.acknowledged.contains(segment);
@@ -91,19 +94,18 @@ impl Index {
         } else {
             let observation = if !standing.held {
                 Observation::New
-            } else if standing.uncertain() || row.fingerprint != short(fingerprint) {
+            } else if standing.uncertain() || row.mark != short(fingerprint) {
                 Observation::Changed
             } else if !standing.acknowledged.contains(segment) {
                 Observation::MembershipGrew
             } else {
                 Observation::Unchanged
             };
-            row.key = short_key(key);
             standing.sending = observation != Observation::Unchanged;
             observation
         };
         standing.seen = standing.seen.with(segment);
-        row.standing = self.standings.number(standing);
+        self.rows.set(place, Entry { mark: key.bits(), standing: self.standings.change(row.standing, standing) });
         observation
     }
 
@@ -117,7 +119,7 @@ impl Index {
         let row = self.rows.get(self.rows.find(identity)?)?;
         let standing = self.standings.get(row.standing);
         standing.matters().then_some(Held {
-            fingerprint: row.fingerprint,
+            fingerprint: (!standing.is_seen()).then_some(row.mark),
             memberships: standing.acknowledged,
             uncertain: standing.uncertain(),
         })
@@ -138,7 +140,8 @@ impl Index {
     pub fn intend(&mut self, intent: &Intent) {
         match *intent {
             Intent::Deliver { identity, memberships } => {
-                self.change_or_add(identity, |standing| standing.intend_delivery(memberships));
+                let place = self.rows.find_or_add(identity);
+                self.change_at(place, None, |standing| standing.intend_delivery(memberships));
             }
             Intent::Remove { identity, memberships } => {
                 self.change(identity, |standing| standing.intend_removal(memberships));
@@ -164,20 +167,20 @@ impl Index {
         }
     }
 
-    /// Whether there may be a row whose delivery is in doubt.
+    /// Whether there is a row whose delivery is in doubt.
     pub fn has_doubts(&self) -> bool {
-        self.standings.any(Standing::uncertain)
+        self.standings.rows().any(|(standing, _)| standing.uncertain())
     }
 
     /// How many rows the destination is known to hold.
     pub fn held_rows(&self) -> u64 {
-        self.standings().filter(|standing| standing.held).map(|_| 1).sum()
+        self.standings.rows().filter(|(standing, _)| standing.held).map(|(_, rows)| rows).sum()
     }
 
     /// How many memberships would end, by what was read so far: an upper bound of the leavers, which are less by those whose
     /// key is in [`crate::PresentKeys`].
     pub fn leavers_at_most(&self) -> u64 {
-        self.standings().map(|standing| standing.left_behind().len() as u64).sum()
+        self.standings.rows().map(|(standing, rows)| standing.left_behind().len() as u64 * rows).sum()
     }
 
     /// Memory in use, in bytes.
@@ -187,8 +190,9 @@ impl Index {
 
     /// Every segment that has or may have a member.
     pub(crate) fn populated(&self) -> Memberships {
-        self.standings()
-            .map(|standing| standing.acknowledged.union(standing.possible))
+        self.standings
+            .rows()
+            .map(|(standing, _)| standing.acknowledged.union(standing.possible))
             .fold(Memberships::NONE, Memberships::union)
     }
 
@@ -199,18 +203,18 @@ impl Index {
 
     /// Whether this run has read the row, and with another key.
     pub(crate) fn has_changed_hands(&self, identity: Identity, key: KeyHash) -> bool {
-        let row = self.find(identity).filter(|(_, standing)| !standing.seen.is_empty());
-        row.and_then(|(place, _)| self.rows.get(place)).is_some_and(|row| row.key != short_key(key))
+        let row = self.find(identity).filter(|(_, standing)| standing.is_seen());
+        row.and_then(|(place, _)| self.rows.get(place)).is_some_and(|row| row.mark != key.bits())
     }
 
-    pub(crate) fn rows(&self) -> usize {
-        self.rows.len()
+    /// The places that [`Index::find`] gives are numbered up to here.
+    pub(crate) fn places(&self) -> usize {
+        self.rows.places()
     }
 
     pub(crate) fn done(&mut self, identity: Identity, fingerprint: Fingerprint, change: impl FnOnce(&mut Standing)) {
-        if let Some(row) = self.change_or_add(identity, change) {
-            row.fingerprint = short(fingerprint);
-        }
+        let place = self.rows.find_or_add(identity);
+        self.change_at(place, Some(short(fingerprint)), change);
     }
 
     pub(crate) fn undelivered(&mut self, identity: Identity, outcome: Undelivered) {
@@ -226,27 +230,23 @@ impl Index {
         self.standings.change_all(Standing::run_over);
     }
 
-    fn standings(&self) -> impl Iterator<Item = Standing> {
-        self.rows.iter().map(|row| self.standings.get(row.standing))
-    }
-
     fn standing(&self, identity: Identity) -> Standing {
         self.find(identity).map(|(_, standing)| standing).unwrap_or_default()
     }
 
     fn change(&mut self, identity: Identity, change: impl FnOnce(&mut Standing)) {
-        if self.rows.find(identity).is_some() {
-            self.change_or_add(identity, change);
+        if let Some(place) = self.rows.find(identity) {
+            self.change_at(place, None, change);
         }
     }
 
-    fn change_or_add(&mut self, identity: Identity, change: impl FnOnce(&mut Standing)) -> Option<&mut Entry> {
-        let place = self.rows.find_or_add(identity, Standings::NOTHING);
-        let row = self.rows.get_mut(place)?;
+    /// Changes where a row stands, and, unless it was read, what it will be compared with.
+    fn change_at(&mut self, place: Place, acknowledged: Option<u64>, change: impl FnOnce(&mut Standing)) {
+        let Some(row) = self.rows.get(place) else { return };
         let mut standing = self.standings.get(row.standing);
         change(&mut standing);
-        row.standing = self.standings.number(standing);
-        Some(row)
+        let mark = acknowledged.filter(|_| !standing.is_seen()).unwrap_or(row.mark);
+        self.rows.set(place, Entry { mark, standing: self.standings.change(row.standing, standing) });
     }
 }
 
@@ -256,8 +256,81 @@ fn short(fingerprint: Fingerprint) -> u64 {
     u64::from_le_bytes([a, b, c, d, e, f, g, h])
 }
 
-/// The part of a key's hash that is kept in memory.
-fn short_key(key: KeyHash) -> u32 {
-    let [a, b, c, d, ..] = key.bits().to_le_bytes();
-    u32::from_le_bytes([a, b, c, d])
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Change, Done};
+
+    /// What can be done to the row.
+    #[derive(Debug, Clone, Copy)]
+    enum Step {
+        /// It is read in this segment, with this key and payload, and that means this.
+        Read(u8, u64, u128, Observation),
+        /// This payload is acknowledged.
+        Done(u128),
+        /// Whether this payload is known as acknowledged.
+        Acknowledged(u128, bool),
+        /// Whether it was read with another key than this.
+        ChangedHands(u64, bool),
+    }
+
+    #[test]
+    fn a_row_is_compared_with_its_payload_until_it_is_read_and_then_with_its_key() {
+        use Observation::{Changed, Duplicate, MembershipGrew, New, SeenInEarlierSegment, Unchanged};
+        use Step::{Acknowledged, ChangedHands, Done as Settled, Read};
+        const SEEN: Observation = SeenInEarlierSegment { membership_grew: false };
+        const GREW: Observation = SeenInEarlierSegment { membership_grew: true };
+        let stories: &[&[Step]] = &[
+            &[
+                Acknowledged(7, false),
+                Read(0, 1, 7, New),
+                Acknowledged(7, false),
+                ChangedHands(1, false),
+                ChangedHands(7, true),
+            ],
+            &[
+                Settled(7),
+                Acknowledged(7, true),
+                Acknowledged(1, false),
+                ChangedHands(1, false),
+                Read(0, 1, 7, Unchanged),
+            ],
+            &[Settled(7), Settled(8), Read(0, 1, 7, Changed), Read(0, 1, 8, Duplicate), Read(1, 1, 7, SEEN)],
+            // A payload that looks like the key is no key, and the other way round.
+            &[Settled(1), Read(0, 7, 1, Unchanged), Read(1, 1, 1, Duplicate), Read(1, 7, 9, GREW), Read(2, 7, 9, SEEN)],
+            &[Read(0, 1, 7, New), Settled(7), ChangedHands(1, false), Read(1, 7, 7, Duplicate), Read(1, 1, 7, GREW)],
+            &[Settled(7), Read(1, 1, 7, MembershipGrew), Settled(8), Acknowledged(8, false), ChangedHands(2, true)],
+        ];
+        let identity = Identity::from_bits(3);
+        let segment = |number: u8| SegmentNumber::new(number).unwrap();
+        for (number, story) in stories.iter().enumerate() {
+            let mut index = Index::default();
+            for step in *story {
+                match *step {
+                    Read(at, key, payload, expected) => {
+                        let (key, payload) = (KeyHash::from_bits(key), Fingerprint::from_bits(payload));
+                        let observation = index.observe(identity, key, payload, segment(at));
+                        assert_eq!(observation, expected, "story {number}, {step:?}");
+                    }
+                    Settled(payload) => index.settle(&Record::Done(Done {
+                        identity,
+                        key: KeyHash::from_bits(1),
+                        fingerprint: Fingerprint::from_bits(payload),
+                        memberships: segment(0).into(),
+                        destination_id: None,
+                        change: Change::Added,
+                    })),
+                    Acknowledged(payload, expected) => {
+                        let held = index.held(identity);
+                        let is_known = held.is_some_and(|held| held.acknowledged(Fingerprint::from_bits(payload)));
+                        assert_eq!(is_known, expected, "story {number}, {step:?}");
+                    }
+                    ChangedHands(key, expected) => {
+                        let changed = index.has_changed_hands(identity, KeyHash::from_bits(key));
+                        assert_eq!(changed, expected, "story {number}, {step:?}");
+                    }
+                }
+            }
+        }
+    }
 }

@@ -44,7 +44,7 @@ pub struct Leavers<'a> {
     snapshot: &'a Snapshot,
     present: &'a PresentKeys,
     walk: Walk,
-    /// A bit for each row of the index that is dealt with.
+    /// A bit for each place of the index, set once its row is dealt with.
     met: Vec<u64>,
     /// The newest key of each row whose newest record has no id of the destination, while an older one has.
     keys: HashMap<Identity, KeyHash>,
@@ -70,7 +70,7 @@ impl<'a> Leavers<'a> {
             snapshot,
             present,
             walk: Walk::NotBegun,
-            met: vec![0; snapshot.index.rows().div_ceil(64)],
+            met: vec![0; snapshot.index.places().div_ceil(64)],
             keys: HashMap::new(),
             found: VecDeque::new(),
         }

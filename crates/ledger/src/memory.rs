@@ -336,9 +336,13 @@ impl Access for Draft {
     }
 
     async fn estimated_rows(&mut self, export: &str, first: i64) -> Result<u64> {
-        let pages = self.tables.pages_of(export, first, i64::MAX);
-        let counts = pages.filter(|page| matches!(page.kind(), Some(PageKind::Log | PageKind::Base)));
-        Ok(counts.map(|page| page.rows.unsigned_abs()).sum())
+        let mut records: BTreeMap<i64, u64> = BTreeMap::new();
+        for page in self.tables.pages_of(export, first, i64::MAX) {
+            if matches!(page.kind(), Some(PageKind::Log | PageKind::Base)) {
+                *records.entry(page.run).or_default() += page.rows.unsigned_abs();
+            }
+        }
+        Ok(records.into_values().max().unwrap_or(0))
     }
 
     async fn suppressed(&mut self) -> Result<Vec<Identity>> {

@@ -346,7 +346,8 @@ impl Access for SqliteAccess<'_> {
     async fn estimated_rows(&mut self, export: &str, first: i64) -> Result<u64> {
         let (connection, sqlite) = self.parts();
         let rows: i64 = sqlx::query_scalar(
-            "SELECT coalesce(sum(rows), 0) FROM page WHERE export = $1 AND number >= $2 AND kind IN ($3, $4)",
+            "SELECT coalesce(max(records), 0) FROM (SELECT sum(rows) AS records FROM page
+             WHERE export = $1 AND number >= $2 AND kind IN ($3, $4) GROUP BY run)",
         )
         .bind(export)
         .bind(first)

@@ -1,6 +1,7 @@
 //! Where one row stands, and how each record moves it. The index and the folding of pages share these rules.
 
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 
 use crate::{Memberships, Undelivered};
 
@@ -36,6 +37,11 @@ impl Standing {
     /// Whether the ledger must remember the row.
     pub(crate) fn matters(&self) -> bool {
         self.held || self.uncertain()
+    }
+
+    /// Whether this run has read the row.
+    pub(crate) fn is_seen(&self) -> bool {
+        !self.seen.is_empty()
     }
 
     /// The segments that the row has left.
@@ -99,42 +105,79 @@ impl Standing {
     }
 }
 
-/// The distinct standings of an index. Rows share them: there are few, since rows differ in little more than memberships.
+/// Stands for a standing in [`Standings`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Number(NonZeroU32);
+
+impl Number {
+    /// That of [`Standing::default`].
+    pub(crate) const NOTHING: Self = Self(NonZeroU32::MIN);
+
+    /// For the standing at this position; 2³² of them would take hundreds of gigabytes, so memory ends before the numbers do.
+    fn of(position: usize) -> Self {
+        Self(u32::try_from(position).map_or(NonZeroU32::MAX, |position| NonZeroU32::MIN.saturating_add(position)))
+    }
+
+    fn position(self) -> usize {
+        self.0.get() as usize - 1
+    }
+}
+
+/// The distinct standings of an index, and how many rows have each. There are few, since rows differ in little more than
+/// memberships.
 #[derive(Debug)]
 pub(crate) struct Standings {
-    numbered: Vec<Standing>,
-    numbers: HashMap<Standing, u32>,
-    latest: (Standing, u32),
+    numbered: Vec<Shared>,
+    numbers: HashMap<Standing, Number>,
+    latest: (Standing, Number),
+}
+
+/// A standing, and how many rows have it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Shared {
+    standing: Standing,
+    rows: u64,
 }
 
 impl Default for Standings {
     fn default() -> Self {
-        let nothing = Standing::default();
-        Self { numbered: vec![nothing], numbers: HashMap::from([(nothing, 0)]), latest: (nothing, 0) }
+        let nothing = (Standing::default(), Number::NOTHING);
+        Self { numbered: vec![Shared::default()], numbers: HashMap::from([nothing]), latest: nothing }
     }
 }
 
 impl Standings {
-    /// The number of [`Standing::default`].
-    pub(crate) const NOTHING: u32 = 0;
-
-    pub(crate) fn get(&self, number: u32) -> Standing {
-        self.numbered.get(number as usize).copied().unwrap_or_default()
+    pub(crate) fn get(&self, number: Number) -> Standing {
+        self.numbered.get(number.position()).map(|shared| shared.standing).unwrap_or_default()
     }
 
-    /// Whether there is such a standing. A row may have had it once and have another now.
-    pub(crate) fn any(&self, is_such: impl FnMut(&Standing) -> bool) -> bool {
-        self.numbered.iter().any(is_such)
+    /// The standings that rows have, and how many rows. Those that stand at nothing are not counted.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = (Standing, u64)> {
+        self.numbered.iter().filter(|shared| shared.rows > 0).map(|shared| (shared.standing, shared.rows))
     }
 
-    pub(crate) fn number(&mut self, standing: Standing) -> u32 {
+    /// Notes that a row moves, and returns the number of where it stands then.
+    pub(crate) fn change(&mut self, from: Number, to: Standing) -> Number {
+        let number = self.number(to);
+        self.count(from, |rows| rows - 1);
+        self.count(number, |rows| rows + 1);
+        number
+    }
+
+    fn count(&mut self, number: Number, change: impl FnOnce(u64) -> u64) {
+        if let Some(shared) = self.numbered.get_mut(number.position()).filter(|_| number != Number::NOTHING) {
+            shared.rows = change(shared.rows);
+        }
+    }
+
+    fn number(&mut self, standing: Standing) -> Number {
         if self.latest.0 == standing {
             return self.latest.1;
         }
-        let next = u32::try_from(self.numbered.len()).unwrap_or(u32::MAX);
+        let next = Number::of(self.numbered.len());
         let number = *self.numbers.entry(standing).or_insert(next);
         if number == next {
-            self.numbered.push(standing);
+            self.numbered.push(Shared { standing, rows: 0 });
         }
         self.latest = (standing, number);
         number
@@ -142,12 +185,56 @@ impl Standings {
 
     /// Changes every standing at once, for all rows that have it.
     pub(crate) fn change_all(&mut self, change: impl Fn(&mut Standing)) {
-        self.numbered.iter_mut().for_each(change);
-        self.numbers = self.numbered.iter().zip(0..).map(|(standing, number)| (*standing, number)).collect();
-        self.latest = (self.get(Self::NOTHING), Self::NOTHING);
+        self.numbered.iter_mut().for_each(|shared| change(&mut shared.standing));
+        self.numbers = (0..).zip(&self.numbered).map(|(at, shared)| (shared.standing, Number::of(at))).collect();
+        self.latest = (self.get(Number::NOTHING), Number::NOTHING);
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        self.numbered.capacity() * size_of::<Standing>() + self.numbers.capacity() * (size_of::<(Standing, u32)>() + 1)
+        self.numbered.capacity() * size_of::<Shared>() + self.numbers.capacity() * (size_of::<(Standing, Number)>() + 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where rows stand, and how many.
+    type Count = (Standing, u64);
+
+    #[test]
+    fn rows_are_counted_where_they_stand() {
+        let held = Standing { held: true, ..Standing::default() };
+        let intended = Standing { intended: true, ..held };
+        let doubtful = Standing { doubtful: true, ..held };
+        let mut standings = Standings::default();
+        #[track_caller]
+        fn check(standings: &Standings, expected: &[Count]) {
+            assert_eq!(standings.rows().collect::<Vec<_>>(), expected);
+        }
+        check(&standings, &[]);
+        let mut rows = [Number::NOTHING; 5];
+        let moves: [(usize, Standing, &[Count]); 7] = [
+            (0, held, &[(held, 1)]),
+            (1, held, &[(held, 2)]),
+            (2, intended, &[(held, 2), (intended, 1)]),
+            (1, intended, &[(held, 1), (intended, 2)]),
+            (1, intended, &[(held, 1), (intended, 2)]),
+            (0, Standing::default(), &[(intended, 2)]),
+            (3, doubtful, &[(intended, 2), (doubtful, 1)]),
+        ];
+        for (row, to, expected) in moves {
+            rows[row] = standings.change(rows[row], to);
+            assert_eq!(standings.get(rows[row]), to);
+            check(&standings, expected);
+        }
+        // Two that were different are the same now; whoever had either has it, and leaves it one by one.
+        standings.change_all(Standing::run_over);
+        check(&standings, &[(Standing { intended: false, ..doubtful }, 2), (doubtful, 1)]);
+        for row in [1, 2, 3] {
+            assert_eq!(standings.get(rows[row]), doubtful);
+            rows[row] = standings.change(rows[row], held);
+        }
+        check(&standings, &[(held, 3)]);
     }
 }
