@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use arrow_array::{RecordBatch, UInt32Array};
 use segport_core::{Error, ErrorKind, Result, UnreadableRow};
 use segport_ledger::{
-    Identity, Index, KeyHash, Memberships, Observation, PresentKeys, Record, Row, SegmentNumber, Undelivered,
+    Identity, Index, KeyHash, Memberships, Observation, Present, PresentKeys, Record, Row, SegmentNumber, Undelivered,
 };
 
 use crate::map::Mapping;
@@ -41,6 +41,8 @@ pub(crate) struct Diff<'a> {
     index: &'a mut Index,
     outbox: Outbox,
     tally: Tally,
+    /// Keys of rows that are there but not sent.
+    present: Present,
     /// Rows judged unchanged whose memberships grew in a later segment; their values are fetched by a second reading.
     grown: HashSet<Identity>,
     /// In an export of several segments: keys of rows counted as skipped, with the segment that counted them.
@@ -89,8 +91,8 @@ pub(crate) struct Place {
 impl<'a> Diff<'a> {
     pub(crate) fn new(rules: Rules<'a>, index: &'a mut Index, outbox: Outbox) -> Self {
         let has_doubts = index.has_doubts();
-        let (grown, skipped_in) = (HashSet::new(), HashMap::new());
-        Self { rules, index, outbox, tally: Tally::default(), grown, skipped_in, has_doubts }
+        let (present, grown, skipped_in) = (Present::default(), HashSet::new(), HashMap::new());
+        Self { rules, index, outbox, tally: Tally::default(), present, grown, skipped_in, has_doubts }
     }
 
     /// Whether a second reading is needed, and of how many rows.
@@ -122,7 +124,7 @@ impl<'a> Diff<'a> {
                         self.index.keep(identity, place.number);
                     }
                     self.absorb(u128::from(key.bits()) ^ flaw.field as u128);
-                    self.tally.present.add(place.number, key);
+                    self.present.add(place.number, key);
                     if self.considers(identity) && self.counts_here(place, key) {
                         let (code, reason) = (flaw.kind.code(), mapping.explain(flaw));
                         let skip = Skip { outcome: Undelivered::Invalid, code, reason };
@@ -139,7 +141,7 @@ impl<'a> Diff<'a> {
                             picked.add(row, Ticket { added, in_doubt, ..ticket(name) });
                         }
                         Judgement::Skip(skip) => {
-                            self.tally.present.add(place.number, name.key);
+                            self.present.add(place.number, name.key);
                             if skip.outcome != Undelivered::Suppressed || self.counts_here(place, name.key) {
                                 records.push(self.skip(place, Some(name.identity), skip));
                             }
@@ -184,7 +186,8 @@ impl<'a> Diff<'a> {
                 self.record(Memberships::NONE, Some(identity), skip)
             })
             .collect();
-        (self.outbox, self.tally, records)
+        let tally = Tally { present: self.present.into(), ..self.tally };
+        (self.outbox, tally, records)
     }
 
     /// Notes rows that the source could not read; nobody knows who they are.

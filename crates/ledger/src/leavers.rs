@@ -1,6 +1,6 @@
 //! Who is no longer in a segment.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use crate::codec::{Acknowledged, DestinationId, Stored};
 use crate::page::{Page, PageKind};
@@ -19,19 +19,35 @@ pub struct Leaver {
     pub destination_id: Option<String>,
 }
 
-/// Keys of rows that are in a segment but cannot be delivered, so that they are not taken for leavers.
+/// Collects the keys of rows that are in a segment but cannot be delivered: eight bytes each.
 #[derive(Debug, Clone, Default)]
-pub struct PresentKeys(HashMap<KeyHash, Memberships>);
+pub struct Present(BTreeMap<SegmentNumber, Vec<KeyHash>>);
 
-impl PresentKeys {
+impl Present {
     /// Notes that the row with this key is in `segment`.
     pub fn add(&mut self, segment: SegmentNumber, key: KeyHash) {
-        let segments = self.0.entry(key).or_default();
-        *segments = segments.with(segment);
+        self.0.entry(segment).or_default().push(key);
     }
+}
 
+/// Keys of rows that are in a segment but cannot be delivered, so that they are not taken for leavers.
+#[derive(Debug, Clone, Default)]
+pub struct PresentKeys {
+    /// In ascending order.
+    by_segment: BTreeMap<SegmentNumber, Vec<KeyHash>>,
+}
+
+impl From<Present> for PresentKeys {
+    fn from(Present(mut by_segment): Present) -> Self {
+        by_segment.values_mut().for_each(|keys| keys.sort_unstable());
+        Self { by_segment }
+    }
+}
+
+impl PresentKeys {
     fn of(&self, key: KeyHash) -> Memberships {
-        self.0.get(&key).copied().unwrap_or_default()
+        let segments = self.by_segment.iter().filter(|(_, keys)| keys.binary_search(&key).is_ok());
+        segments.map(|(segment, _)| *segment).collect()
     }
 }
 

@@ -49,7 +49,7 @@ pub use index::{Held, Index, Observation};
 pub use journal::Journal;
 pub use key::StateKey;
 pub use lease::Lease;
-pub use leavers::{Leaver, Leavers, PresentKeys};
+pub use leavers::{Leaver, Leavers, Present, PresentKeys};
 pub use memberships::{Memberships, SegmentNumber};
 #[cfg(feature = "simulation")]
 pub use memory::Memory;

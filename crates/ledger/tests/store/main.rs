@@ -12,8 +12,8 @@ use jiff::Timestamp;
 use segport_core::Secret;
 use segport_ledger::{
     Change, Done, Error, Faults, Folding, Identity, Intent, Lease, Memberships, NewRun, Observation, OutcomeKind,
-    PresentKeys, Record, Row, RowRecord, RunEnd, RunLedger, RunStatus, SegmentNumber, StateKey, Store, Undelivered,
-    sqlite_path,
+    Present, PresentKeys, Record, Row, RowRecord, RunEnd, RunLedger, RunStatus, SegmentNumber, StateKey, Store,
+    Undelivered, sqlite_path,
 };
 use sqlx::{Connection, SqliteConnection};
 
@@ -371,8 +371,11 @@ async fn who_is_present_but_unusable_is_no_leaver() {
     observe(&mut ledger, &store, "ada", "another payload", 0);
     let segment = ledger.snapshot.segments()[0];
     ledger.snapshot.index.keep(store.hasher().identity(b"bob"), segment);
-    let mut present = PresentKeys::default();
-    present.add(segment, store.hasher().key(b"cyd"));
+    let mut present = Present::default();
+    for who in [b"eve", b"cyd", b"cyd"] {
+        present.add(segment, store.hasher().key(who));
+    }
+    let present = PresentKeys::from(present);
     let gone = vec![(store.hasher().identity(b"dan"), "a".to_owned(), Some("id of dan".to_owned()))];
     assert_eq!(leavers(&ledger, &present).await, gone);
     assert_eq!(leavers(&ledger, &present).await, gone, "asking changes nothing");
