@@ -24,12 +24,14 @@ pub enum Call {
     Add,
     /// A leaver is taken off its list.
     Remove,
+    /// A contact that an earlier run may have written is read, to learn whether it is there as it should be.
+    Read,
 }
 
 impl Call {
     /// All of them, in the order of [`Row::cells`].
-    pub const ALL: [Self; 7] =
-        [Self::Account, Self::Find, Self::Create, Self::Write, Self::Test, Self::Add, Self::Remove];
+    pub const ALL: [Self; 8] =
+        [Self::Account, Self::Find, Self::Create, Self::Write, Self::Test, Self::Add, Self::Remove, Self::Read];
 
     /// The call as the connector names it.
     pub fn operation(self) -> &'static str {
@@ -41,6 +43,7 @@ impl Call {
             Self::Test => "GET /list/{list}/contact/{contact}",
             Self::Add => "POST /list/{list}/contact/{contact}",
             Self::Remove => "DELETE /list/{list}/contact/{contact}",
+            Self::Read => "GET /contact/{contact}",
         }
     }
 
@@ -51,9 +54,10 @@ impl Call {
             Self::Find => "find lists",
             Self::Create => "make list",
             Self::Write => "write",
-            Self::Test => "look up",
+            Self::Test => "probe",
             Self::Add => "add",
             Self::Remove => "remove",
+            Self::Read => "read contact",
         }
     }
 }
@@ -61,8 +65,9 @@ impl Call {
 /// One way to go wrong, and what becomes of each call that always goes wrong so.
 ///
 /// A cell is `END xN`: how it ends, and how many attempts there are; `END for 10 min` if attempts go on that long. `END` is
-/// `ok`, the kind of the error, or the outcome of the rows (two if they differ); `not sent` follows if the error says so, and
-/// `stops` if the run ends by it. An empty cell is a way in which that call cannot go wrong.
+/// `ok`, the kind of the error, or the outcome of the rows (two if they differ); `not sent` follows if the error says so,
+/// `stops` if the run ends by it, and `sent again` if a row in doubt was written again because it could not be told whether it
+/// was there. An empty cell is a way in which that call cannot go wrong.
 #[derive(Debug)]
 pub struct Row {
     /// What goes wrong, for readers.
@@ -70,7 +75,7 @@ pub struct Row {
     /// The same for the server.
     pub rude: Rude,
     /// By [`Call::ALL`].
-    pub cells: [&'static str; 7],
+    pub cells: [&'static str; 8],
 }
 
 /// Rows that have something in common.
@@ -82,32 +87,52 @@ pub struct Group {
     pub rows: &'static [Row],
 }
 
-const fn row(what: &'static str, rude: Rude, cells: [&'static str; 7]) -> Row {
+const fn row(what: &'static str, rude: Rude, cells: [&'static str; 8]) -> Row {
     Row { what, rude, cells }
 }
 
-const fn same(read: &'static str, create: &'static str, write: &'static str, test: &'static str) -> [&'static str; 7] {
-    [read, read, create, write, test, write, write]
+/// Calls that change nothing are alike, and so are those that write; `contact` is [`Call::Read`].
+const fn same(
+    read: &'static str,
+    create: &'static str,
+    write: &'static str,
+    test: &'static str,
+    contact: &'static str,
+) -> [&'static str; 8] {
+    [read, read, create, write, test, write, write, contact]
 }
 
 const UNSENT: &str = "unavailable x5, not sent";
 const UNTRUSTED: &str = "unavailable x1, not sent";
-const THROTTLED: [&str; 7] =
-    same("rate_limited for 10 min", "rate_limited for 10 min", "deferred for 10 min", "done for 10 min");
+const THROTTLED: [&str; 8] = same(
+    "rate_limited for 10 min",
+    "rate_limited for 10 min",
+    "deferred for 10 min",
+    "done for 10 min",
+    "done for 10 min, sent again",
+);
 
 /// The whole table.
 pub const GROUPS: &[Group] = &[
     Group {
         title: "No connection",
         rows: &[
-            row("nobody listens", Rude::Refuse, same(UNSENT, UNSENT, "deferred x5", "done x5")),
+            row("nobody listens", Rude::Refuse, same(UNSENT, UNSENT, "deferred x5", "done x5", TRIED_IN_VAIN)),
             row(
                 "plain text on the port of TLS",
                 Rude::PlainOnTls,
-                same(UNTRUSTED, UNTRUSTED, "deferred x1", "done x1"),
+                same(UNTRUSTED, UNTRUSTED, "deferred x1", "done x1", SENT_AGAIN),
             ),
-            row("certificate signed by itself", Rude::SelfSigned, same(UNTRUSTED, UNTRUSTED, "deferred x1", "done x1")),
-            row("closed in the TLS handshake", Rude::ClosedInHandshake, same(UNSENT, UNSENT, "deferred x5", "done x5")),
+            row(
+                "certificate signed by itself",
+                Rude::SelfSigned,
+                same(UNTRUSTED, UNTRUSTED, "deferred x1", "done x1", SENT_AGAIN),
+            ),
+            row(
+                "closed in the TLS handshake",
+                Rude::ClosedInHandshake,
+                same(UNSENT, UNSENT, "deferred x5", "done x5", TRIED_IN_VAIN),
+            ),
         ],
     },
     Group {
@@ -118,7 +143,11 @@ pub const GROUPS: &[Group] = &[
             row("reset after the body", Rude::ResetAfter, BROKEN),
             row("closed without an answer", Rude::Close, BROKEN),
             row("half closed without an answer", Rude::HalfClosed, BROKEN),
-            row("accepted, then silence", Rude::BlackHole, same("timeout x5", "timeout x1", "unknown x5", "done x5")),
+            row(
+                "accepted, then silence",
+                Rude::BlackHole,
+                same("timeout x5", "timeout x1", "unknown x5", "done x5", TRIED_IN_VAIN),
+            ),
             row("done, then silence", Rude::CommitThenSilence, LATE),
             row("half open: silence in mid-answer", Rude::HalfOpen, LATE),
             row("a byte now and then", Rude::Drip(Duration::from_millis(500)), LATE),
@@ -130,11 +159,15 @@ pub const GROUPS: &[Group] = &[
             row(
                 "shorter than its length says",
                 Rude::LengthTooLong,
-                same("unavailable x5", "ok x1", "unknown x5", "done x5"),
+                same("unavailable x5", "ok x1", "unknown x5", "done x5", TRIED_IN_VAIN),
             ),
             row("longer than its length says", Rude::LengthTooShort, UNREADABLE),
-            row("not HTTP", Rude::NotHttp, same("unavailable x5", "ok x1", "unknown x5", "done x5")),
-            row("not gzip, though it says so", Rude::NotGzip, same("unavailable x5", "ok x1", "unknown x5", "done x5")),
+            row("not HTTP", Rude::NotHttp, same("unavailable x5", "ok x1", "unknown x5", "done x5", TRIED_IN_VAIN)),
+            row(
+                "not gzip, though it says so",
+                Rude::NotGzip,
+                same("unavailable x5", "ok x1", "unknown x5", "done x5", TRIED_IN_VAIN),
+            ),
             row("gzip bomb", Rude::GzipBomb, UNREADABLE),
             row("more than 16 MiB", Rude::Huge, UNREADABLE),
             row("JSON cut off", Rude::Truncated, UNREADABLE),
@@ -145,16 +178,29 @@ pub const GROUPS: &[Group] = &[
     Group {
         title: "Answers of somebody else",
         rows: &[
-            row("200 with a web page", Rude::Html, same("unavailable x1", "unavailable x1", "unknown x1", "done x1")),
+            row(
+                "200 with a web page",
+                Rude::Html,
+                same("unavailable x1", "unavailable x1", "unknown x1", "done x1", SENT_AGAIN),
+            ),
             row(
                 "200 with an error in it",
                 Rude::ErrorInOk,
-                same("unavailable x1", "unavailable x1", "unknown x1", "done x1"),
+                same("unavailable x1", "unavailable x1", "unknown x1", "done x1", SENT_AGAIN),
             ),
             row(
                 "204 without content",
                 Rude::NoContent,
-                ["unavailable x1", "unavailable x1", "ok x1", "unknown x1", "done x1", "done x1", "done x1"],
+                [
+                    "unavailable x1",
+                    "unavailable x1",
+                    "ok x1",
+                    "unknown x1",
+                    "done x1",
+                    "done x1",
+                    "done x1",
+                    SENT_AGAIN,
+                ],
             ),
             row("redirect to itself", Rude::RedirectLoop, MISLED),
         ],
@@ -163,15 +209,27 @@ pub const GROUPS: &[Group] = &[
         title: "Statuses",
         rows: &[
             row("400", Rude::Status(400, Absent), REJECTED),
-            row("401", Rude::Status(401, Absent), same("unauthenticated x1", "unauthenticated x1", HALTED, HALTED)),
-            row("403", Rude::Status(403, Absent), same("permission_denied x1", "permission_denied x1", HALTED, HALTED)),
+            row(
+                "401",
+                Rude::Status(401, Absent),
+                same("unauthenticated x1", "unauthenticated x1", HALTED, HALTED, HALTED),
+            ),
+            row(
+                "403",
+                Rude::Status(403, Absent),
+                same("permission_denied x1", "permission_denied x1", HALTED, HALTED, HALTED),
+            ),
             row(
                 "404 with an unknown text",
                 Rude::Status(404, Absent),
-                same("not_found x1", "rejected x1", "refused x1", "done x1"),
+                same("not_found x1", "rejected x1", "refused x1", "done x1", SENT_AGAIN),
             ),
             row("405", Rude::Status(405, Absent), MISLED),
-            row("408", Rude::Status(408, Absent), same("timeout x5", "timeout x1", "unknown x5", "done x5")),
+            row(
+                "408",
+                Rude::Status(408, Absent),
+                same("timeout x5", "timeout x1", "unknown x5", "done x5", TRIED_IN_VAIN),
+            ),
             row("409", Rude::Status(409, Absent), REJECTED),
             row("413", Rude::Status(413, Absent), REJECTED),
             row("422", Rude::Status(422, Absent), REJECTED),
@@ -192,18 +250,21 @@ pub const GROUPS: &[Group] = &[
     Group {
         title: "Answers to a bulk call",
         rows: &[
-            row("an address is missing", Rude::MapMissing, ["", "", "", "refused, done x1", "", "", ""]),
-            row("an address more", Rude::MapExtra, ["", "", "", "done x1", "", "", ""]),
-            row("another order", Rude::MapReordered, ["", "", "", "done x1", "", "", ""]),
-            row("other addresses only", Rude::MapForeign, ["", "", "", "refused x1", "", "", ""]),
+            row("an address is missing", Rude::MapMissing, ["", "", "", "refused, done x1", "", "", "", ""]),
+            row("an address more", Rude::MapExtra, ["", "", "", "done x1", "", "", "", ""]),
+            row("another order", Rude::MapReordered, ["", "", "", "done x1", "", "", "", ""]),
+            row("other addresses only", Rude::MapForeign, ["", "", "", "refused x1", "", "", "", ""]),
         ],
     },
 ];
 
 const HALTED: &str = "deferred x1, stops";
-const BROKEN: [&str; 7] = same("unavailable x5", "unavailable x1", "unknown x5", "done x5");
+/// What was there and could not be read is written once more, and is as it should be.
+const SENT_AGAIN: &str = "done x1, sent again";
+const TRIED_IN_VAIN: &str = "done x5, sent again";
+const BROKEN: [&str; 8] = same("unavailable x5", "unavailable x1", "unknown x5", "done x5", TRIED_IN_VAIN);
 /// What was done is seen by looking a list up, and only so.
-const LATE: [&str; 7] = same("timeout x5", "ok x1", "unknown x5", "done x5");
-const UNREADABLE: [&str; 7] = same("unavailable x1", "ok x1", "unknown x1", "done x1");
-const MISLED: [&str; 7] = same("config_invalid x1", "config_invalid x1", HALTED, "done x1");
-const REJECTED: [&str; 7] = same("rejected x1", "rejected x1", "refused x1", "done x1");
+const LATE: [&str; 8] = same("timeout x5", "ok x1", "unknown x5", "done x5", TRIED_IN_VAIN);
+const UNREADABLE: [&str; 8] = same("unavailable x1", "ok x1", "unknown x1", "done x1", SENT_AGAIN);
+const MISLED: [&str; 8] = same("config_invalid x1", "config_invalid x1", HALTED, "done x1", HALTED);
+const REJECTED: [&str; 8] = same("rejected x1", "rejected x1", "refused x1", "done x1", SENT_AGAIN);

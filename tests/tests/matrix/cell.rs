@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use segport_core::{BatchKind, Error, Outcomes, Result, RowOutcome};
+use segport_core::{BatchKind, Error, Found, Outcomes, Result, RowOutcome};
 use segport_sandbox::Rude;
 use segport_tests::failures::Call;
 use serde_json::json;
@@ -27,6 +27,7 @@ pub(crate) async fn play(script: Vec<Rude>, call: Call) -> String {
         Call::Write => write(&stage).await,
         Call::Test | Call::Add => join(&stage).await,
         Call::Remove => remove(&stage).await,
+        Call::Read => settle(&stage).await,
     };
     assert!(started.elapsed() < WITHIN, "{call:?} took {:?}", started.elapsed());
     attempts(&stage, end)
@@ -95,6 +96,27 @@ async fn remove(stage: &Stage) -> String {
     let is_off = autopilot.list_members(LIST) == Some(Vec::new());
     agrees(&outcomes.rows[0], is_off, "anna");
     summary(&outcomes)
+}
+
+/// Settles a contact that an earlier run has written and put on the list, without having heard of it.
+async fn settle(stage: &Stage) -> String {
+    let autopilot = stage.server.autopilot();
+    let list = autopilot.add_list(LIST);
+    let contact = json!({ "Email": address("anna"), "FirstName": "anna", "_autopilot_list": list });
+    let id = autopilot.put_contact(&contact).unwrap();
+    let session = stage.connector.begin("run", &export(), WITHIN).await.unwrap();
+    let writer = stage.connector.writer("run", &session).unwrap();
+    let (kind, rows) = (BatchKind::Upsert { join: vec![0] }, rows(&["anna"]));
+    // What a run does with the answer.
+    match writer.settle(&kind, &rows, WITHIN).await {
+        Ok(found) if found == [Found::Held(Some(id.clone()))] => "done".to_owned(),
+        Err(error) if segport_engine::is_final(error.kind()) => summary(&failed(error, 1)),
+        Ok(_) | Err(_) => {
+            let outcomes = writer.write(&kind, &rows, WITHIN).await.unwrap();
+            assert_eq!(outcomes.rows, [RowOutcome::Done(Some(id))], "it is the same contact");
+            format!("{} | sent again", summary(&outcomes))
+        }
+    }
 }
 
 /// What is called done must be done, and what is called deferred must not be.
