@@ -16,6 +16,8 @@ pub enum Call {
     Find,
     /// A run makes a list that is not there.
     Create,
+    /// A first run looks how many are on a list that is there.
+    Look,
     /// Contacts are written.
     Write,
     /// A contact is looked up on its list, to learn whether bulk calls put contacts there.
@@ -30,8 +32,17 @@ pub enum Call {
 
 impl Call {
     /// All of them, in the order of [`Row::cells`].
-    pub const ALL: [Self; 8] =
-        [Self::Account, Self::Find, Self::Create, Self::Write, Self::Test, Self::Add, Self::Remove, Self::Read];
+    pub const ALL: [Self; 9] = [
+        Self::Account,
+        Self::Find,
+        Self::Create,
+        Self::Look,
+        Self::Write,
+        Self::Test,
+        Self::Add,
+        Self::Remove,
+        Self::Read,
+    ];
 
     /// The call as the connector names it.
     pub fn operation(self) -> &'static str {
@@ -39,6 +50,7 @@ impl Call {
             Self::Account => "GET /account",
             Self::Find => "GET /lists",
             Self::Create => "POST /list",
+            Self::Look => "GET /list/{list}/contacts",
             Self::Write => "POST /contacts",
             Self::Test => "GET /list/{list}/contact/{contact}",
             Self::Add => "POST /list/{list}/contact/{contact}",
@@ -53,6 +65,7 @@ impl Call {
             Self::Account => "account",
             Self::Find => "find lists",
             Self::Create => "make list",
+            Self::Look => "look at list",
             Self::Write => "write",
             Self::Test => "probe",
             Self::Add => "add",
@@ -75,7 +88,7 @@ pub struct Row {
     /// The same for the server.
     pub rude: Rude,
     /// By [`Call::ALL`].
-    pub cells: [&'static str; 8],
+    pub cells: [&'static str; 9],
 }
 
 /// Rows that have something in common.
@@ -87,7 +100,7 @@ pub struct Group {
     pub rows: &'static [Row],
 }
 
-const fn row(what: &'static str, rude: Rude, cells: [&'static str; 8]) -> Row {
+const fn row(what: &'static str, rude: Rude, cells: [&'static str; 9]) -> Row {
     Row { what, rude, cells }
 }
 
@@ -95,18 +108,20 @@ const fn row(what: &'static str, rude: Rude, cells: [&'static str; 8]) -> Row {
 const fn same(
     read: &'static str,
     create: &'static str,
+    look: &'static str,
     write: &'static str,
     test: &'static str,
     contact: &'static str,
-) -> [&'static str; 8] {
-    [read, read, create, write, test, write, write, contact]
+) -> [&'static str; 9] {
+    [read, read, create, look, write, test, write, write, contact]
 }
 
 const UNSENT: &str = "unavailable x5, not sent";
 const UNTRUSTED: &str = "unavailable x1, not sent";
-const THROTTLED: [&str; 8] = same(
+const THROTTLED: [&str; 9] = same(
     "rate_limited for 10 min",
     "rate_limited for 10 min",
+    "ok for 10 min",
     "deferred for 10 min",
     "done for 10 min",
     "done for 10 min, sent again",
@@ -117,21 +132,21 @@ pub const GROUPS: &[Group] = &[
     Group {
         title: "No connection",
         rows: &[
-            row("nobody listens", Rude::Refuse, same(UNSENT, UNSENT, "deferred x5", "done x5", TRIED_IN_VAIN)),
+            row("nobody listens", Rude::Refuse, same(UNSENT, UNSENT, "ok x5", "deferred x5", "done x5", TRIED_IN_VAIN)),
             row(
                 "plain text on the port of TLS",
                 Rude::PlainOnTls,
-                same(UNTRUSTED, UNTRUSTED, "deferred x1", "done x1", SENT_AGAIN),
+                same(UNTRUSTED, UNTRUSTED, "ok x1", "deferred x1", "done x1", SENT_AGAIN),
             ),
             row(
                 "certificate signed by itself",
                 Rude::SelfSigned,
-                same(UNTRUSTED, UNTRUSTED, "deferred x1", "done x1", SENT_AGAIN),
+                same(UNTRUSTED, UNTRUSTED, "ok x1", "deferred x1", "done x1", SENT_AGAIN),
             ),
             row(
                 "closed in the TLS handshake",
                 Rude::ClosedInHandshake,
-                same(UNSENT, UNSENT, "deferred x5", "done x5", TRIED_IN_VAIN),
+                same(UNSENT, UNSENT, "ok x5", "deferred x5", "done x5", TRIED_IN_VAIN),
             ),
         ],
     },
@@ -146,7 +161,7 @@ pub const GROUPS: &[Group] = &[
             row(
                 "accepted, then silence",
                 Rude::BlackHole,
-                same("timeout x5", "timeout x1", "unknown x5", "done x5", TRIED_IN_VAIN),
+                same("timeout x5", "timeout x1", "ok x5", "unknown x5", "done x5", TRIED_IN_VAIN),
             ),
             row("done, then silence", Rude::CommitThenSilence, LATE),
             row("half open: silence in mid-answer", Rude::HalfOpen, LATE),
@@ -159,14 +174,18 @@ pub const GROUPS: &[Group] = &[
             row(
                 "shorter than its length says",
                 Rude::LengthTooLong,
-                same("unavailable x5", "ok x1", "unknown x5", "done x5", TRIED_IN_VAIN),
+                same("unavailable x5", "ok x1", "ok x5", "unknown x5", "done x5", TRIED_IN_VAIN),
             ),
             row("longer than its length says", Rude::LengthTooShort, UNREADABLE),
-            row("not HTTP", Rude::NotHttp, same("unavailable x5", "ok x1", "unknown x5", "done x5", TRIED_IN_VAIN)),
+            row(
+                "not HTTP",
+                Rude::NotHttp,
+                same("unavailable x5", "ok x1", "ok x5", "unknown x5", "done x5", TRIED_IN_VAIN),
+            ),
             row(
                 "not gzip, though it says so",
                 Rude::NotGzip,
-                same("unavailable x5", "ok x1", "unknown x5", "done x5", TRIED_IN_VAIN),
+                same("unavailable x5", "ok x1", "ok x5", "unknown x5", "done x5", TRIED_IN_VAIN),
             ),
             row("gzip bomb", Rude::GzipBomb, UNREADABLE),
             row("more than 16 MiB", Rude::Huge, UNREADABLE),
@@ -181,12 +200,12 @@ pub const GROUPS: &[Group] = &[
             row(
                 "200 with a web page",
                 Rude::Html,
-                same("unavailable x1", "unavailable x1", "unknown x1", "done x1", SENT_AGAIN),
+                same("unavailable x1", "unavailable x1", "ok x1", "unknown x1", "done x1", SENT_AGAIN),
             ),
             row(
                 "200 with an error in it",
                 Rude::ErrorInOk,
-                same("unavailable x1", "unavailable x1", "unknown x1", "done x1", SENT_AGAIN),
+                same("unavailable x1", "unavailable x1", "ok x1", "unknown x1", "done x1", SENT_AGAIN),
             ),
             row(
                 "204 without content",
@@ -194,6 +213,7 @@ pub const GROUPS: &[Group] = &[
                 [
                     "unavailable x1",
                     "unavailable x1",
+                    "ok x1",
                     "ok x1",
                     "unknown x1",
                     "done x1",
@@ -212,23 +232,23 @@ pub const GROUPS: &[Group] = &[
             row(
                 "401",
                 Rude::Status(401, Absent),
-                same("unauthenticated x1", "unauthenticated x1", HALTED, HALTED, HALTED),
+                same("unauthenticated x1", "unauthenticated x1", "unauthenticated x1", HALTED, HALTED, HALTED),
             ),
             row(
                 "403",
                 Rude::Status(403, Absent),
-                same("permission_denied x1", "permission_denied x1", HALTED, HALTED, HALTED),
+                same("permission_denied x1", "permission_denied x1", "permission_denied x1", HALTED, HALTED, HALTED),
             ),
             row(
                 "404 with an unknown text",
                 Rude::Status(404, Absent),
-                same("not_found x1", "rejected x1", "refused x1", "done x1", SENT_AGAIN),
+                same("not_found x1", "rejected x1", "ok x1", "refused x1", "done x1", SENT_AGAIN),
             ),
             row("405", Rude::Status(405, Absent), MISLED),
             row(
                 "408",
                 Rude::Status(408, Absent),
-                same("timeout x5", "timeout x1", "unknown x5", "done x5", TRIED_IN_VAIN),
+                same("timeout x5", "timeout x1", "ok x5", "unknown x5", "done x5", TRIED_IN_VAIN),
             ),
             row("409", Rude::Status(409, Absent), REJECTED),
             row("413", Rude::Status(413, Absent), REJECTED),
@@ -250,10 +270,10 @@ pub const GROUPS: &[Group] = &[
     Group {
         title: "Answers to a bulk call",
         rows: &[
-            row("an address is missing", Rude::MapMissing, ["", "", "", "refused, done x1", "", "", "", ""]),
-            row("an address more", Rude::MapExtra, ["", "", "", "done x1", "", "", "", ""]),
-            row("another order", Rude::MapReordered, ["", "", "", "done x1", "", "", "", ""]),
-            row("other addresses only", Rude::MapForeign, ["", "", "", "refused x1", "", "", "", ""]),
+            row("an address is missing", Rude::MapMissing, ["", "", "", "", "refused, done x1", "", "", "", ""]),
+            row("an address more", Rude::MapExtra, ["", "", "", "", "done x1", "", "", "", ""]),
+            row("another order", Rude::MapReordered, ["", "", "", "", "done x1", "", "", "", ""]),
+            row("other addresses only", Rude::MapForeign, ["", "", "", "", "refused x1", "", "", "", ""]),
         ],
     },
 ];
@@ -262,9 +282,9 @@ const HALTED: &str = "deferred x1, stops";
 /// What was there and could not be read is written once more, and is as it should be.
 const SENT_AGAIN: &str = "done x1, sent again";
 const TRIED_IN_VAIN: &str = "done x5, sent again";
-const BROKEN: [&str; 8] = same("unavailable x5", "unavailable x1", "unknown x5", "done x5", TRIED_IN_VAIN);
+const BROKEN: [&str; 9] = same("unavailable x5", "unavailable x1", "ok x5", "unknown x5", "done x5", TRIED_IN_VAIN);
 /// What was done is seen by looking a list up, and only so.
-const LATE: [&str; 8] = same("timeout x5", "ok x1", "unknown x5", "done x5", TRIED_IN_VAIN);
-const UNREADABLE: [&str; 8] = same("unavailable x1", "ok x1", "unknown x1", "done x1", SENT_AGAIN);
-const MISLED: [&str; 8] = same("config_invalid x1", "config_invalid x1", HALTED, "done x1", HALTED);
-const REJECTED: [&str; 8] = same("rejected x1", "rejected x1", "refused x1", "done x1", SENT_AGAIN);
+const LATE: [&str; 9] = same("timeout x5", "ok x1", "ok x5", "unknown x5", "done x5", TRIED_IN_VAIN);
+const UNREADABLE: [&str; 9] = same("unavailable x1", "ok x1", "ok x1", "unknown x1", "done x1", SENT_AGAIN);
+const MISLED: [&str; 9] = same("config_invalid x1", "config_invalid x1", "ok x1", HALTED, "done x1", HALTED);
+const REJECTED: [&str; 9] = same("rejected x1", "rejected x1", "ok x1", "refused x1", "done x1", SENT_AGAIN);

@@ -2,8 +2,9 @@
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use segport_sdk::http::{Request, Response};
-use segport_sdk::{Bytes, Context, Error, ErrorKind, Result, Secret};
+use segport_sdk::{Bytes, Context, Error, ErrorKind, Members, Result, Secret};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value, json};
 use tokio::sync::Semaphore;
 
@@ -131,6 +132,31 @@ impl Client {
             Ok(list) if !list.id.is_empty() => Ok(list),
             _ => Err(unusable(operation, "an answer that names no list")),
         }
+    }
+
+    /// How many are on a list, from its first page, which tells the size of the whole list.
+    pub(crate) async fn members(&self, cx: &Context, list: &str) -> Result<Members> {
+        #[derive(Deserialize)]
+        struct Page {
+            // The contacts themselves are nobody's business here.
+            contacts: Vec<IgnoredAny>,
+            #[serde(default)]
+            total_contacts: Option<u64>,
+            #[serde(default)]
+            bookmark: Option<IgnoredAny>,
+        }
+        let operation = "GET /list/{list}/contacts";
+        let path = format!("/list/{}/contacts", utf8_percent_encode(list, SEGMENT));
+        let answer = self.read(cx, &path, operation).await?;
+        let Ok(page) = serde_json::from_slice::<Page>(&answer) else {
+            return Err(unusable(operation, "an answer that is not a page of contacts"));
+        };
+        let shown = page.contacts.len() as u64;
+        Ok(match page.total_contacts.filter(|&total| total >= shown) {
+            Some(total) => Members::Exactly(total),
+            None if page.bookmark.is_none() => Members::Exactly(shown),
+            None => Members::AtLeast(shown),
+        })
     }
 
     /// Adds or updates contacts; `body` holds at most 100. The answer is for [`crate::answer`] to read.

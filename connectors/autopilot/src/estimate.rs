@@ -13,7 +13,8 @@ pub(crate) fn estimate(workload: &Workload, mode: ListMembership, fixed_list: bo
     if batches == 0 && leavers == 0 {
         return Estimate::default();
     }
-    let lists_made = if fixed_list { 0 } else { segments };
+    // A list that is not there is made, and one that is there may be looked at before it gets its first members.
+    let lists_prepared = if fixed_list && joins == 0 { 0 } else { segments };
     // A batch in doubt is there as a whole, which takes a look at each row; or not at all, which takes one look, and a call; or
     // in part, which takes all of that.
     let rows_a_batch = rows.div_ceil(batches.max(1)).max(1);
@@ -42,7 +43,7 @@ pub(crate) fn estimate(workload: &Workload, mode: ListMembership, fixed_list: bo
     };
     Estimate {
         at_least: begun + fewest_to_settle + fewest_batches + fewest,
-        at_most: begun + in_doubt + most_batches + lists_made + most,
+        at_most: begun + in_doubt + most_batches + lists_prepared + most,
         notes,
     }
 }
@@ -71,11 +72,13 @@ mod tests {
         check(Bulk, (2, 200, 400, 0, 2), 203, 205, 0);
         let one = Workload { batches: 1, rows: 1, joins: 1, leavers: 0, segments: 1, in_doubt: 0 };
         let fixed = estimate(&one, Bulk, true);
+        assert_eq!((fixed.at_least, fixed.at_most), (2, 3), "the list may be looked at");
+        let fixed = estimate(&Workload { joins: 0, ..one }, Bulk, true);
         assert_eq!((fixed.at_least, fixed.at_most), (2, 2));
         let doubtful = Workload { batches: 3, rows: 300, joins: 300, leavers: 0, segments: 1, in_doubt: 100 };
         let looked_up = estimate(&doubtful, Bulk, true);
-        assert_eq!((looked_up.at_least, looked_up.at_most), (1 + 2 + 2, 1 + 100 + 6));
+        assert_eq!((looked_up.at_least, looked_up.at_most), (1 + 2 + 2, 1 + 100 + 6 + 1));
         let all_doubtful = estimate(&Workload { in_doubt: 1, ..one }, Probe, true);
-        assert_eq!((all_doubtful.at_least, all_doubtful.at_most), (2, 1 + 1 + 2 + 1 + 7));
+        assert_eq!((all_doubtful.at_least, all_doubtful.at_most), (2, 1 + 1 + 2 + 1 + 1 + 7));
     }
 }

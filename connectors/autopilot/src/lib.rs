@@ -96,7 +96,7 @@ impl Connector for Autopilot {
         // An export begins with this call, so a key that may not make it is found out here.
         let lists = self.client.lists(cx).await?;
         if let Some(list) = &self.settings.list_id {
-            lists::exists(&lists, list)?;
+            lists::with_id(&lists, list)?;
         }
         Ok(Account { id, name: None, facts: vec![("lists".to_owned(), lists.len().to_string())] })
     }
@@ -153,7 +153,7 @@ impl Connector for Autopilot {
             lists::prepare(&self.client, cx, export, self.settings.list_id.as_deref()).await?
         };
         let state = State { lists: found.lists, fields: export.fields.clone() }.to_json()?;
-        Ok(Session { state, notes: found.notes })
+        Ok(Session { state, notes: found.notes, occupied: found.occupied })
     }
 
     async fn write(&self, cx: &Context, batch: &Batch) -> Result<Outcomes> {

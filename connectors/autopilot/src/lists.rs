@@ -1,6 +1,6 @@
 //! The list of each segment: found by its exact title, made if there is none.
 
-use segport_sdk::{Context, Error, ErrorKind, ExportSpec, Result};
+use segport_sdk::{Context, Error, ErrorKind, ExportSegment, ExportSpec, Members, OccupiedList, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::client::{Client, List};
@@ -15,17 +15,41 @@ pub(crate) struct SegmentList {
     pub(crate) new: bool,
 }
 
-/// Lists in the order of the export's segments, and sentences for the report.
-#[derive(Debug)]
+/// Lists in the order of the export's segments, and what the report says of them.
+#[derive(Debug, Default)]
 pub(crate) struct Found {
     pub(crate) lists: Vec<SegmentList>,
+    pub(crate) occupied: Vec<OccupiedList>,
     pub(crate) notes: Vec<String>,
+}
+
+impl Found {
+    /// Takes a list that is there for the next segment. On a first run it is looked at: members that this export has not put
+    /// there are news.
+    async fn take(&mut self, client: &Client, cx: &Context, segment: &ExportSegment, list: &List) -> Result<()> {
+        if segment.first_run {
+            let name = if list.title.is_empty() { &list.id } else { &list.title };
+            match (client.members(cx, &list.id).await, u16::try_from(self.lists.len())) {
+                (Ok(Members::Exactly(0)), _) | (_, Err(_)) => {}
+                (Ok(members), Ok(segment)) => {
+                    self.occupied.push(OccupiedList { segment, list: name.clone(), members });
+                }
+                (Err(error), _) if stops(&error) => return Err(error),
+                (Err(error), _) => {
+                    self.notes.push(format!("whether list `{name}` has members already could not be told: {error}"));
+                }
+            }
+        }
+        self.lists.push(SegmentList { id: list.id.clone(), new: false });
+        Ok(())
+    }
 }
 
 /// Finds or makes the list of each segment of `export`; with `list_id` that list must exist.
 ///
 /// # Errors
-/// `config_invalid` if `list_id` names no list; what the destination answered if a list can be neither found nor made.
+/// `config_invalid` if `list_id` names no list; what the destination answered if a list can be neither found nor made, or if it
+/// refuses the key.
 pub(crate) async fn prepare(
     client: &Client,
     cx: &Context,
@@ -33,12 +57,14 @@ pub(crate) async fn prepare(
     list_id: Option<&str>,
 ) -> Result<Found> {
     let mut known = client.lists(cx).await?;
+    let mut found = Found::default();
     if let Some(id) = list_id {
-        exists(&known, id)?;
-        let list = SegmentList { id: id.to_owned(), new: false };
-        return Ok(Found { lists: export.segments.iter().map(|_| list.clone()).collect(), notes: Vec::new() });
+        let list = with_id(&known, id)?;
+        for segment in &export.segments {
+            found.take(client, cx, segment, list).await?;
+        }
+        return Ok(found);
     }
-    let mut found = Found { lists: Vec::new(), notes: Vec::new() };
     for segment in &export.segments {
         let title = segment.display_name.as_str();
         let mut same = known.iter().filter(|list| list.title == title);
@@ -49,7 +75,7 @@ pub(crate) async fn prepare(
                     list.id
                 ));
             }
-            found.lists.push(SegmentList { id: list.id.clone(), new: false });
+            found.take(client, cx, segment, list).await?;
             continue;
         }
         let (list, note) = create(client, cx, title).await?;
@@ -60,22 +86,21 @@ pub(crate) async fn prepare(
     Ok(found)
 }
 
-/// Checks that `id` is one of `lists`.
+/// The one of `lists` with this id.
 ///
 /// # Errors
-/// `config_invalid` if it is not.
-pub(crate) fn exists(lists: &[List], id: &str) -> Result<()> {
-    if lists.iter().any(|list| list.id == id) {
-        return Ok(());
-    }
-    Err(Error::new(
-        ErrorKind::ConfigInvalid,
-        format!(
-            "Autopilot has no list with the id `{id}` (it has {} lists); correct `list_id`, or leave it out to use the list \
-             named after the segment",
-            lists.len()
-        ),
-    ))
+/// `config_invalid` if there is none.
+pub(crate) fn with_id<'a>(lists: &'a [List], id: &str) -> Result<&'a List> {
+    lists.iter().find(|list| list.id == id).ok_or_else(|| {
+        Error::new(
+            ErrorKind::ConfigInvalid,
+            format!(
+                "Autopilot has no list with the id `{id}` (it has {} lists); correct `list_id`, or leave it out to use the list \
+                 named after the segment",
+                lists.len()
+            ),
+        )
+    })
 }
 
 /// Makes a list once. When that failed or was cut off it may exist all the same, so its title is looked up, and it is

@@ -6,9 +6,10 @@ use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
+use segport_engine::report::Problem;
 use segport_engine::{Progress, Silent, Stage};
 
-use crate::text::{count, duration};
+use crate::text::{count, duration, harmless};
 
 /// How often a line is written where there is no terminal.
 const EVERY: Duration = Duration::from_secs(10);
@@ -76,6 +77,15 @@ fn name(export: &str) -> String {
     export.chars().take(NAME_WIDTH - 2).chain("..".chars()).collect()
 }
 
+fn note(export: &str, problem: &Problem) -> String {
+    format!("{export}: {} ({})\n", harmless(&problem.message), problem.code)
+}
+
+fn say(line: &str) {
+    // Whoever listens may have gone; the run goes on.
+    io::stderr().lock().write_all(line.as_bytes()).unwrap_or(());
+}
+
 impl Progress for Bars {
     fn stage(&self, export: &str, stage: Stage) {
         let mut bars = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -96,6 +106,10 @@ impl Progress for Bars {
 
     fn advance(&self, export: &str, rows: u64) {
         self.with(export, |bar| bar.inc(rows));
+    }
+
+    fn noted(&self, export: &str, problem: &Problem) {
+        aside(|| say(&note(export, problem)));
     }
 
     fn throttled(&self, export: &str, is_throttled: bool) {
@@ -165,8 +179,7 @@ impl Lines {
     /// Changes a tally and writes the line that is due then.
     fn change(&self, export: &str, change: impl FnOnce(&mut Tally) -> Option<String>) {
         if let Some(line) = self.tallies().get_mut(export).and_then(change) {
-            // Whoever listens may have gone; the run goes on.
-            io::stderr().lock().write_all(line.as_bytes()).unwrap_or(());
+            say(&line);
         }
     }
 }
@@ -178,6 +191,10 @@ impl Progress for Lines {
 
     fn advance(&self, export: &str, rows: u64) {
         self.change(export, |tally| tally.advance(export, rows, Instant::now()));
+    }
+
+    fn noted(&self, export: &str, problem: &Problem) {
+        say(&note(export, problem));
     }
 
     fn throttled(&self, export: &str, is_throttled: bool) {

@@ -1,5 +1,6 @@
 //! The rows handed to a connector in one call.
 
+use std::fmt;
 use std::sync::Arc;
 
 use arrow_array::{Array, RecordBatch, StringArray};
@@ -15,6 +16,40 @@ pub struct Session {
     /// Sentences for the run's report.
     #[serde(default)]
     pub notes: Vec<String>,
+    /// Lists of [first runs](crate::ExportSegment::first_run) that have members already.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub occupied: Vec<OccupiedList>,
+}
+
+/// A list that has members before the first run of its segment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OccupiedList {
+    /// Index into [`crate::ExportSpec::segments`].
+    pub segment: u16,
+    /// The name by which people know the list at the destination.
+    pub list: String,
+    /// How many are on it.
+    pub members: Members,
+}
+
+/// How many are on a list, as far as that can be told cheaply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Members {
+    /// Just as many.
+    Exactly(u64),
+    /// As many, and perhaps more.
+    AtLeast(u64),
+}
+
+impl fmt::Display for Members {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (few, count) = match *self {
+            Self::Exactly(count) => ("", count),
+            Self::AtLeast(count) => ("at least ", count),
+        };
+        write!(f, "{few}{count} member{}", if count == 1 { "" } else { "s" })
+    }
 }
 
 /// What is to be done with the rows of a batch.
@@ -52,5 +87,30 @@ impl Batch {
     /// The column of a removal, or `None` for another kind of batch.
     pub fn destination_ids(&self) -> Option<&StringArray> {
         self.rows.column_by_name(Self::DESTINATION_ID)?.as_any().downcast_ref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::ExportSegment;
+
+    #[test]
+    fn messages_from_before_first_runs_were_told_are_read_as_ever() {
+        let segment: ExportSegment = serde_json::from_value(json!({ "id": "vip", "display_name": "Vip" })).unwrap();
+        assert!(!segment.first_run);
+        let session: Session = serde_json::from_value(json!({ "state": 1, "notes": [] })).unwrap();
+        assert_eq!(session.occupied, []);
+        assert_eq!(serde_json::to_value(session).unwrap(), json!({ "state": 1, "notes": [] }));
+    }
+
+    #[test]
+    fn members_are_counted_in_words() {
+        let check = |members: Members, expected: &str| assert_eq!(members.to_string(), expected);
+        check(Members::Exactly(1), "1 member");
+        check(Members::Exactly(4711), "4711 members");
+        check(Members::AtLeast(100), "at least 100 members");
     }
 }

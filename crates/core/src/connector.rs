@@ -110,6 +110,10 @@ pub struct ExportSegment {
     pub id: String,
     /// Its `display_name`, or its id.
     pub display_name: String,
+    /// Whether this is a first run: no row of the segment was sent there before, or all have left. Told to
+    /// [`Connector::begin`]; `false` in every other call, and from hosts that were made before this existed.
+    #[serde(default)]
+    pub first_run: bool,
 }
 
 /// One mapped field.

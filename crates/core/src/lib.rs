@@ -22,7 +22,7 @@ pub mod rows;
 mod secret;
 mod source;
 
-pub use batch::{Batch, BatchKind, Session};
+pub use batch::{Batch, BatchKind, Members, OccupiedList, Session};
 pub use connector::{Account, Connector, ExportSegment, ExportSpec, MappedField};
 pub use context::Context;
 pub use descriptor::{

@@ -152,6 +152,14 @@ pub(crate) struct OpenExport {
     pub(crate) has_consent: bool,
 }
 
+impl OpenExport {
+    /// The field that says who a row is at the destination.
+    pub(crate) fn identity(&self) -> &str {
+        let position = self.segments.first().map(|segment| segment.mapping.identity());
+        position.and_then(|position| self.spec.fields.get(position)).map_or("", |field| &field.name)
+    }
+}
+
 /// A segment of an export, ready to be read.
 #[derive(Debug)]
 pub(crate) struct OpenSegment {
@@ -459,7 +467,7 @@ impl Engine {
             segments: export
                 .segments
                 .iter()
-                .map(|id| ExportSegment { id: id.clone(), display_name: display_name(id) })
+                .map(|id| ExportSegment { id: id.clone(), display_name: display_name(id), first_run: false })
                 .collect(),
             fields: Mapping::described(&export.fields),
         }

@@ -13,6 +13,7 @@ mod conclusion;
 mod deliver;
 mod diff;
 mod engine;
+mod first_run;
 mod guard;
 mod map;
 mod name;

@@ -1,5 +1,7 @@
 //! What a run tells while it is under way.
 
+use crate::report::Problem;
+
 /// What a run is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
@@ -18,6 +20,8 @@ pub trait Progress: Send + Sync + std::fmt::Debug {
     fn stage(&self, export: &str, stage: Stage);
     /// This many more rows of the current stage are done.
     fn advance(&self, export: &str, rows: u64);
+    /// Something to know before anything is sent; the report has it too.
+    fn noted(&self, export: &str, problem: &Problem);
     /// Whether the destination's rate limit holds the run back just now.
     fn throttled(&self, export: &str, is_throttled: bool);
     /// The run is over.
@@ -31,6 +35,7 @@ pub struct Silent;
 impl Progress for Silent {
     fn stage(&self, _: &str, _: Stage) {}
     fn advance(&self, _: &str, _: u64) {}
+    fn noted(&self, _: &str, _: &Problem) {}
     fn throttled(&self, _: &str, _: bool) {}
     fn finished(&self, _: &str) {}
 }

@@ -17,6 +17,7 @@ use crate::conclusion::{Ending, Story, problem, run_end};
 use crate::deliver::{Delivered, Delivery, Halt, Handed, ledger};
 use crate::diff::{Scope, Tally};
 use crate::engine::{OpenExport, StartError};
+use crate::first_run;
 use crate::guard::{Override, Watch};
 use crate::outbox::Sealed;
 use crate::pack::{Listed, Packer, Parcel};
@@ -390,10 +391,11 @@ impl Sending<'_> {
         }
         let export = &*self.open.export.id;
         progress.stage(export, Stage::Delivering { total });
+        let spec = first_run::marked(&self.open.spec, self.snapshot);
         let begun = tokio::select! {
             biased;
             () = cancel.cancelled() => Err(Error::new(ErrorKind::Cancelled, "the run was interrupted before it sent anything")),
-            begun = self.open.connector.begin(self.run_id, &self.open.spec, SESSION_TIMEOUT) => begun,
+            begun = self.open.connector.begin(self.run_id, &spec, SESSION_TIMEOUT) => begun,
         };
         let session = match begun {
             Ok(session) => session,
@@ -405,6 +407,10 @@ impl Sending<'_> {
             }
         };
         story.settlement.notes.extend(session.notes.iter().cloned());
+        for problem in first_run::problems(&spec, &session, self.open.identity(), self.open.export.leavers) {
+            progress.noted(export, &problem);
+            story.problems.push(problem);
+        }
         let planned = Handed { rows: outbox.rows(), leavers: story.leavers.planned.remove };
         let delivered = self.deliver(&session, outbox, rule, watch, story, progress, cancel).await?;
         story.settlement.absorb(delivered.settlement);

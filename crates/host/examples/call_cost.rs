@@ -16,7 +16,7 @@ use arrow_array::{RecordBatch, StringArray};
 use segport_core::{Batch, BatchKind, Connector, Context, Session};
 use segport_host::{ConnectorInstance, Native, Plugins, Search};
 use segport_sdk::test::Script;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
@@ -95,7 +95,7 @@ async fn write(connector: &ConnectorInstance, batch: &RecordBatch) -> Outcome<()
 }
 
 fn session() -> Session {
-    Session { state: Value::Null, notes: Vec::new() }
+    Session::default()
 }
 
 fn report(name: &str, started: Instant) {

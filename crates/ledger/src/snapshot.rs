@@ -82,6 +82,11 @@ impl Snapshot {
         self.index.populated().without(current).iter().filter_map(|number| Some((number, self.segment_id(number)?)))
     }
 
+    /// The segments that have members, or may have some, because a row was sent and not acknowledged.
+    pub fn populated(&self) -> Memberships {
+        self.index.populated()
+    }
+
     /// A number that changes with everything a run of this export writes down.
     pub fn generation(&self) -> u64 {
         self.line.generation.unsigned_abs()

@@ -186,6 +186,8 @@ codes! {
     Internal = "SP0622";
     /// Rows in doubt turned out to be at the destination.
     RowsFound = "SP0623";
+    /// The list of a first run has members already.
+    ListHasMembers = "SP0624";
 }
 
 impl Code {

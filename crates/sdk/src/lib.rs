@@ -64,8 +64,9 @@ pub use bytes::Bytes;
 pub use plugin::Plugin;
 pub use segport_core::{
     Account, Batch, BatchKind, Capabilities, Connector, Context, CustomFields, Descriptor, Error, ErrorKind, Estimate,
-    ExportSegment, ExportSpec, Field, FieldType, Found, FoundRows, Frame, Limits, MappedField, Outcomes, Page,
-    PluginKind, Result, Retry, RowOutcome, Secret, SegmentSource, Session, UnreadableRow, Workload, http, op, rows,
+    ExportSegment, ExportSpec, Field, FieldType, Found, FoundRows, Frame, Limits, MappedField, Members, OccupiedList,
+    Outcomes, Page, PluginKind, Result, Retry, RowOutcome, Secret, SegmentSource, Session, UnreadableRow, Workload,
+    http, op, rows,
 };
 pub use serve::Served;
 

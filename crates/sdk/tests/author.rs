@@ -45,7 +45,7 @@ impl Connector for Mailgrid {
     }
 
     async fn begin(&self, _: &Context, export: &ExportSpec) -> Result<Session> {
-        Ok(Session { state: export.id.clone().into(), notes: Vec::new() })
+        Ok(Session { state: export.id.clone().into(), ..Session::default() })
     }
 
     async fn write(&self, _: &Context, batch: &Batch) -> Result<Outcomes> {
@@ -106,7 +106,7 @@ fn batch(state: &str) -> Batch {
     let column = Arc::new(StringArray::from(vec!["a@example.com", "b@example.com"]));
     let state = if state.is_empty() { serde_json::Value::Null } else { state.into() };
     Batch {
-        session: Session { state, notes: Vec::new() }.into(),
+        session: Session { state, ..Session::default() }.into(),
         kind: BatchKind::Upsert { join: vec![0] },
         rows: RecordBatch::try_from_iter([("f0", column as _)]).unwrap(),
     }

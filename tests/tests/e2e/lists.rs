@@ -1,9 +1,11 @@
 //! Segments and the lists they become.
 
 use segport_sandbox::Options;
-use segport_tests::{Person, Scene, people};
+use segport_tests::{Gate, Hold, Person, Scene, people};
+use serde_json::json;
 
 const ADD: &str = "POST /list/{list}/contact/{contact}";
+const LOOK: &str = "GET /list/{list}/contacts";
 
 #[test]
 fn a_profile_in_two_segments_is_one_contact_on_two_lists() {
@@ -124,6 +126,58 @@ fn a_list_whose_creation_was_not_answered_is_not_made_twice() {
         assert_eq!(scene.sandbox.autopilot().counts().lists.len(), 1, "{fault}");
         scene.has_members("newsletter", &people(1..=3));
     }
+}
+
+/// A list with this title, and two people on it: the first and the ninth.
+fn with_members(scene: &Scene, title: &str) -> String {
+    let autopilot = scene.sandbox.autopilot();
+    let list = autopilot.add_list(title);
+    for person in [Person::new(1), Person::new(9)] {
+        autopilot.put_contact(&json!({ "Email": person.email, "_autopilot_list": list })).unwrap();
+    }
+    list
+}
+
+#[test]
+fn a_first_run_tells_of_the_members_of_its_list_before_it_sends() {
+    let mut scene = Scene::new(&people(1..=3));
+    let list = with_members(&scene, "newsletter");
+    let gate = Gate::new(&scene.sandbox);
+    scene.through(&gate, "");
+    gate.hold("POST /contacts", 1, Hold::Unseen);
+    let mut run = scene.segport("run --output json").start();
+    run.says("list `newsletter` has 2 members already");
+    gate.wait();
+    gate.open();
+    let report = run.wait().exits(0).report();
+    assert_eq!(report.summary(), "succeeded: 3 read, 3 added");
+    assert_eq!(report.problems(), ["SP0624"]);
+    assert_eq!(scene.requests_to(LOOK), 1);
+    let both = [people(1..=3), people(9..=9)].concat();
+    scene.has_members(&list, &both);
+
+    // Once somebody is there by this export, it is its list; who was there before stays, but for those who were exported too.
+    scene.segment("newsletter", &people(2..=4));
+    scene.edit("exports/newsletter.toml", "[fields]", "[guards]\nmax_removals = \"100%\"\n\n[fields]");
+    let report = scene.comes_to("succeeded: 3 read, 2 unchanged, 1 added; 1 planned, 1 removed");
+    assert!(report.problems().is_empty(), "{}", report.0);
+    assert_eq!(scene.requests_to(LOOK), 1);
+    scene.has_members(&list, &[people(2..=4), people(9..=9)].concat());
+}
+
+#[test]
+fn a_first_run_looks_only_at_a_list_that_was_there() {
+    let check = |settings: &dyn Fn(&Scene) -> String, looks: u64, problems: &[&str]| {
+        let scene = Scene::new(&people(1..=3));
+        let settings = settings(&scene);
+        scene.connection(&settings);
+        let report = scene.comes_to("succeeded: 3 read, 3 added");
+        assert_eq!((scene.requests_to(LOOK), &*report.problems()), (looks, problems), "{settings}");
+        assert_eq!(scene.comes_to("succeeded: 3 read, 3 unchanged").requests(), 0);
+    };
+    check(&|_| String::new(), 0, &[]);
+    check(&|scene| format!("list_id = {:?}", scene.sandbox.autopilot().add_list("Empty")), 1, &[]);
+    check(&|scene| format!("list_id = {:?}", with_members(scene, "Some other title")), 1, &["SP0624"]);
 }
 
 #[test]

@@ -24,6 +24,7 @@ pub(crate) async fn play(script: Vec<Rude>, call: Call) -> String {
             assert!(end != "ok" || lists == 1, "{end}, but there is no list");
             end
         }
+        Call::Look => look(&stage).await,
         Call::Write => write(&stage).await,
         Call::Test | Call::Add => join(&stage).await,
         Call::Remove => remove(&stage).await,
@@ -55,6 +56,24 @@ fn told<T>(result: Result<T>) -> String {
         Err(error) if error.fact("sent") == Some("no") => format!("{} | not sent", error.kind()),
         Err(error) => error.kind().to_string(),
     }
+}
+
+/// Begins a first run whose list has a member.
+async fn look(stage: &Stage) -> String {
+    let autopilot = stage.server.autopilot();
+    let list = autopilot.add_list(LIST);
+    autopilot.put_contact(&json!({ "Email": address("anna"), "_autopilot_list": list })).unwrap();
+    let mut export = export();
+    export.segments.iter_mut().for_each(|segment| segment.first_run = true);
+    let begun = stage.connector.begin("run", &export, WITHIN).await;
+    if let Ok(session) = &begun {
+        assert_eq!(
+            session.occupied.len() + session.notes.len(),
+            1,
+            "it says that there is somebody, or that it cannot tell"
+        );
+    }
+    told(begun)
 }
 
 /// Writes three contacts without a list.

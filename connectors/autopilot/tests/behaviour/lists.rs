@@ -1,7 +1,7 @@
 //! `begin`: finding the list of each segment, or making it once.
 
 use segport_sdk::test::{Script, json, status};
-use segport_sdk::{Error, ErrorKind, Result, Session, http::Response};
+use segport_sdk::{Error, ErrorKind, ExportSpec, Members, OccupiedList, Result, Session, http::Response};
 use serde_json::{Value, json as value};
 
 use crate::{block_on, export, open};
@@ -9,6 +9,13 @@ use crate::{block_on, export, open};
 fn lists(of: &[(&str, &str)]) -> Result<Response> {
     let lists: Vec<Value> = of.iter().map(|(id, title)| value!({ "list_id": id, "title": title })).collect();
     json(200, value!({ "lists": lists, "_rev": "1" }).to_string())
+}
+
+/// An export of which nothing was delivered yet.
+fn first_run(segments: &[&str]) -> ExportSpec {
+    let mut export = export(segments);
+    export.segments.iter_mut().for_each(|segment| segment.first_run = true);
+    export
 }
 
 fn ids(session: &Session) -> Vec<String> {
@@ -127,4 +134,81 @@ fn a_mapping_that_cannot_work_begins_nothing() {
     let error = block_on(open(value!({}), &http).begin(&export(&["A", "A"]))).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ConfigInvalid);
     assert!(http.requests().is_empty());
+}
+
+/// What a run says of its list before it sends anything, where a first run finds it like this.
+fn found(overrides: Value, page: Result<Response>) -> Result<Session> {
+    let http = Script::new();
+    http.expect("GET", "/lists", lists(&[("L 1", "News")])).expect("GET", "/list/L%201/contacts", page);
+    let begun = block_on(open(overrides, &http).begin(&first_run(&["News"])));
+    http.assert_done();
+    begun
+}
+
+#[test]
+fn a_first_run_tells_of_members_that_are_there() {
+    let check = |page: &str, expected: Option<Members>| {
+        for overrides in [value!({}), value!({ "list_id": "L 1" })] {
+            let session = found(overrides, json(200, page.to_owned())).unwrap();
+            let expected = expected.map(|members| OccupiedList { segment: 0, list: "News".to_owned(), members });
+            assert_eq!(session.occupied, expected.as_slice(), "{page}");
+            assert!(session.notes.is_empty(), "{:?}", session.notes);
+            assert!(!session.state.to_string().contains("anna"), "a contact is nobody's business");
+        }
+    };
+    let anna = r#"{"contact_id":"person_1","Email":"anna@example.com"}"#;
+    check(r#"{"contacts":[],"total_contacts":0}"#, None);
+    check(r#"{"contacts":[]}"#, None);
+    check(&format!(r#"{{"contacts":[{anna}],"total_contacts":1}}"#), Some(Members::Exactly(1)));
+    check(
+        &format!(r#"{{"contacts":[{anna}],"total_contacts":4711,"bookmark":"person_1"}}"#),
+        Some(Members::Exactly(4711)),
+    );
+    // Without a total that can be right.
+    check(&format!(r#"{{"contacts":[{anna},{anna}]}}"#), Some(Members::Exactly(2)));
+    check(&format!(r#"{{"contacts":[{anna}],"total_contacts":0}}"#), Some(Members::Exactly(1)));
+    check(&format!(r#"{{"contacts":[{anna}],"bookmark":"person_1"}}"#), Some(Members::AtLeast(1)));
+}
+
+/// To know it is worth a call, and not a run.
+#[test]
+fn a_list_that_cannot_be_looked_at_is_used_all_the_same() {
+    let lost = Err(Error::new(ErrorKind::Timeout, "no answer"));
+    for page in [json(200, "<html>"), json(200, "{}"), status(404), status(500), status(429), lost] {
+        let session = found(value!({}), page.clone()).unwrap();
+        assert_eq!(ids(&session), ["L 1"], "{page:?}");
+        assert!(session.occupied.is_empty(), "{page:?}");
+        assert!(
+            session.notes[0].starts_with("whether list `News` has members already could not be told: "),
+            "{page:?}"
+        );
+    }
+    for (code, kind) in [(401, ErrorKind::Unauthenticated), (403, ErrorKind::PermissionDenied)] {
+        assert_eq!(found(value!({}), status(code)).unwrap_err().kind(), kind);
+    }
+}
+
+#[test]
+fn only_lists_of_first_runs_that_were_there_before_are_looked_at() {
+    let http = Script::new();
+    http.expect("GET", "/lists", lists(&[("1", "Old"), ("2", "News"), ("3", "Vip")]));
+    http.expect("GET", "/list/2/contacts", json(200, r#"{"contacts":[{}]}"#));
+    http.expect("POST", "/list", json(200, r#"{"list_id":"4","name":"New"}"#));
+    http.expect("GET", "/list/3/contacts", json(200, r#"{"contacts":[{}]}"#));
+    let mut export = first_run(&["Old", "News", "New", "Vip"]);
+    export.segments[0].first_run = false;
+    let session = block_on(open(value!({}), &http).begin(&export)).unwrap();
+    assert_eq!(ids(&session), ["1", "2", "4", "3"]);
+    let occupied: Vec<_> = session.occupied.iter().map(|found| (found.segment, found.list.as_str())).collect();
+    assert_eq!(occupied, [(1, "News"), (3, "Vip")]);
+    http.assert_done();
+}
+
+#[test]
+fn a_list_without_a_title_is_called_by_its_id() {
+    let http = Script::new();
+    http.expect("GET", "/lists", json(200, r#"{"lists":[{"list_id":"L1"}]}"#));
+    http.expect("GET", "/list/L1/contacts", json(200, r#"{"contacts":[{}]}"#));
+    let session = block_on(open(value!({ "list_id": "L1" }), &http).begin(&first_run(&["News"]))).unwrap();
+    assert_eq!(session.occupied[0].list, "L1");
 }

@@ -47,7 +47,7 @@ fn export(segments: &[&str]) -> ExportSpec {
         id: "newsletter".to_owned(),
         segments: segments
             .iter()
-            .map(|name| ExportSegment { id: name.to_lowercase(), display_name: (*name).to_owned() })
+            .map(|name| ExportSegment { id: name.to_lowercase(), display_name: (*name).to_owned(), first_run: false })
             .collect(),
         fields: vec![field("email", FieldType::Email, false), field("first_name", FieldType::String, false)],
     }

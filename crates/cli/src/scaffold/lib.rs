@@ -77,7 +77,7 @@ impl Connector for {{Type}} {
         }
         let lists = export.segments.iter().map(|segment| segment.id.clone()).collect();
         let run = Run { lists, fields: export.fields.clone() };
-        Ok(Session { state: json!(run), notes: Vec::new() })
+        Ok(Session { state: json!(run), ..Session::default() })
     }
 
     async fn write(&self, cx: &Context, batch: &Batch) -> Result<Outcomes> {

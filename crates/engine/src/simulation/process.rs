@@ -211,7 +211,10 @@ fn open(world: &Arc<World>, round: &Round) -> OpenExport {
         segments: segments.collect(),
         spec: ExportSpec {
             id: EXPORT.to_owned(),
-            segments: ids.iter().map(|id| ExportSegment { id: id.clone(), display_name: id.clone() }).collect(),
+            segments: ids
+                .iter()
+                .map(|id| ExportSegment { id: id.clone(), display_name: id.clone(), first_run: false })
+                .collect(),
             fields: Mapping::described(&fields()),
         },
         ledger_names: ids,

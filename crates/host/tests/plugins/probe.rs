@@ -127,7 +127,11 @@ impl Connector for Probe {
         }
         tracing::info!(segments = export.segments.len(), name = "new\nsletter", "export begins");
         tracing::debug!(field = ?Field(self), "nobody asked for this");
-        Ok(Session { state: serde_json::json!({ "export": export.id }), notes: vec!["begun".to_owned()] })
+        Ok(Session {
+            state: serde_json::json!({ "export": export.id }),
+            notes: vec!["begun".to_owned()],
+            occupied: Vec::new(),
+        })
     }
 
     /// The session's state says how: `"wait"` for ever, `"short"` of an outcome, or so many times as a number says later.

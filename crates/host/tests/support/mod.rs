@@ -95,14 +95,14 @@ pub(crate) fn batch(names: &[&str]) -> RecordBatch {
 
 /// A session whose state tells the probe's `write` what to do.
 pub(crate) fn session(state: Value) -> Session {
-    Session { state, notes: Vec::new() }
+    Session { state, ..Session::default() }
 }
 
 /// An export of one segment and one field.
 pub(crate) fn export() -> ExportSpec {
     ExportSpec {
         id: "newsletter".to_owned(),
-        segments: vec![ExportSegment { id: "vip".to_owned(), display_name: "VIP".to_owned() }],
+        segments: vec![ExportSegment { id: "vip".to_owned(), display_name: "VIP".to_owned(), first_run: true }],
         fields: vec![MappedField {
             name: "email".to_owned(),
             field_type: FieldType::Email,

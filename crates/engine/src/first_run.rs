@@ -1,0 +1,129 @@
+//! The first run against a list: whose members were put there by others.
+
+use segport_core::{ExportSegment, ExportSpec, OccupiedList, Session};
+use segport_ledger::Snapshot;
+use segport_manifest::{Code, Leavers};
+
+use crate::report::{Problem, Severity};
+
+/// The export as a run's connector is told of it: with those segments marked of which nobody is on the list by this export.
+pub(crate) fn marked(spec: &ExportSpec, snapshot: &Snapshot) -> ExportSpec {
+    let populated = snapshot.populated();
+    let segments = spec
+        .segments
+        .iter()
+        .zip(snapshot.segments())
+        .map(|(segment, &number)| ExportSegment { first_run: !populated.contains(number), ..segment.clone() });
+    ExportSpec { segments: segments.collect(), ..spec.clone() }
+}
+
+/// What a run will do to the members that it found on its lists. `identity` is the field that says who a row is.
+pub(crate) fn problems(spec: &ExportSpec, session: &Session, identity: &str, leavers: Leavers) -> Vec<Problem> {
+    let problem = |OccupiedList { segment, list, members }: &OccupiedList| {
+        let segment = &spec.segments.get(usize::from(*segment))?.id;
+        let removals = match leavers {
+            Leavers::Remove => "takes off only those who leave the segment",
+            Leavers::Keep => "takes nobody off",
+        };
+        Some(Problem {
+            severity: Severity::Note,
+            code: Code::ListHasMembers.to_string(),
+            message: format!(
+                "list `{list}` has {members} already. This first run of segment `{segment}` adds to them, updates those with the \
+                 same `{identity}`, and leaves the others as they are; the export {removals}"
+            ),
+            help: Some(format!("if this is not the list you meant, see `segport explain {}`", Code::ListHasMembers)),
+        })
+    };
+    session.occupied.iter().filter_map(problem).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use insta::assert_snapshot;
+    use jiff::Timestamp;
+    use segport_core::{Members, Secret};
+    use segport_ledger::{
+        Change, Done, Fingerprint, Identity, Intent, KeyHash, Memberships, Memory, NewRun, NoFaults, Record, Row,
+        RunEnd, StateKey, Store, Undelivered,
+    };
+
+    use super::*;
+
+    fn spec() -> ExportSpec {
+        let segment = |id: &str| ExportSegment { id: id.to_owned(), display_name: id.to_owned(), first_run: false };
+        ExportSpec { id: "export".to_owned(), segments: vec![segment("news"), segment("vip")], fields: Vec::new() }
+    }
+
+    /// One run of the export that writes down what became of a row of `vip`.
+    async fn run(store: &Store, outcome: impl Fn(Identity, Memberships) -> Option<Record>) {
+        let segments = ["news", "vip"].map(str::to_owned);
+        let run_id = uuid::Uuid::now_v7().to_string();
+        let new = NewRun { run_id: &run_id, started_at: Timestamp::UNIX_EPOCH, segments: &segments };
+        let run = store.lease("export").await.unwrap().begin(new).await.unwrap();
+        let (identity, memberships) = (store.hasher().identity(b"anna"), Memberships::from(run.snapshot.segments()[1]));
+        run.journal.intend(&[Intent::Deliver { identity, memberships }]).await.unwrap();
+        if let Some(record) = outcome(identity, memberships) {
+            run.journal.settle(&[record]).await.unwrap();
+            run.finish(RunEnd::Succeeded, Timestamp::UNIX_EPOCH, "{}").await.unwrap();
+        }
+    }
+
+    async fn first_runs(store: &Store) -> Vec<bool> {
+        let snapshot = store.snapshot("export", &["news", "vip"].map(str::to_owned)).await.unwrap();
+        marked(&spec(), &snapshot).segments.iter().map(|segment| segment.first_run).collect()
+    }
+
+    fn store() -> Store {
+        let key = StateKey::from_secret(&Secret::new("of the first runs, and no other")).unwrap();
+        Store::in_memory(&Memory::new(|| Duration::ZERO), &key, Arc::new(NoFaults))
+    }
+
+    #[tokio::test]
+    async fn a_run_is_the_first_until_somebody_may_be_on_the_list() {
+        let done = |identity, memberships| Done {
+            identity,
+            key: KeyHash::from_bits(1),
+            fingerprint: Fingerprint::from_bits(7),
+            memberships,
+            destination_id: None,
+            change: Change::Added,
+        };
+        let refused = |identity, memberships| Row {
+            outcome: Undelivered::Refused,
+            identity: Some(identity),
+            memberships,
+            code: "refused".into(),
+            reason: "not wanted".into(),
+        };
+        let store = &store();
+        assert_eq!(first_runs(store).await, [true, true]);
+        run(store, |identity, memberships| Some(Record::Row(refused(identity, memberships)))).await;
+        assert_eq!(first_runs(store).await, [true, false], "what was refused may have been put there in part");
+        run(store, |identity, memberships| Some(Record::Left { identity, memberships })).await;
+        assert_eq!(first_runs(store).await, [true, true], "nobody is there");
+        run(store, |_, _| None).await;
+        assert_eq!(first_runs(store).await, [true, false], "a run that died may have put somebody there");
+        run(store, |identity, memberships| Some(Record::Done(done(identity, memberships)))).await;
+        assert_eq!(first_runs(store).await, [true, false]);
+        run(store, |identity, memberships| Some(Record::Left { identity, memberships })).await;
+        assert_eq!(first_runs(store).await, [true, true], "all have left");
+    }
+
+    #[test]
+    fn what_a_run_will_do_to_the_members_it_finds() {
+        let check = |segment, members, leavers| {
+            let occupied = vec![OccupiedList { segment, list: "Newsletter".to_owned(), members }];
+            let session = Session { occupied, ..Session::default() };
+            let said = problems(&spec(), &session, "email", leavers);
+            said.into_iter().map(|said| format!("{}: {}", said.code, said.message)).collect::<String>()
+        };
+        assert_snapshot!(check(0, Members::Exactly(4711), Leavers::Remove), @"SP0624: list `Newsletter` has 4711 members already. This first run of segment `news` adds to them, updates those with the same `email`, and leaves the others as they are; the export takes off only those who leave the segment");
+        assert_snapshot!(check(1, Members::AtLeast(100), Leavers::Remove), @"SP0624: list `Newsletter` has at least 100 members already. This first run of segment `vip` adds to them, updates those with the same `email`, and leaves the others as they are; the export takes off only those who leave the segment");
+        assert_snapshot!(check(0, Members::Exactly(1), Leavers::Keep), @"SP0624: list `Newsletter` has 1 member already. This first run of segment `news` adds to them, updates those with the same `email`, and leaves the others as they are; the export takes nobody off");
+        assert_eq!(check(2, Members::Exactly(1), Leavers::Keep), "", "there is no such segment");
+    }
+}
