@@ -7,12 +7,14 @@ use crate::clock::{Clock, Random, jitter};
 use crate::slot::SharedSlot;
 
 /// Calls are spaced this much wider than the rate says, so that a destination which counts within a strict window never
-/// finds one too many in it because the network delivered some faster than others.
-const MARGIN: f64 = 1.005;
+/// finds one too many in it: 10 ms in a second, of which [`SLACK`] takes most. The rest is for a network that delivers some calls
+/// faster than others.
+const MARGIN: f64 = 1.01;
 
-/// How far behind its slot a call may start without pushing all later slots back. Timers fire up to a tick late; without this
-/// allowance every call would lose that tick and 200 calls a second would be 170.
-const SLACK: Duration = Duration::from_millis(2);
+/// How far behind its slot a call may start without pushing all later slots back. Timers fire up to two ticks of a millisecond
+/// late, and a thread is not woken at once where others are busy; what is lost beyond this allowance is lost for good. After a late
+/// call the next ones come so much closer together, so it must stay below what [`MARGIN`] adds to a second.
+const SLACK: Duration = Duration::from_millis(7);
 
 /// The wait after the first 429 that names none; doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -239,16 +241,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_rate_is_held_within_3_percent_and_never_exceeded() {
+    async fn the_rate_is_held_within_2_percent_and_never_exceeded() {
         let punctual: fn(u64) -> Duration = |_| Duration::ZERO;
         let ticking: fn(u64) -> Duration = |sleep| Duration::from_micros(sleep * 7919 % 1900);
-        for (rate, late) in
-            [(20.0, punctual), (20.0, ticking), (5.0, ticking), (0.5, ticking), (200.0, ticking), (2000.0, ticking)]
+        let crowded: fn(u64) -> Duration = |sleep| Duration::from_micros(sleep * 7919 % 6900);
+        for (rate, late) in [20.0, 5.0, 0.5, 200.0, 2000.0]
+            .into_iter()
+            .flat_map(|rate| [(rate, punctual), (rate, ticking), (rate, crowded)])
         {
             let sent = calls(rate, 1001, late).await;
             let ideal = 1000.0 / rate;
             let took = sent[1000].as_secs_f64();
-            assert!((ideal..ideal * 1.03).contains(&took), "{rate}/s: 1,000 calls took {took} s, not {ideal} s");
+            assert!((ideal..ideal * 1.02).contains(&took), "{rate}/s: 1,000 calls took {took} s, not {ideal} s");
             let window = rate.max(1.0) as usize;
             for pair in sent.windows(window + 1) {
                 let span = pair[window] - pair[0];
@@ -266,7 +270,7 @@ mod tests {
         let resumed = clock.elapsed();
         gate.admit(&clock).await;
         gate.admit(&clock).await;
-        assert!(clock.elapsed() - resumed >= Duration::from_millis(199));
+        assert!(clock.elapsed() - resumed >= Duration::from_millis(201) - SLACK);
     }
 
     #[tokio::test]

@@ -171,8 +171,8 @@ impl State {
             self.complain(format!("a request begins though the destination asked for a pause until {until:.3?}"));
         }
         if limits.requests_per_second > 0.0 {
-            // A call may be two milliseconds late for its slot without moving the later ones.
-            let slack = Duration::from_millis(3);
+            // A call may be seven milliseconds late for its slot without moving the later ones, and a timer is one late.
+            let slack = Duration::from_millis(8);
             let interval = Duration::from_secs_f64(1.0 / limits.requests_per_second);
             if self.run.earliest.is_some_and(|earliest| now + slack < earliest + interval) {
                 self.complain("requests come faster than the rate allows");
