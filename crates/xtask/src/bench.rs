@@ -25,18 +25,18 @@ pub(crate) fn run(names: &[&str]) -> Done {
     }
     let all = ["engine", "paced", "unchanged", "call", "check"];
     // These take minutes, or install other programs, and run only by name.
-    let on_demand = ["size", "compare"];
+    let on_demand = ["paced-single", "size", "compare"];
     if let Some(unknown) = names.iter().find(|name| !all.contains(name) && !on_demand.contains(name)) {
         let names = [&all[..], &on_demand].concat().join(", ");
         return Err(format!("there is no benchmark `{unknown}`; there are {names}"));
     }
     release()?;
-    proc::run(cargo(&["build", "--release", "--locked", "-p", "segport-sandbox", "-p", "segport-host", "--examples"]))?;
     machine();
     let wanted = if names.is_empty() { &all[..] } else { names };
     wanted.iter().try_for_each(|name| match *name {
         "engine" => engine(),
         "paced" => paced(),
+        "paced-single" => paced_single(),
         "unchanged" => unchanged(),
         "call" => call(),
         "size" => size(),
@@ -59,6 +59,7 @@ fn machine() {
 
 /// (a) First run of 1,000,000 profiles, beside a bare client and a bare pipeline.
 fn engine() -> Done {
+    examples()?;
     let dir = tempdir()?;
     let data = dir.path().join("profiles.csv");
     profiles(&data, MANY)?;
@@ -99,6 +100,25 @@ fn paced() -> Done {
     let figures = project.run_counted("added", 100_000)?;
     say("\npaced: 100,000 profiles at 20 requests a second with bulk lists");
     say(&format!("  segport run    {}  {:.3} of 50 s", figures.shown(100_000), figures.wall / 50.0));
+    Ok(())
+}
+
+/// The pace of single adds, each of which takes a call: fast, at an ordinary rate, and where answers take a quarter of a second.
+fn paced_single() -> Done {
+    let dir = tempdir()?;
+    say("\npaced-single: as many calls a second as the limit allows, nearly all of them single adds to a list");
+    for (rows, rate, faults) in [(100_000_u32, 1000_u32, &[][..]), (10_000, 100, &[]), (2_000, 20, &["delay=250ms"])] {
+        let data = dir.path().join("profiles.csv");
+        profiles(&data, rows.into())?;
+        let sandbox = Sandbox::faulty(faults)?;
+        let settings = format!("requests_per_second = {rate}\nlist_membership = \"single\"");
+        let project = Project::write(&dir.path().join(rate.to_string()), &sandbox, &data, &settings)?;
+        let figures = project.run_counted("added", rows.into())?;
+        // One call finds that there is no list, one makes it, and the last of all needs no further wait.
+        let ideal = f64::from(rows + rows / 100 + 2 - 1) / f64::from(rate);
+        let (shown, share) = (figures.shown(rows.into()), ideal / figures.wall * 100.0);
+        say(&format!("  {rate:>4} a second  {shown}  {share:.1} % of the rate  {}", faults.join(", ")));
+    }
     Ok(())
 }
 
@@ -145,6 +165,7 @@ fn size() -> Done {
 
 /// (d) One plugin call beside a direct call.
 fn call() -> Done {
+    examples()?;
     say("\ncall: a call through the plugin boundary beside a direct call");
     let mut example = Command::new(example("call_cost"));
     example.stdout(Stdio::piped());
@@ -239,8 +260,19 @@ pub(crate) struct Sandbox {
 
 impl Sandbox {
     pub(crate) fn start(rate: u32) -> Done<Self> {
+        Self::with(&["--rate", &rate.to_string()])
+    }
+
+    /// One without a limit to its rate, in which these things go wrong.
+    fn faulty(faults: &[&str]) -> Done<Self> {
+        let faults = faults.iter().flat_map(|fault| ["--fault", fault]);
+        Self::with(&["--rate", "0"].into_iter().chain(faults).collect::<Vec<_>>())
+    }
+
+    fn with(options: &[&str]) -> Done<Self> {
         let mut process = Command::new(target_dir().join("release/segport"))
-            .args(["sandbox", "autopilot", "--listen", "127.0.0.1:0", "--rate", &rate.to_string()])
+            .args(["sandbox", "autopilot", "--listen", "127.0.0.1:0"])
+            .args(options)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -383,6 +415,11 @@ fn changed_profiles(path: &Path, count: u64, every: u64) -> Done {
         .map_err(problem)?;
     }
     file.flush().map_err(problem)
+}
+
+/// Builds what is measured beside the program.
+fn examples() -> Done {
+    proc::run(cargo(&["build", "--release", "--locked", "-p", "segport-sandbox", "-p", "segport-host", "--examples"]))
 }
 
 fn example(name: &str) -> PathBuf {

@@ -29,7 +29,8 @@ Usage: cargo xtask <TASK>
   schemas [--check]     write the JSON schemas from the types, or compare them
   reference [--check]   write the generated parts of the reference from the types, or compare them
   tidy                  check the rules of the tree that no compiler checks
-  bench [NAME...]       measure; names: engine, paced, unchanged, call, check; by name only: size, compare
+  bench [NAME...]       measure; names: engine, paced, unchanged, call, check; by name only: paced-single, size,
+                        compare
   crash [OPTION N...]   kill runs and compare with a twin; options: --kills, --seed, --from (a case), --at-once;
                         or fill the disk at every Nth change of the state: --full
   simulate [OPTION N]   play seeds of the simulation; options: --seeds, --seed (alone: tell what happens in it)
