@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::str;
 
 use crate::standing::Standing;
-use crate::{Change, Done, Fingerprint, Identity, Intent, KeyHash, Memberships, Record, Row, Undelivered};
+use crate::{Change, Fingerprint, Identity, Intent, KeyHash, Memberships, Record, Row, Undelivered};
 
 const CHUNK: u8 = 0;
 const INTEND_DELIVERY: u8 = 1;
@@ -164,6 +164,11 @@ impl Chunk {
         self.rows
     }
 
+    /// Bytes written so far.
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
     pub(crate) fn into_bytes(self) -> Vec<u8> {
         self.bytes
     }
@@ -177,28 +182,47 @@ impl Chunk {
 
     pub(crate) fn record(&mut self, record: &Record) {
         match record {
-            Record::Done(done) => self.done(done),
+            Record::Done(done) => {
+                let value = Acknowledged { key: done.key, fingerprint: done.fingerprint };
+                let id = DestinationId::new(done.destination_id.as_deref());
+                self.done(done.change, done.identity, value, done.memberships, id);
+            }
             Record::Row(row) => self.row(ROW, ROW_OF_NOBODY, &borrow(row)),
             Record::Stayed(row) => self.row(STAYED, STAYED_OF_NOBODY, &borrow(row)),
             Record::Left { identity, memberships } => self.head(LEFT, *identity, *memberships),
         }
     }
 
-    /// What remains of a record once its state is folded; `keep_intents` for a run that has no outcomes for all of them.
-    pub(crate) fn past(&mut self, stored: &Stored<'_>, intents: Intents) {
+    /// Writes a record as it was read.
+    pub(crate) fn again(&mut self, stored: &Stored<'_>) {
         match stored {
-            Stored::Intent(intent) if intents == Intents::Kept => self.intent(intent),
-            Stored::Intent(_) | Stored::Held { .. } => {}
-            Stored::Done { identity, memberships, change, .. } | Stored::Past { identity, memberships, change } => {
+            Stored::Intent(intent) => self.intent(intent),
+            Stored::Done { identity, value, memberships, id, change } => {
+                self.done(*change, *identity, *value, *memberships, *id);
+            }
+            Stored::Past { identity, memberships, change } => {
                 let tag = match change {
                     Change::Added => PAST_ADDED,
                     Change::Changed => PAST_CHANGED,
                 };
                 self.head(tag, *identity, *memberships);
             }
+            Stored::Held { identity, value, standing, id } => self.held(*identity, *value, standing, *id),
             Stored::Left { identity, memberships } => self.head(LEFT, *identity, *memberships),
             Stored::Row(row) => self.row(ROW, ROW_OF_NOBODY, row),
             Stored::Stayed(row) => self.row(STAYED, STAYED_OF_NOBODY, row),
+        }
+    }
+
+    /// What remains of a record once its state is folded; intents are kept for a run that has no outcomes for all of them.
+    pub(crate) fn past(&mut self, stored: &Stored<'_>, intents: Intents) {
+        match *stored {
+            Stored::Intent(_) if intents == Intents::Dropped => {}
+            Stored::Held { .. } => {}
+            Stored::Done { identity, memberships, change, .. } => {
+                self.again(&Stored::Past { identity, memberships, change });
+            }
+            ref other => self.again(other),
         }
     }
 
@@ -215,14 +239,21 @@ impl Chunk {
         self.id(id);
     }
 
-    fn done(&mut self, done: &Done) {
-        let tag = match done.change {
+    fn done(
+        &mut self,
+        change: Change,
+        identity: Identity,
+        value: Acknowledged,
+        memberships: Memberships,
+        id: DestinationId<'_>,
+    ) {
+        let tag = match change {
             Change::Added => DONE_ADDED,
             Change::Changed => DONE_CHANGED,
         };
-        self.head(tag, done.identity, done.memberships);
-        self.value(Acknowledged { key: done.key, fingerprint: done.fingerprint });
-        self.id(DestinationId::new(done.destination_id.as_deref()));
+        self.head(tag, identity, memberships);
+        self.value(value);
+        self.id(id);
     }
 
     fn row(&mut self, of_somebody: u8, of_nobody: u8, row: &StoredRow<'_>) {
@@ -494,6 +525,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::Done;
 
     #[test]
     fn destination_ids_come_back_as_they_were() {
@@ -593,7 +625,12 @@ mod tests {
                 body.extend(chunk.into_bytes());
             }
             let read: Vec<Record> = Records::new(&body).map(|stored| owned(stored.unwrap())).collect();
-            prop_assert_eq!(read, chunks.concat());
+            prop_assert_eq!(&read, &chunks.concat());
+            let mut again = Chunk::with_capacity(0);
+            Records::new(&body).for_each(|stored| again.again(&stored.unwrap()));
+            let read_again: Vec<Record> =
+                Records::new(&again.into_bytes()).map(|stored| owned(stored.unwrap())).collect();
+            prop_assert_eq!(read_again, read);
         }
 
         #[test]

@@ -61,6 +61,11 @@ impl Database {
         Self { keeper, path: path.into(), faults, folding: Folding::default() }
     }
 
+    /// Where the state is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     pub(crate) fn fault(&self, operation: &'static str) -> Result<()> {
         self.faults.before(operation).map_err(|error| Error::io("write the state", &self.path, error))
     }

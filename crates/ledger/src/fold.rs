@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use futures::TryStreamExt;
 
 use crate::access::{Access, Pen};
-use crate::codec::{Acknowledged, Chunk, DestinationId, Intents, Stored};
+use crate::bucket::Buckets;
+use crate::codec::{Acknowledged, Chunk, DestinationId, Intents, Records, Stored};
 use crate::database::{Database, ExportLine};
 use crate::page::{Page, PageKind};
 use crate::standing::Standing;
@@ -16,14 +17,13 @@ use crate::{Identity, Intent, Result};
 pub struct Folding {
     /// Records that say nothing new any more and are not worth a fold, beyond as many as there are rows. 50,000 by default.
     pub idle_records: u64,
-    /// Rows that are folded at a time; more take more memory, fewer take longer, since each time all pages are read. 500,000 by
-    /// default, for about 100 MB.
+    /// Rows that are put together at a time; more take more memory. 50,000 by default, for about 25 MB.
     pub rows_at_a_time: u64,
 }
 
 impl Default for Folding {
     fn default() -> Self {
-        Self { idle_records: 50_000, rows_at_a_time: 500_000 }
+        Self { idle_records: 50_000, rows_at_a_time: 50_000 }
     }
 }
 
@@ -83,10 +83,11 @@ impl Fold<'_> {
         // The epoch is compared before anything is changed.
         database.advance(&mut *transaction, export, epoch, &folded).await?;
 
-        let buckets = live.div_ceil(database.folding.rows_at_a_time.max(1)).max(1);
-        for bucket in 0..buckets {
-            let rows = self.bucket(&mut *transaction, line, Bucket { number: bucket, of: buckets }).await?;
-            for rows in rows.chunks(ROWS_A_PAGE) {
+        let count = live.div_ceil(database.folding.rows_at_a_time.max(1));
+        let mut buckets = Buckets::new(database.path(), count);
+        self.sort(&mut *transaction, line, &mut buckets).await?;
+        for number in 0..buckets.len() {
+            for rows in put_together(&mut buckets, number)?.chunks(ROWS_A_PAGE) {
                 self.write(&mut *transaction, rows, folded.next_page).await?;
                 folded.next_page += 1;
             }
@@ -97,23 +98,21 @@ impl Fold<'_> {
         Ok(folded)
     }
 
-    /// The rows of one bucket that matter, sorted by identity.
-    async fn bucket(
+    /// Sorts the records of all pages into buckets.
+    async fn sort(
         self,
         transaction: &mut (dyn Access + '_),
         line: &ExportLine,
-        bucket: Bucket,
-    ) -> Result<Vec<(Identity, Folded)>> {
-        let mut rows = HashMap::new();
+        buckets: &mut Buckets<'_>,
+    ) -> Result<()> {
         let mut pages = self.database.pages(transaction, self.export, line.first_page, line.next_page);
         while let Some(page) = pages.try_next().await? {
-            gather(&mut rows, &page, bucket).ok_or_else(|| self.database.unreadable(self.export, page.number))?;
+            for record in page.records() {
+                let record = record.map_err(|_| self.database.unreadable(self.export, page.number))?;
+                buckets.add(page.run, &record)?;
+            }
         }
-        // A run folds before its first intent and after its last outcome.
-        rows.values_mut().for_each(|row: &mut Folded| row.standing.run_over());
-        let mut rows: Vec<_> = rows.into_iter().filter(|(_, row): &(_, Folded)| row.standing.matters()).collect();
-        rows.sort_unstable_by_key(|(identity, _)| *identity);
-        Ok(rows)
+        Ok(())
     }
 
     async fn write(self, transaction: &mut (dyn Access + '_), rows: &[(Identity, Folded)], number: i64) -> Result<()> {
@@ -169,18 +168,15 @@ impl Fold<'_> {
     }
 }
 
-/// A range of identities.
-#[derive(Debug, Clone, Copy)]
-struct Bucket {
-    number: u64,
-    of: u64,
-}
-
-impl Bucket {
-    fn has(self, identity: Identity) -> bool {
-        let upper = identity.bits() >> 64;
-        (upper * u128::from(self.of)) >> 64 == u128::from(self.number)
-    }
+/// The rows of one bucket that matter, sorted by identity.
+fn put_together(buckets: &mut Buckets<'_>, number: usize) -> Result<Vec<(Identity, Folded)>> {
+    let mut rows = HashMap::new();
+    buckets.take(number, |run, records| gather(&mut rows, run, records))?;
+    // A run folds before its first intent and after its last outcome.
+    rows.values_mut().for_each(|row: &mut Folded| row.standing.run_over());
+    let mut rows: Vec<_> = rows.into_iter().filter(|(_, row): &(_, Folded)| row.standing.matters()).collect();
+    rows.sort_unstable_by_key(|(identity, _)| *identity);
+    Ok(rows)
 }
 
 fn past(page: &Page<Vec<u8>>, intents: Intents) -> Option<Chunk> {
@@ -191,24 +187,22 @@ fn past(page: &Page<Vec<u8>>, intents: Intents) -> Option<Chunk> {
     Some(chunk)
 }
 
-fn gather(rows: &mut HashMap<Identity, Folded>, page: &Page<Vec<u8>>, bucket: Bucket) -> Option<()> {
+fn gather(rows: &mut HashMap<Identity, Folded>, of_run: i64, records: Records<'_>) -> Option<()> {
     let mut change = |identity: Identity, change: &mut dyn FnMut(&mut Folded)| {
-        if bucket.has(identity) {
-            let row = rows.entry(identity).or_insert_with(|| Folded {
-                standing: Standing::default(),
-                value: None,
-                id: None,
-                run: page.run,
-            });
-            // Only a run's own outcomes settle its intents.
-            if row.run != page.run {
-                row.standing.run_over();
-                row.run = page.run;
-            }
-            change(row);
+        let row = rows.entry(identity).or_insert_with(|| Folded {
+            standing: Standing::default(),
+            value: None,
+            id: None,
+            run: of_run,
+        });
+        // Only a run's own outcomes settle its intents.
+        if row.run != of_run {
+            row.standing.run_over();
+            row.run = of_run;
         }
+        change(row);
     };
-    for record in page.records() {
+    for record in records {
         match record.ok()? {
             Stored::Intent(Intent::Deliver { identity, memberships }) => {
                 change(identity, &mut |row| row.standing.intend_delivery(memberships));
@@ -233,7 +227,7 @@ fn gather(rows: &mut HashMap<Identity, Folded>, page: &Page<Vec<u8>>, bucket: Bu
                 }
             }
             Stored::Held { identity, value, standing, id } => change(identity, &mut |row| {
-                *row = Folded { standing, value: Some(value), id: id.to_text(), run: page.run };
+                *row = Folded { standing, value: Some(value), id: id.to_text(), run: of_run };
             }),
             Stored::Stayed(_) | Stored::Past { .. } => {}
         }
@@ -257,15 +251,5 @@ mod tests {
         check(40_000, 100, 10, false);
         check(60_000, 100, 10, true);
         check(10_000, 5_000, 5_000, true);
-    }
-
-    #[test]
-    fn every_identity_is_in_one_bucket() {
-        for upper in [0, 1, u64::MAX / 3, u64::MAX / 3 + 1, u64::MAX - 1, u64::MAX] {
-            let identity = Identity::from_bits(u128::from(upper) << 64 | 7);
-            for of in [1, 2, 3, 7, 100] {
-                assert_eq!((0..of).filter(|number| Bucket { number: *number, of }.has(identity)).count(), 1);
-            }
-        }
     }
 }

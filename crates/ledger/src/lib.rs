@@ -13,6 +13,7 @@
 #![deny(missing_docs)]
 
 mod access;
+mod bucket;
 mod codec;
 mod database;
 mod error;
