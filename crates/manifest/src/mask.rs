@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-/// `text` with what stands between the quotes of these spans replaced by `*`; every other byte stays where it is.
+/// `text` with what stands between the quotes of these spans replaced by `*` and its like; every byte and character of the rest
+/// stays where it is.
 pub(crate) fn spans(text: &str, spans: &[Range<usize>]) -> String {
     let inner: Vec<_> = spans.iter().map(|span| between_quotes(text, span)).collect();
     let mut shown = String::with_capacity(text.len());
@@ -38,12 +39,15 @@ pub(crate) fn unparsed(text: &str) -> String {
     shown
 }
 
+/// What is hidden is replaced character by character with one of as many bytes, so that spans and columns stay true.
 fn push(shown: &mut String, character: char, hidden: bool) {
-    if hidden {
-        shown.extend(std::iter::repeat_n('*', character.len_utf8()));
-    } else {
-        shown.push(character);
-    }
+    shown.push(match character.len_utf8() {
+        _ if !hidden => character,
+        1 => '*',
+        2 => '·',
+        3 => '•',
+        _ => '🔒',
+    });
 }
 
 /// Lower case with underscores, as all keys are and the lines of an encoded key are not.
@@ -54,4 +58,23 @@ fn is_key(text: &str) -> bool {
 
 fn is_header(text: &str) -> bool {
     text.strip_prefix('[').is_some_and(|text| is_key(text.trim_end_matches(']')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_hidden_keeps_its_place_in_bytes_and_characters() {
+        let check = |text: &str, expected: &str| {
+            let shown = unparsed(text);
+            assert_eq!(shown, expected);
+            assert_eq!(shown.len(), text.len());
+            assert_eq!(shown.chars().count(), text.chars().count());
+        };
+        check("key = \"abc\"", "key = \"***\"");
+        check("key = \"aø€😀\" x", "key = \"*·•🔒\" *");
+        check("ø = 1\r\n", "· = *\r\n");
+        assert_eq!(spans("a = 'ø€'", &[4..11]), "a = '·•'");
+    }
 }
