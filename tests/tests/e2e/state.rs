@@ -183,7 +183,8 @@ fn a_flipped_bit_is_refused_or_of_no_consequence() {
         let ended = scene.run("");
         match ended.code() {
             0 => is_settled(&scene),
-            1 => assert_eq!(ended.report().problems(), ["SP0602"], "bit {bit} of byte {at}: {ended}"),
+            // It may have come as far as to have notes of the connector too.
+            1 => assert!(ended.report().problems().contains(&"SP0602"), "bit {bit} of byte {at}: {ended}"),
             // It was in a number that a guard goes by.
             4 => {}
             _ => is_refused(&ended, &[]),
