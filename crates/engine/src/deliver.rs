@@ -24,6 +24,8 @@ const DRAIN: Duration = Duration::from_secs(8);
 const WAITING: usize = 256;
 /// Outcomes that are written together at most.
 const RECORDS_PER_COMMIT: usize = 20_000;
+/// How long answered batches wait for as many others as share a commit, where batches may wait at all.
+const A_COMMIT_LATER: Duration = Duration::from_millis(20);
 const CANNOT_ASK: &str = "an earlier run may have sent the row, the destination cannot be asked, and sending it again might do twice \
      what it does; `segport run --full` sends it all the same";
 
@@ -177,6 +179,11 @@ impl Delivery<'_> {
         let mut waiting = Vec::new();
         let most = RECORDS_PER_COMMIT / self.rows_per_batch.max(1) + 1;
         while answered.recv_many(&mut waiting, most).await > 0 {
+            let more = async {
+                while waiting.len() < self.may_wait() / 2 && answered.recv_many(&mut waiting, most).await > 0 {}
+            };
+            // If no more came in time, those that did are enough.
+            tokio::time::timeout(A_COMMIT_LATER, more).await.ok();
             let mut next = Settled::default();
             let mut records = Vec::with_capacity(waiting.len() * self.rows_per_batch);
             let mut places = Vec::with_capacity(waiting.len());
