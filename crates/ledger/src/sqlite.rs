@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Connection, Sqlite as Driver, SqliteConnection, SqlitePool, Transaction};
+use sqlx::{ConnectOptions, Connection, Sqlite as Driver, SqliteConnection, SqlitePool, Transaction};
 
 use crate::access::{Access, Guard, Keeper, Marks, Pen};
 use crate::error::primary_code;
@@ -93,6 +93,8 @@ impl Sqlite {
             .pragma("journal_size_limit", "67108864")
             // A row may be a whole page: read ahead by a few, not by dozens.
             .row_buffer_size(3)
+            // Large states are read for seconds, which is no news to whoever runs an export.
+            .disable_statement_logging()
     }
 
     fn connect(path: &Path, options: SqliteConnectOptions, seal: Seal, faults: Arc<dyn Faults>) -> Self {

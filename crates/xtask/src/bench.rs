@@ -138,12 +138,16 @@ fn unchanged() -> Done {
 
 /// How a first run, an unchanged one and one with 1 % of the rows changed grow from 1,000,000 to 10,000,000 profiles.
 fn size() -> Done {
+    examples()?;
     let dir = tempdir()?;
     say("\nsize: 1,000,000 and 10,000,000 profiles, no rate limit");
-    let mut smaller: Option<[Figures; 3]> = None;
+    let mut smaller: Option<[Figures; 4]> = None;
     for rows in [MANY, 10 * MANY] {
         let data = dir.path().join("profiles.csv");
         profiles(&data, rows)?;
+        let sandbox = Sandbox::start(0)?;
+        // The stand-in grows too, and shares the processor.
+        let pipeline = measure(&example("yardstick"), &["pipeline", &sandbox.address, &data.to_string_lossy()], None)?;
         let sandbox = Sandbox::start(0)?;
         let project = Project::write(&dir.path().join(rows.to_string()), &sandbox, &data, "requests_per_second = 0")?;
         let first = project.run_counted("added", rows)?;
@@ -152,13 +156,15 @@ fn size() -> Done {
         project.replace(&data)?;
         let changed = project.run_counted("changed", rows / 100)?;
         for (position, (name, figures)) in
-            [("first", first), ("unchanged", unchanged), ("1 % changed", changed)].into_iter().enumerate()
+            [("bare pipeline", pipeline), ("first", first), ("unchanged", unchanged), ("1 % changed", changed)]
+                .into_iter()
+                .enumerate()
         {
             let growth = smaller.as_ref().and_then(|smaller| smaller.get(position));
             let growth = growth.map_or_else(String::new, |of| format!("  {:.1} times as long", figures.wall / of.wall));
-            say(&format!("  {rows:>10} {name:12} {}{growth}", figures.shown(rows)));
+            say(&format!("  {rows:>10} {name:13} {}{growth}", figures.shown(rows)));
         }
-        smaller = Some([first, unchanged, changed]);
+        smaller = Some([pipeline, first, unchanged, changed]);
     }
     Ok(())
 }
