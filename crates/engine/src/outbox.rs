@@ -202,10 +202,10 @@ impl BlockStore {
     }
 
     fn read_back(&mut self, nonce: Nonce, offset: u64, length: usize) -> Result<Bytes> {
-        let mut bytes = vec![0; length];
+        let mut bytes = Vec::with_capacity(length);
         let file = self.open_file()?;
         file.seek(SeekFrom::Start(offset))
-            .and_then(|_| file.read_exact(&mut bytes))
+            .and_then(|_| file.take(length as u64).read_to_end(&mut bytes))
             .map_err(|error| self.disk("read back", &error))?;
         let plain = self
             .cipher

@@ -145,9 +145,11 @@ fn size() -> Done {
     for rows in [MANY, 10 * MANY] {
         let data = dir.path().join("profiles.csv");
         profiles(&data, rows)?;
-        let sandbox = Sandbox::start(0)?;
         // The stand-in grows too, and shares the processor.
-        let pipeline = measure(&example("yardstick"), &["pipeline", &sandbox.address, &data.to_string_lossy()], None)?;
+        let pipeline = {
+            let sandbox = Sandbox::start(0)?;
+            measure(&example("yardstick"), &["pipeline", &sandbox.address, &data.to_string_lossy()], None)?
+        };
         let sandbox = Sandbox::start(0)?;
         let project = Project::write(&dir.path().join(rows.to_string()), &sandbox, &data, "requests_per_second = 0")?;
         let first = project.run_counted("added", rows)?;
@@ -420,7 +422,9 @@ fn changed_profiles(path: &Path, count: u64, every: u64) -> Done {
         )
         .map_err(problem)?;
     }
-    file.flush().map_err(problem)
+    // What is not on disk yet would be written while a run waits for the same disk.
+    let file = file.into_inner().map_err(|error| problem(error.into_error()))?;
+    file.sync_all().map_err(problem)
 }
 
 /// Builds what is measured beside the program.
