@@ -141,7 +141,8 @@ fn number(identity: Identity, of: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codec::{Acknowledged, DestinationId};
+    use crate::codec::Acknowledged;
+    use crate::destination_id::DestinationId;
     use crate::{Change, Fingerprint, KeyHash, Memberships};
 
     #[test]

@@ -6,8 +6,9 @@ use futures::TryStreamExt;
 
 use crate::access::{Access, Pen};
 use crate::bucket::Buckets;
-use crate::codec::{Acknowledged, Chunk, DestinationId, Intents, Records, Stored};
+use crate::codec::{Acknowledged, Chunk, Intents, Records, Stored};
 use crate::database::{Database, ExportLine};
+use crate::destination_id::DestinationId;
 use crate::page::{Page, PageKind};
 use crate::standing::Standing;
 use crate::{Identity, Intent, Result};

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use crate::codec::{Acknowledged, DestinationId, Stored};
+use crate::codec::{Acknowledged, Stored};
+use crate::destination_id::DestinationId;
 use crate::page::{Page, PageKind};
 use crate::{Identity, KeyHash, Memberships, Result, SegmentNumber, Snapshot};
 

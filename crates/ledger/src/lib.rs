@@ -16,6 +16,7 @@ mod access;
 mod bucket;
 mod codec;
 mod database;
+mod destination_id;
 mod error;
 mod faults;
 mod files;
