@@ -75,6 +75,6 @@ mod tests {
         check("key = \"abc\"", "key = \"***\"");
         check("key = \"aø€😀\" x", "key = \"*·•🔒\" *");
         check("ø = 1\r\n", "· = *\r\n");
-        assert_eq!(spans("a = 'ø€'", &[4..11]), "a = '·•'");
+        assert_eq!(spans("a = ['ø€', 'x']", &[5..12, 14..17]), "a = ['·•', '*']");
     }
 }

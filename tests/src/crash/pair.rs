@@ -10,7 +10,7 @@ use segport_sandbox::Options;
 use super::Figures;
 use super::blow::Blow;
 use super::dice::Dice;
-use super::picture::Picture;
+use super::picture::{Membership, Picture};
 use super::world::{SEGMENTS, World};
 use crate::{Ended, FullDisk, Gate, Last, Report, Scene, Segport};
 
@@ -79,9 +79,9 @@ struct Round {
     /// How often the source changed after a blow.
     detours: u64,
     /// Who was on a list when it began.
-    members: BTreeSet<String>,
+    members: BTreeSet<Membership>,
     /// Who had been left on one by then.
-    strays: BTreeSet<String>,
+    strays: BTreeSet<Membership>,
     /// Contacts written so far, here and at the twin.
     writes: [u64; 2],
     twin_took: Duration,
@@ -185,7 +185,7 @@ impl Pair {
     }
 
     /// Compares the two; returns who was left on a list here.
-    fn is_like_its_twin(&self, figures: &Figures) -> BTreeSet<String> {
+    fn is_like_its_twin(&self, figures: &Figures) -> BTreeSet<Membership> {
         let (here, there) = (Picture::of(&self.disturbed.sandbox), Picture::of(&self.twin.sandbox));
         let strays = here.is_like(&there, &self.world.own_emails(), &self.doubtful);
         // Who strayed earlier may stay for good: while two share an address, nobody is taken off on account of it.

@@ -12,6 +12,13 @@ pub(super) struct Picture {
     lists: BTreeMap<String, BTreeSet<String>>,
 }
 
+/// Somebody on a list.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Membership {
+    title: String,
+    email: String,
+}
+
 /// What differs for every account: ids and times.
 const OF_THE_ACCOUNT: [&str; 4] = ["contact_id", "created_at", "updated_at", "lists"];
 
@@ -37,8 +44,9 @@ impl Picture {
     }
 
     /// Everybody who is on a list.
-    pub(super) fn members(&self) -> BTreeSet<String> {
-        self.lists.values().flatten().cloned().collect()
+    pub(super) fn members(&self) -> BTreeSet<Membership> {
+        let on = |title: &String, email: &String| Membership { title: title.clone(), email: email.clone() };
+        self.lists.iter().flat_map(|(title, emails)| emails.iter().map(move |email| on(title, email))).collect()
     }
 
     /// Compares this with the twin's. People of `doubtful` were in the source while a run was killed that no run saw through
@@ -52,7 +60,7 @@ impl Picture {
         twin: &Self,
         current: &BTreeSet<String>,
         doubtful: &BTreeSet<String>,
-    ) -> BTreeSet<String> {
+    ) -> BTreeSet<Membership> {
         let titles = |picture: &Self| picture.lists.keys().cloned().collect::<Vec<_>>();
         assert_eq!(titles(self), titles(twin), "lists");
         // Who is in the source with an address that cannot be used, or not as theirs, stays what earlier runs made of them, and
@@ -66,7 +74,7 @@ impl Picture {
             let extra: BTreeSet<_> = found.difference(expected).cloned().collect();
             let wrong: Vec<_> = extra.difference(doubtful).collect();
             assert!(wrong.is_empty(), "wrongly on `{title}`: {wrong:?}");
-            strays.extend(extra);
+            strays.extend(extra.into_iter().map(|email| Membership { title: title.clone(), email }));
         }
         for (email, expected) in &twin.contacts {
             let found = self.contacts.get(email).unwrap_or_else(|| panic!("the contact {email} is missing"));
