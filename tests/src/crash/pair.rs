@@ -67,7 +67,7 @@ pub(super) struct Pair {
     disturbed: Scene,
     gate: Gate,
     twin: Scene,
-    /// People in the source of runs that were killed, before it changed once more.
+    /// Addresses that came into the source, or left it, in passing: before it changed once more.
     doubtful: BTreeSet<String>,
     round: Round,
 }
@@ -80,6 +80,8 @@ struct Round {
     detours: u64,
     /// Who was on a list when it began.
     members: BTreeSet<Membership>,
+    /// The addresses that the source had by then.
+    emails: BTreeSet<String>,
     /// Who had been left on one by then.
     strays: BTreeSet<Membership>,
     /// Contacts written so far, here and at the twin.
@@ -157,7 +159,10 @@ impl Pair {
 
     /// Lets the source change before a run has seen the last change through.
     pub(super) fn detour(&mut self, dice: &mut Dice) {
-        self.doubtful.extend(self.world.emails());
+        let passing = self.world.emails();
+        // A run that was over before it could be struck has taken these off, whatever becomes of their owners.
+        self.doubtful.extend(self.round.emails.difference(&passing).cloned());
+        self.doubtful.extend(passing);
         self.round.detours += 1;
         self.world.turn(10, dice);
     }
@@ -180,7 +185,8 @@ impl Pair {
         self.has_nothing_to_do();
         let members = Picture::of(&self.twin.sandbox).members();
         let Round { twin_took, twin_asked, .. } = self.round;
-        self.round = Round { members, strays, writes: self.writes(), twin_took, twin_asked, ..Round::default() };
+        let (emails, writes) = (self.world.emails(), self.writes());
+        self.round = Round { members, emails, strays, writes, twin_took, twin_asked, ..Round::default() };
         figures.rounds.add(1);
     }
 
