@@ -21,14 +21,18 @@ pub(crate) struct Found {
     pub(crate) lists: Vec<SegmentList>,
     pub(crate) occupied: Vec<OccupiedList>,
     pub(crate) notes: Vec<String>,
+    /// A list could not be looked at. The others are not tried: each may take minutes to fail, and the run waits.
+    is_blind: bool,
 }
 
 impl Found {
     /// Takes a list that is there for the next segment. On a first run it is looked at: members that this export has not put
     /// there are news.
     async fn take(&mut self, client: &Client, cx: &Context, segment: &ExportSegment, list: &List) -> Result<()> {
-        if segment.first_run {
-            let name = if list.title.is_empty() { &list.id } else { &list.title };
+        let name = if list.title.is_empty() { &list.id } else { &list.title };
+        if segment.first_run && self.is_blind {
+            self.notes.push(format!("whether list `{name}` has members already was not looked at either"));
+        } else if segment.first_run {
             match (client.members(cx, &list.id).await, u16::try_from(self.lists.len())) {
                 (Ok(Members::Exactly(0)), _) | (_, Err(_)) => {}
                 (Ok(members), Ok(segment)) => {
@@ -36,6 +40,7 @@ impl Found {
                 }
                 (Err(error), _) if stops(&error) => return Err(error),
                 (Err(error), _) => {
+                    self.is_blind = true;
                     self.notes.push(format!("whether list `{name}` has members already could not be told: {error}"));
                 }
             }

@@ -188,6 +188,18 @@ fn a_list_that_cannot_be_looked_at_is_used_all_the_same() {
     }
 }
 
+/// Each look may take minutes to fail.
+#[test]
+fn after_a_look_that_fails_no_further_list_is_looked_at() {
+    let http = Script::new();
+    http.expect("GET", "/lists", lists(&[("1", "News"), ("2", "Vip")]));
+    http.expect("GET", "/list/1/contacts", status(500));
+    let session = block_on(open(value!({}), &http).begin(&first_run(&["News", "Vip"]))).unwrap();
+    assert_eq!(ids(&session), ["1", "2"]);
+    assert_eq!(session.notes[1], "whether list `Vip` has members already was not looked at either");
+    http.assert_done();
+}
+
 #[test]
 fn only_lists_of_first_runs_that_were_there_before_are_looked_at() {
     let http = Script::new();
