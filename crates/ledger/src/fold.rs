@@ -6,7 +6,7 @@ use futures::TryStreamExt;
 
 use crate::access::{Access, Pen};
 use crate::bucket::Buckets;
-use crate::codec::{Acknowledged, Chunk, Intents, Records, Stored};
+use crate::codec::{Acknowledged, Chunk, Intents, Records, Stored, StoredRow};
 use crate::database::{Database, ExportLine};
 use crate::destination_id::DestinationId;
 use crate::page::{Page, PageKind};
@@ -65,13 +65,25 @@ const ROWS_A_PAGE: usize = 4096;
 const ROWS_IN_A_SMALL_PAGE: u64 = 256;
 
 /// What the records of one row amount to.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Folded {
     standing: Standing,
     value: Option<Acknowledged>,
     id: Option<String>,
     /// The run whose records were the latest.
     run: i64,
+}
+
+impl Folded {
+    /// The row as a record of this run finds it.
+    fn during(&mut self, run: i64) -> &mut Self {
+        // Only a run's own outcomes settle its intents.
+        if self.run != run {
+            self.standing.run_over();
+            self.run = run;
+        }
+        self
+    }
 }
 
 impl Fold<'_> {
@@ -188,49 +200,43 @@ fn past(page: &Page<Vec<u8>>, intents: Intents) -> Option<Chunk> {
     Some(chunk)
 }
 
-fn gather(rows: &mut HashMap<Identity, Folded>, of_run: i64, records: Records<'_>) -> Option<()> {
-    let mut change = |identity: Identity, change: &mut dyn FnMut(&mut Folded)| {
-        let row = rows.entry(identity).or_insert_with(|| Folded {
-            standing: Standing::default(),
-            value: None,
-            id: None,
-            run: of_run,
-        });
-        // Only a run's own outcomes settle its intents.
-        if row.run != of_run {
-            row.standing.run_over();
-            row.run = of_run;
-        }
-        change(row);
-    };
+/// Applies records that a run wrote. Rows that were never sent are none of the ledger's: there may be far more of them than of
+/// the others.
+fn gather(rows: &mut HashMap<Identity, Folded>, run: i64, records: Records<'_>) -> Option<()> {
     for record in records {
         match record.ok()? {
             Stored::Intent(Intent::Deliver { identity, memberships }) => {
-                change(identity, &mut |row| row.standing.intend_delivery(memberships));
+                rows.entry(identity).or_default().during(run).standing.intend_delivery(memberships);
             }
             Stored::Intent(Intent::Remove { identity, memberships }) => {
-                change(identity, &mut |row| row.standing.intend_removal(memberships));
+                if let Some(row) = rows.get_mut(&identity) {
+                    row.during(run).standing.intend_removal(memberships);
+                }
             }
-            Stored::Done { identity, value, memberships, id, .. } => change(identity, &mut |row| {
+            Stored::Done { identity, value, memberships, id, .. } => {
+                let row = rows.entry(identity).or_default().during(run);
                 row.standing.done(memberships, id.is_some());
                 row.value = Some(value);
                 row.id = id.to_text().or(row.id.take());
-            }),
-            Stored::Left { identity, memberships } => change(identity, &mut |row| {
-                row.standing.left(memberships);
-                if !row.standing.has_destination_id {
-                    row.id = None;
-                }
-            }),
-            Stored::Row(row) => {
-                if let Some(identity) = row.identity {
-                    change(identity, &mut |folded| folded.standing.undelivered(row.outcome));
+            }
+            Stored::Left { identity, memberships } => {
+                if let Some(row) = rows.get_mut(&identity) {
+                    let row = row.during(run);
+                    row.standing.left(memberships);
+                    if !row.standing.has_destination_id {
+                        row.id = None;
+                    }
                 }
             }
-            Stored::Held { identity, value, standing, id } => change(identity, &mut |row| {
-                *row = Folded { standing, value: Some(value), id: id.to_text(), run: of_run };
-            }),
-            Stored::Stayed(_) | Stored::Past { .. } => {}
+            Stored::Row(StoredRow { identity: Some(identity), outcome, .. }) => {
+                if let Some(row) = rows.get_mut(&identity) {
+                    row.during(run).standing.undelivered(outcome);
+                }
+            }
+            Stored::Held { identity, value, standing, id } => {
+                rows.insert(identity, Folded { standing, value: Some(value), id: id.to_text(), run });
+            }
+            Stored::Row(_) | Stored::Stayed(_) | Stored::Past { .. } => {}
         }
     }
     Some(())
@@ -239,6 +245,38 @@ fn gather(rows: &mut HashMap<Identity, Folded>, of_run: i64, records: Records<'_
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Fingerprint, KeyHash, Memberships, Record, Row, Undelivered};
+
+    #[test]
+    fn rows_that_were_never_sent_are_not_kept() {
+        let memberships = Memberships::from_bits(1);
+        let row = |identity| {
+            Record::Row(Row {
+                outcome: Undelivered::Deferred,
+                identity: Some(Identity::from_bits(identity)),
+                memberships,
+                code: "over_cap".into(),
+                reason: "over the cap".into(),
+            })
+        };
+        let mut chunk = Chunk::with_capacity(0);
+        chunk.intent(&Intent::Deliver { identity: Identity::from_bits(0), memberships });
+        (0..1000).for_each(|identity| chunk.record(&row(identity)));
+        chunk.record(&Record::Left { identity: Identity::from_bits(7), memberships });
+        chunk.intent(&Intent::Remove { identity: Identity::from_bits(8), memberships });
+        chunk.held(
+            Identity::from_bits(9),
+            Acknowledged { key: KeyHash::from_bits(1), fingerprint: Fingerprint::from_bits(1) },
+            &Standing { held: true, ..Standing::default() },
+            DestinationId::None,
+        );
+        let mut rows = HashMap::new();
+        gather(&mut rows, 3, Records::new(&chunk.into_bytes())).unwrap();
+        let mut kept: Vec<u128> = rows.keys().map(|identity| identity.bits()).collect();
+        kept.sort_unstable();
+        assert_eq!(kept, [0, 9]);
+        assert!(!rows[&Identity::from_bits(0)].standing.uncertain());
+    }
 
     #[test]
     fn folding_starts_when_dead_weight_outgrows_live() {

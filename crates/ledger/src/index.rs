@@ -45,7 +45,7 @@ impl Held {
 }
 
 /// Every row of an export that the destination acknowledged or may hold, and every row read in this run: at most
-/// [`Index::BYTES_A_ROW`] in memory for each.
+/// [`Index::BYTES_A_ROW`] in memory for each of many, and some 50 kB however few there are.
 ///
 /// A row is compared with its acknowledged fingerprint once, when it is first read; from then on only by its key. So there is
 /// one place of 64 bits for both: two payloads of one identity are mistaken for equal with probability 2⁻⁶⁴, and two profiles

@@ -77,7 +77,7 @@ impl Lease {
             open: 0,
         };
         // Usually the run before has folded, unless it died.
-        writer.fold_if_heavy().await?;
+        writer.fold_if_heavy().await;
         snapshot.line = writer.line.clone();
         Ok(RunLedger { snapshot, journal: Journal::start(writer, lock), accepted: None })
     }

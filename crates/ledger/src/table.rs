@@ -272,7 +272,7 @@ mod tests {
     fn identities_that_are_looked_for_at_one_place_are_kept_apart() {
         let alike = |upper: u64, lower: u64| Identity::from_bits(u128::from(upper) << 64 | u128::from(lower));
         check(300, |number| alike(number, 7));
-        // The last slot, and on from the first.
+        // The last home, and on into the slots that are spare.
         check(300, |number| alike(u64::MAX - number, 7));
         check(255, |number| alike(7, number));
     }
