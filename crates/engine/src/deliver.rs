@@ -22,7 +22,7 @@ const MAX_FAILURES: u32 = 5;
 const DRAIN: Duration = Duration::from_secs(8);
 /// Answered parcels that may wait for their commit.
 const WAITING: usize = 256;
-/// Outcomes that are written together at most.
+/// About how many outcomes are written together at most.
 const RECORDS_PER_COMMIT: usize = 20_000;
 /// How long answered batches wait for as many others as share a commit, where batches may wait at all.
 const A_COMMIT_LATER: Duration = Duration::from_millis(20);
@@ -180,7 +180,8 @@ impl Delivery<'_> {
         let most = RECORDS_PER_COMMIT / self.rows_per_batch.max(1) + 1;
         while answered.recv_many(&mut waiting, most).await > 0 {
             let more = async {
-                while waiting.len() < self.may_wait() / 2 && answered.recv_many(&mut waiting, most).await > 0 {}
+                let enough = most.min(self.may_wait() / 2);
+                while waiting.len() < enough && answered.recv_many(&mut waiting, most).await > 0 {}
             };
             // If no more came in time, those that did are enough.
             tokio::time::timeout(A_COMMIT_LATER, more).await.ok();
