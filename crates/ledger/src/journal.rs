@@ -236,28 +236,23 @@ impl Writer {
         database.commit(transaction).await?;
         self.records = self.records.saturating_sub(emptied);
 
-        self.fold_if_heavy().await;
+        // The run has ended, whatever becomes of this; a fold that fails leaves the pages as they are.
+        if let Err(error) = self.fold_if_heavy().await {
+            tracing::warn!(export = %self.export, %error, "the ledger's pages could not be folded; the next run tries again");
+        }
         self.database.gather().await;
         Ok(())
     }
 
-    /// Folds the pages if that is worth it. One that fails leaves them as they are, which costs space and no run.
-    pub(crate) async fn fold_if_heavy(&mut self) {
+    pub(crate) async fn fold_if_heavy(&mut self) -> Result<()> {
         let Self { database, pen, export, epoch, run, line, records, live, .. } = self;
         let pages = line.next_page.abs_diff(line.first_page);
-        if !(Weight { records: *records, live: *live, pages }).is_heavy(database.folding) {
-            return;
+        if (Weight { records: *records, live: *live, pages }).is_heavy(database.folding) {
+            let fold = Fold { database, export, epoch: *epoch, run: *run };
+            *line = fold.fold(&mut **pen, line, *live).await?;
+            *records = *live;
         }
-        let fold = Fold { database, export, epoch: *epoch, run: *run };
-        match fold.fold(&mut **pen, line, *live).await {
-            Ok(folded) => {
-                *line = folded;
-                *records = *live;
-            }
-            Err(error) => {
-                tracing::warn!(%export, %error, "the ledger's pages could not be folded; the next run tries again");
-            }
-        }
+        Ok(())
     }
 }
 

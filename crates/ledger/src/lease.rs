@@ -76,8 +76,9 @@ impl Lease {
             live: snapshot.index.held_rows(),
             open: 0,
         };
-        // Usually the run before has folded, unless it died.
-        writer.fold_if_heavy().await;
+        // Usually the run before has folded, unless it died. One that fails ends this run: it may have been committed all the same,
+        // and then the pages are not where this writer takes them to be.
+        writer.fold_if_heavy().await?;
         snapshot.line = writer.line.clone();
         Ok(RunLedger { snapshot, journal: Journal::start(writer, lock), accepted: None })
     }
