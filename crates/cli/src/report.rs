@@ -5,7 +5,7 @@ use segport_engine::{PlanReport, PlannedCalls};
 use segport_manifest::Style;
 
 use crate::exit::heading;
-use crate::text::{between, count, counted, duration, table};
+use crate::text::{between, count, counted, duration, harmless, table};
 
 /// A line of counts: name, number, remark. Numbers are right-aligned.
 struct Line(String, u64, String);
@@ -135,7 +135,8 @@ fn problems(problems: &[Problem], style: Style) -> String {
         };
         let code = (!problem.code.is_empty()).then_some(problem.code.as_str());
         text.push('\n');
-        text.push_str(&heading(severity, code, &problem.message, problem.help.as_deref(), style));
+        // A destination's texts, such as titles of lists, may be in it.
+        text.push_str(&heading(severity, code, &harmless(&problem.message), problem.help.as_deref(), style));
     }
     text
 }
@@ -318,6 +319,18 @@ mod tests {
             ..a_report()
         };
         assert_snapshot!(run(&report, Style::Plain));
+    }
+
+    #[test]
+    fn a_text_of_the_destination_does_not_drive_the_terminal() {
+        let problem = Problem {
+            severity: Severity::Note,
+            code: "SP0609".to_owned(),
+            message: "list `\u{1b}[2JNews` has\nmembers".to_owned(),
+            help: None,
+        };
+        let shown = run(&RunReport { problems: vec![problem], ..a_report() }, Style::Plain);
+        assert!(shown.contains("note[SP0609]: list `\\u{1b}[2JNews` has\\nmembers\n"), "{shown}");
     }
 
     #[test]

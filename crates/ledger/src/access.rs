@@ -134,7 +134,8 @@ pub(crate) trait Access: Send {
     async fn intents_of_run(&mut self, run: i64) -> Result<Vec<(i64, i64)>>;
 
     /// About how many rows the pages from `first` on amount to: the most records, intents apart, that one run has written, since
-    /// a run writes about one for each row.
+    /// a run writes about one for each row. No checksum was compared yet, so a page counts for no more than its bytes can hold:
+    /// memory is reserved by this.
     async fn estimated_rows(&mut self, export: &str, first: i64) -> Result<u64>;
 
     // ---- the suppression list ----

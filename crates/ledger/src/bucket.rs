@@ -4,7 +4,8 @@
 //! keyed hashes and the destination's ids, as in the state itself.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use crate::codec::{Chunk, Records, Stored};
@@ -94,17 +95,17 @@ impl<'a> Buckets<'a> {
 
     /// Writes at the end of the file, which is made first if there is none.
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match &mut self.file {
-            Some(file) => file.write_all(bytes),
-            none => none.insert(tempfile::tempfile_in(self.state.parent().unwrap_or(Path::new("")))?).write_all(bytes),
-        }
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => none.insert(tempfile::tempfile_in(self.state.parent().unwrap_or(Path::new("")))?),
+        };
+        file.write_all_at(bytes, self.end)
     }
 
-    fn read(&mut self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+    fn read(&self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; length];
-        if let Some(file) = &mut self.file {
-            file.seek(SeekFrom::Start(offset))?;
-            file.read_exact(&mut bytes)?;
+        if let Some(file) = &self.file {
+            file.read_exact_at(&mut bytes, offset)?;
         }
         Ok(bytes)
     }

@@ -10,6 +10,9 @@ use crate::destination_id::DestinationId;
 use crate::standing::Standing;
 use crate::{Change, Fingerprint, Identity, Intent, KeyHash, Memberships, Record, Row, Undelivered};
 
+/// The fewest bytes that a record of a row takes: its tag, its identity and one byte of memberships.
+pub(crate) const LEAST_BYTES: i64 = 18;
+
 const CHUNK: u8 = 0;
 const INTEND_DELIVERY: u8 = 1;
 const INTEND_REMOVAL: u8 = 2;

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use tokio::sync::OwnedMutexGuard;
 
 use crate::access::{Access, Guard, Keeper, Marks, Pen};
+use crate::codec::LEAST_BYTES;
 use crate::database::{AcceptedLine, ExportLine, RUNS_WITH_ROWS, SegmentLine};
 use crate::page::{Page, PageKind};
 use crate::{Error, Identity, Result, RunEnd, RunRecord, RunStatus};
@@ -339,7 +340,8 @@ impl Access for Draft {
         let mut records: BTreeMap<i64, u64> = BTreeMap::new();
         for page in self.tables.pages_of(export, first, i64::MAX) {
             if matches!(page.kind(), Some(PageKind::Log | PageKind::Base)) {
-                *records.entry(page.run).or_default() += page.rows.unsigned_abs();
+                let at_most = page.body.len() as u64 / LEAST_BYTES.unsigned_abs();
+                *records.entry(page.run).or_default() += page.rows.unsigned_abs().min(at_most);
             }
         }
         Ok(records.into_values().max().unwrap_or(0))

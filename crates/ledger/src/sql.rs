@@ -8,6 +8,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, Sqlite as Driver, SqliteConnection, Transaction};
 
 use crate::access::Access;
+use crate::codec::LEAST_BYTES;
 use crate::database::{AcceptedLine, ExportLine, RUNS_WITH_ROWS, SegmentLine};
 use crate::page::{Page, PageKind};
 use crate::sqlite::Sqlite;
@@ -346,13 +347,14 @@ impl Access for SqliteAccess<'_> {
     async fn estimated_rows(&mut self, export: &str, first: i64) -> Result<u64> {
         let (connection, sqlite) = self.parts();
         let rows: i64 = sqlx::query_scalar(
-            "SELECT coalesce(max(records), 0) FROM (SELECT sum(rows) AS records FROM page
+            "SELECT coalesce(max(records), 0) FROM (SELECT sum(min(rows, length(body) / $5)) AS records FROM page
              WHERE export = $1 AND number >= $2 AND kind IN ($3, $4) GROUP BY run)",
         )
         .bind(export)
         .bind(first)
         .bind(PageKind::Log.number())
         .bind(PageKind::Base.number())
+        .bind(LEAST_BYTES)
         .fetch_one(connection)
         .await
         .map_err(sqlite.failed("read the pages"))?;

@@ -14,7 +14,7 @@ const MARGIN: f64 = 1.01;
 /// How far behind its slot a call may start without pushing all later slots back. Timers fire up to two ticks of a millisecond
 /// late, and a thread is not woken at once where others are busy; what is lost beyond this allowance is lost for good. After a late
 /// call the next ones come so much closer together, so it must stay below what [`MARGIN`] adds to a second.
-const SLACK: Duration = Duration::from_millis(7);
+pub(crate) const SLACK: Duration = Duration::from_millis(7);
 
 /// The wait after the first 429 that names none; doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);

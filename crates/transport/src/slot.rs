@@ -110,9 +110,9 @@ fn whole(duration: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::SLACK;
 
     const INTERVAL: Duration = Duration::from_millis(50);
-    const SLACK: Duration = Duration::from_millis(2);
 
     fn at(milliseconds: u64) -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000) + Duration::from_millis(milliseconds)
@@ -146,7 +146,7 @@ mod tests {
         one.pause(at(1_000));
         assert_eq!(other.take(at(500), INTERVAL, SLACK), Some(Duration::from_millis(2_500)), "the longer wish counts");
         assert_eq!(other.take(at(3_000), INTERVAL, SLACK), None);
-        assert_eq!(one.take(at(3_000), INTERVAL, SLACK), Some(Duration::from_millis(48)));
+        assert_eq!(one.take(at(3_000), INTERVAL, SLACK), Some(INTERVAL - SLACK));
         std::fs::remove_dir_all(&directory).unwrap();
     }
 

@@ -293,6 +293,7 @@ async fn what_cannot_be_right_is_refused_with_a_reason() {
     }
     check("UPDATE page SET body = zeroblob(length(body))", "page 1 of export `news` does not hold").await;
     check("UPDATE page SET rows = 1", "page 1 of export `news` does not hold").await;
+    check("UPDATE page SET rows = 1000000000000000000", "page 1 of export `news` does not hold").await;
     check("UPDATE page SET number = 7", "page 1 of export `news` is missing").await;
     check("DELETE FROM page", "page 1 of export `news` is missing").await;
     check("UPDATE segment SET number = 64", "segment `a` has the number 64").await;
