@@ -11,7 +11,7 @@ use super::Figures;
 use super::blow::Blow;
 use super::dice::Dice;
 use super::picture::{Membership, Picture};
-use super::world::{SEGMENTS, World};
+use super::world::{Owner, SEGMENTS, World};
 use crate::{Ended, FullDisk, Gate, Last, Report, Scene, Segport};
 
 /// How both are set up.
@@ -78,6 +78,8 @@ struct Round {
     blows: u64,
     /// How often the source changed after a blow.
     detours: u64,
+    /// Who had which address before it did.
+    passing: BTreeSet<Owner>,
     /// Who was on a list when it began.
     members: BTreeSet<Membership>,
     /// The addresses that the source had by then.
@@ -163,6 +165,7 @@ impl Pair {
         // A run that was over before it could be struck has taken these off, whatever becomes of their owners.
         self.doubtful.extend(self.round.emails.difference(&passing).cloned());
         self.doubtful.extend(passing);
+        self.round.passing.extend(self.world.owners());
         self.round.detours += 1;
         self.world.turn(10, dice);
     }
@@ -197,7 +200,9 @@ impl Pair {
         // Who strayed earlier may stay for good: while two share an address, nobody is taken off on account of it.
         let new: BTreeSet<_> = strays.difference(&self.round.strays).cloned().collect();
         if self.round.detours == 1 {
-            let known: Vec<_> = new.intersection(&self.round.members).collect();
+            let kept = self.world.kept(&self.round.passing);
+            let known = new.intersection(&self.round.members).filter(|membership| !kept.contains(&membership.email));
+            let known: Vec<_> = known.collect();
             assert!(known.is_empty(), "left behind on a list although they were known: {known:?}");
         }
         figures.strays.add(new.len() as u64);

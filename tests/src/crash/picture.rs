@@ -16,7 +16,7 @@ pub(super) struct Picture {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Membership {
     title: String,
-    email: String,
+    pub(super) email: String,
 }
 
 /// What differs for every account: ids and times.

@@ -21,6 +21,13 @@ struct Customer {
     is_in: [bool; 2],
 }
 
+/// Who has an address.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Owner {
+    id: String,
+    email: String,
+}
+
 /// The segments that an export may have.
 pub(super) const SEGMENTS: [&str; 2] = ["newsletter", "vip"];
 
@@ -100,6 +107,24 @@ impl World {
         };
         let members = self.members().filter(|customer| is_own(&customer.person));
         members.map(|customer| customer.person.email.clone()).collect()
+    }
+
+    /// Who has which address, of those who are in a segment.
+    pub(super) fn owners(&self) -> BTreeSet<Owner> {
+        let owner = |Customer { person: Person { id, email, .. }, .. }: &Customer| Owner {
+            id: id.clone(),
+            email: email.clone(),
+        };
+        self.members().map(owner).collect()
+    }
+
+    /// Addresses whose owner, one of these, is in a segment with an address that cannot be used, or not as theirs: such a row
+    /// keeps its old address where it was put.
+    pub(super) fn kept(&self, owners: &BTreeSet<Owner>) -> BTreeSet<String> {
+        let own = self.own_emails();
+        let unusable = self.members().map(|customer| &customer.person).filter(|person| !own.contains(&person.email));
+        let ids: BTreeSet<&str> = unusable.map(|person| &*person.id).collect();
+        owners.iter().filter(|owner| ids.contains(&*owner.id)).map(|owner| owner.email.clone()).collect()
     }
 
     fn members(&self) -> impl Iterator<Item = &Customer> {
