@@ -18,13 +18,18 @@ use crate::{Error, ErrorKind, Result};
 /// About how many bytes of a stream are not values: the heads of its messages, and what aligns its columns.
 const HEADS: usize = 4096;
 
+/// How many bytes the values of these rows take.
+pub fn bytes(rows: &RecordBatch) -> usize {
+    let columns = rows.columns().iter();
+    columns.map(|column| column.to_data().get_slice_memory_size().unwrap_or(0)).sum()
+}
+
 /// Appends a stream of one batch to `out`.
 ///
 /// # Errors
 /// `contract` for a batch that IPC cannot carry.
 pub fn encode(rows: &RecordBatch, out: &mut Vec<u8>) -> Result<()> {
-    let values = rows.columns().iter().map(|column| column.to_data().get_slice_memory_size().unwrap_or(0));
-    out.reserve(HEADS + values.sum::<usize>());
+    out.reserve(HEADS + bytes(rows));
     let mut writer = StreamWriter::try_new(out, rows.schema_ref()).map_err(unwritable)?;
     writer.write(rows).map_err(unwritable)?;
     writer.finish().map_err(unwritable)

@@ -19,6 +19,7 @@ mod map;
 mod name;
 mod outbox;
 mod pack;
+mod payload;
 mod plan;
 mod plan_report;
 mod progress;

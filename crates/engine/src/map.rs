@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float64Type, Int64Type};
 use arrow_array::{Array, ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use segport_core::{Error, ErrorKind, FieldType, MappedField, Result};
@@ -374,57 +373,6 @@ fn normalised_email(text: StringArray) -> StringArray {
         return text;
     }
     text.iter().map(|value| address::normalised(value?)).collect()
-}
-
-/// A page's values by field, for reading row by row.
-#[derive(Debug)]
-pub(crate) enum Values<'a> {
-    Text(&'a StringArray),
-    Integer(&'a Int64Array),
-    Float(&'a Float64Array),
-    Boolean(&'a BooleanArray),
-}
-
-impl<'a> Values<'a> {
-    /// The values of a mapped column; `None` for a type that mapping never makes.
-    pub(crate) fn of(column: &'a ArrayRef) -> Option<Self> {
-        match column.data_type() {
-            DataType::Utf8 => column.as_string_opt::<i32>().map(Self::Text),
-            DataType::Int64 => column.as_primitive_opt::<Int64Type>().map(Self::Integer),
-            DataType::Float64 => column.as_primitive_opt::<Float64Type>().map(Self::Float),
-            DataType::Boolean => column.as_boolean_opt().map(Self::Boolean),
-            _ => None,
-        }
-    }
-
-    /// Appends `tag` and the value of `row`, in a form that two different values never share; nothing for null.
-    pub(crate) fn append<const N: usize>(&self, row: usize, tag: &[u8; N], out: &mut Vec<u8>) -> bool {
-        match self {
-            Self::Text(values) if values.is_valid(row) => {
-                let text = values.value(row).as_bytes();
-                // Offsets of a column are 31 bits, so every length fits.
-                let length = u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes();
-                out.reserve(tag.len() + length.len() + text.len());
-                out.extend_from_slice(tag);
-                out.extend_from_slice(&length);
-                out.extend_from_slice(text);
-            }
-            Self::Integer(values) if values.is_valid(row) => {
-                out.extend_from_slice(tag);
-                out.extend_from_slice(&values.value(row).to_le_bytes());
-            }
-            Self::Float(values) if values.is_valid(row) => {
-                out.extend_from_slice(tag);
-                out.extend_from_slice(&values.value(row).to_bits().to_le_bytes());
-            }
-            Self::Boolean(values) if values.is_valid(row) => {
-                out.extend_from_slice(tag);
-                out.push(u8::from(values.value(row)));
-            }
-            _ => return false,
-        }
-        true
-    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,8 @@ use segport_core::{Error, ErrorKind, MappedField, Result};
 use segport_ledger::{Fingerprint, Hasher, Identity, KeyHash};
 use sha2::{Digest, Sha256};
 
-use crate::map::{Flaw, MappedPage, Values};
+use crate::map::{Flaw, MappedPage};
+use crate::payload::{Payload, Tag, Values};
 
 /// How a row is named in the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,14 +46,7 @@ pub(crate) struct Namer {
     fields: Vec<PayloadField>,
     /// Position of the field that says who a row is.
     identity: usize,
-    scratch: Vec<u8>,
 }
-
-/// Length of what stands for a name in a payload.
-const TAG_BYTES: usize = 8;
-
-/// Stands for a name.
-type Tag = [u8; TAG_BYTES];
 
 #[derive(Debug)]
 struct PayloadField {
@@ -76,25 +70,27 @@ impl Namer {
             })
             .collect();
         fields.sort_by_key(|field| field.tag);
-        Self { hasher: hasher.clone(), target: tag(ledger_name), fields, identity, scratch: Vec::new() }
+        Self { hasher: hasher.clone(), target: tag(ledger_name), fields, identity }
     }
 
     /// Names every row of a page, in order.
     ///
     /// # Errors
     /// `internal` if a column has a type that mapping never makes.
-    pub(crate) fn name(&mut self, page: &MappedPage) -> Result<Vec<Candidate>> {
+    pub(crate) fn name(&self, page: &MappedPage) -> Result<Vec<Candidate>> {
         let broken = || Error::new(ErrorKind::Internal, "a mapped page has a column of an unexpected type");
         let columns = page.rows.columns();
         let values = columns.iter().map(Values::of).collect::<Option<Vec<_>>>().ok_or_else(broken)?;
         let identities = columns.get(self.identity).and_then(|column| column.as_string_opt::<i32>());
         let identities = identities.ok_or_else(broken)?;
+        let (mut joined, mut payload) = (Vec::new(), Payload::default());
         let candidates = page.flaws.iter().zip(identities).enumerate().map(|(row, (flaw, identity))| {
-            let key = self.key(&page.keys, row);
+            let key = self.key(&page.keys, row, &mut joined);
             let identity = identity.map(|identity| self.hasher.identity(identity.as_bytes()));
             match (*flaw, identity) {
                 (None, Some(identity)) => {
-                    Ok(Candidate::Sound(Name { identity, key, fingerprint: self.fingerprint(&values, row) }))
+                    let fingerprint = self.fingerprint(&values, row, &mut payload);
+                    Ok(Candidate::Sound(Name { identity, key, fingerprint }))
                 }
                 (Some(flaw), identity) => Ok(Candidate::Flawed { flaw, identity, key }),
                 (None, None) => {
@@ -105,36 +101,39 @@ impl Namer {
         candidates.collect()
     }
 
-    fn key(&mut self, keys: &[StringArray], row: usize) -> KeyHash {
+    /// Hashes a row's key; one of several columns is put together in `joined`.
+    fn key(&self, keys: &[StringArray], row: usize, joined: &mut Vec<u8>) -> KeyHash {
         if let [key] = keys {
             return self.hasher.key(key.value(row).as_bytes());
         }
-        self.scratch.clear();
+        joined.clear();
         for key in keys {
             let text = key.value(row);
-            self.scratch.extend_from_slice(&(text.len() as u64).to_le_bytes());
-            self.scratch.extend_from_slice(text.as_bytes());
+            joined.extend_from_slice(&(text.len() as u64).to_le_bytes());
+            joined.extend_from_slice(text.as_bytes());
         }
-        self.hasher.key(&self.scratch)
+        self.hasher.key(joined)
     }
 
     /// Hashes a row's payload in a canonical form: where it goes, then fields by name, those that are not sent left out. So a
     /// changed mapping changes just the fingerprints of rows whose payload it changes.
-    fn fingerprint(&mut self, values: &[Values<'_>], row: usize) -> Fingerprint {
-        self.scratch.clear();
-        self.scratch.extend_from_slice(&self.target);
+    fn fingerprint(&self, values: &[Values<'_>], row: usize, payload: &mut Payload) -> Fingerprint {
+        payload.clear();
+        payload.tag(&self.target);
         for field in &self.fields {
             let Some(values) = values.get(field.position) else { continue };
-            if !values.append(row, &field.tag, &mut self.scratch) {
-                self.scratch.extend(field.cleared.iter().flatten());
+            if !payload.value(&field.tag, values, row)
+                && let Some(cleared) = &field.cleared
+            {
+                payload.tag(cleared);
             }
         }
-        self.hasher.fingerprint(&self.scratch)
+        self.hasher.fingerprint(payload.as_bytes())
     }
 }
 
 fn tag(text: &str) -> Tag {
-    let mut tag = [0; TAG_BYTES];
+    let mut tag = Tag::default();
     tag.iter_mut().zip(Sha256::digest(text)).for_each(|(to, from)| *to = from);
     tag
 }

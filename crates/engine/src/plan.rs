@@ -16,7 +16,7 @@ use crate::outbox::{Outbox, Sealed};
 use crate::pack::Listed;
 use crate::plan_report::{PlanReport, PlannedCalls, PlannedLeavers, PlannedSegment};
 use crate::progress::{Progress, Stage};
-use crate::read::{Ahead, Prepared};
+use crate::read::Reading;
 use crate::report::{GuardVerdict, Problem, Severity};
 use crate::run::Cancel;
 
@@ -50,11 +50,15 @@ pub(crate) struct Compared {
 }
 
 impl Comparison<'_> {
-    /// Reads every segment and compares its rows with the ledger.
+    /// Reads every segment and compares its rows with the ledger. Reading of the `first` one has begun.
     ///
     /// # Errors
     /// Of the ledger or the disk. A source's error is part of the result: what was read before it is not lost.
-    pub(crate) async fn compare(&self, snapshot: &mut Snapshot) -> Result<Compared, StartError> {
+    pub(crate) async fn compare(
+        &self,
+        snapshot: &mut Snapshot,
+        first: Option<Reading>,
+    ) -> Result<Compared, StartError> {
         let open = self.open;
         self.progress.stage(&open.export.id, Stage::Reading);
         let rows_per_block = rows_per_batch(open) * BATCHES_PER_BLOCK;
@@ -69,7 +73,7 @@ impl Comparison<'_> {
         };
         let outbox = Outbox::new(schema, rows_per_block, self.dir).map_err(StartError::Outbox)?;
         let mut diff = Diff::new(rules, &mut snapshot.index, outbox);
-        let mut error = self.read_all(&mut diff, &places).await?;
+        let mut error = self.read_all(&mut diff, &places, first).await?;
         if error.is_none() && diff.rows_to_fetch() > 0 {
             error = self.fetch_all(&mut diff, &places).await?;
         }
@@ -78,9 +82,14 @@ impl Comparison<'_> {
         Ok(Compared { outbox: outbox.seal().map_err(StartError::Outbox)?, tally, error })
     }
 
-    async fn read_all(&self, diff: &mut Diff<'_>, places: &[Place]) -> Result<Option<Error>, StartError> {
-        for &place in places {
-            let Some((segment, mut pages)) = self.start(place.position) else { continue };
+    async fn read_all(
+        &self,
+        diff: &mut Diff<'_>,
+        places: &[Place],
+        mut first: Option<Reading>,
+    ) -> Result<Option<Error>, StartError> {
+        for (place, segment) in places.iter().copied().zip(&self.open.segments) {
+            let Some(mut pages) = first.take().or_else(|| self.read(place.position)) else { continue };
             while let Some(page) = pages.next().await {
                 let page = match page {
                     Ok(page) => page,
@@ -101,8 +110,8 @@ impl Comparison<'_> {
 
     /// Reads again for the values of rows that seemed unchanged until a later segment added a membership.
     async fn fetch_all(&self, diff: &mut Diff<'_>, places: &[Place]) -> Result<Option<Error>, StartError> {
-        for place in places {
-            let Some((segment, mut pages)) = self.start(place.position) else { continue };
+        for (place, segment) in places.iter().zip(&self.open.segments) {
+            let Some(mut pages) = self.read(place.position) else { continue };
             while let Some(page) = pages.next().await {
                 match page {
                     Ok(_) if self.cancel.is_cancelled() => return Ok(Some(cancelled())),
@@ -117,11 +126,8 @@ impl Comparison<'_> {
         Ok(None)
     }
 
-    /// Starts reading the segment at this position of the export.
-    fn start(&self, position: usize) -> Option<(&OpenSegment, Ahead<Prepared>)> {
-        let (segment, ledger_name) = (self.open.segments.get(position)?, self.open.ledger_names.get(position)?);
-        let namer = Namer::new(self.hasher, &self.open.spec.fields, segment.mapping.identity(), ledger_name);
-        Some((segment, segment.reader.start(self.run, &segment.mapping, namer)))
+    fn read(&self, position: usize) -> Option<Reading> {
+        begin_reading(self.open, position, self.run, self.hasher)
     }
 
     async fn write_down(&self, records: &[Record]) -> Result<(), StartError> {
@@ -130,6 +136,13 @@ impl Comparison<'_> {
             _ => Ok(()),
         }
     }
+}
+
+/// Starts reading the segment at this position of an export.
+pub(crate) fn begin_reading(open: &OpenExport, position: usize, run: &str, hasher: &Hasher) -> Option<Reading> {
+    let (segment, ledger_name) = (open.segments.get(position)?, open.ledger_names.get(position)?);
+    let namer = Namer::new(hasher, &open.spec.fields, segment.mapping.identity(), ledger_name);
+    Some(segment.reader.start(run, &segment.mapping, namer))
 }
 
 /// What is to be done with leavers.

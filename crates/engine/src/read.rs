@@ -1,13 +1,13 @@
-//! Reading a segment: pages in order, the next ones read and mapped while the last is compared.
+//! Reading a segment: pages in order, the next ones read and mapped while the ledger is loaded or the last is compared.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrow_array::RecordBatch;
-use segport_core::{Error, ErrorKind, Page, Result, UnreadableRow};
+use segport_core::{Error, ErrorKind, Page, Result, UnreadableRow, rows};
 use segport_host::SourceInstance;
 use serde_json::Value;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
 use crate::map::Mapping;
@@ -15,6 +15,9 @@ use crate::name::{Candidate, Namer};
 
 /// Longest wait for one page.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(120);
+/// How many bytes of pages may wait to be compared, and how many pages: what is read while the ledger is loaded.
+const MOST_WAITING: usize = 64 << 20;
+const MOST_PAGES: usize = 64;
 
 /// A segment as its source knows it.
 #[derive(Debug, Clone)]
@@ -37,7 +40,7 @@ impl SegmentReader {
     /// Starts reading from the beginning.
     pub(crate) fn pages(&self, run: &str) -> Ahead<Page> {
         let (segment, run) = (self.clone(), run.to_owned());
-        Ahead::start(async move |pages| {
+        Ahead::start(1, async move |pages| {
             let mut cursor: Option<String> = None;
             loop {
                 let page = segment.source.read(&run, &segment.read, cursor.as_deref(), PAGE_TIMEOUT).await;
@@ -62,16 +65,36 @@ impl SegmentReader {
     }
 
     /// Starts reading from the beginning, each page mapped and its rows named.
-    pub(crate) fn start(&self, run: &str, mapping: &Arc<Mapping>, mut namer: Namer) -> Ahead<Prepared> {
-        let (mut pages, mapping) = (self.pages(run), Arc::clone(mapping));
-        Ahead::start(async move |prepared| {
+    pub(crate) fn start(&self, run: &str, mapping: &Arc<Mapping>, namer: Namer) -> Reading {
+        let (mut pages, work) = (self.pages(run), Arc::new(Work { mapping: Arc::clone(mapping), namer }));
+        let room = Arc::new(Semaphore::new(MOST_WAITING));
+        Reading(Ahead::start(MOST_PAGES, async move |prepared| {
             while let Some(page) = pages.next().await {
-                let page = page.and_then(|page| Prepared::new(page, &mapping, &mut namer));
+                let page = match page {
+                    Ok(page) => Ok(Work::start(&work, page, &room).await),
+                    Err(error) => Err(error),
+                };
                 let is_last = page.is_err();
                 if prepared.send(page).await.is_err() || is_last {
                     return;
                 }
             }
+        }))
+    }
+}
+
+/// Pages that are being prepared, in order.
+#[derive(Debug)]
+pub(crate) struct Reading(Ahead<JoinHandle<Result<Prepared>>>);
+
+impl Reading {
+    /// The next page; `None` after the last.
+    pub(crate) async fn next(&mut self) -> Option<Result<Prepared>> {
+        Some(match self.0.next().await? {
+            Ok(page) => page.await.unwrap_or_else(|error| {
+                Err(Error::new(ErrorKind::Internal, "a page that was read could not be prepared").because(&error))
+            }),
+            Err(error) => Err(error),
         })
     }
 }
@@ -85,18 +108,34 @@ pub(crate) struct Prepared {
     pub(crate) candidates: Vec<Candidate>,
     /// Rows that the source could not read.
     pub(crate) unreadable: Vec<UnreadableRow>,
+    /// The room it takes.
+    _room: Option<OwnedSemaphorePermit>,
 }
 
-impl Prepared {
-    fn new(page: Page, mapping: &Mapping, namer: &mut Namer) -> Result<Self> {
-        let mapped = mapping.map(&page.rows)?;
-        let candidates = namer.name(&mapped)?;
-        Ok(Self { rows: mapped.rows, candidates, unreadable: page.unreadable })
+/// What is done with each page.
+#[derive(Debug)]
+struct Work {
+    mapping: Arc<Mapping>,
+    namer: Namer,
+}
+
+impl Work {
+    /// Prepares a page in a task of its own, once there is room for it.
+    async fn start(work: &Arc<Self>, page: Page, room: &Arc<Semaphore>) -> JoinHandle<Result<Prepared>> {
+        let bytes = rows::bytes(&page.rows) + page.rows.num_rows() * size_of::<Candidate>();
+        let bytes = u32::try_from(bytes.min(MOST_WAITING)).unwrap_or(u32::MAX);
+        // It fails only once the semaphore is closed, which nobody does.
+        let room = Arc::clone(room).acquire_many_owned(bytes).await.ok();
+        let work = Arc::clone(work);
+        tokio::spawn(async move {
+            let mapped = work.mapping.map(&page.rows)?;
+            let candidates = work.namer.name(&mapped)?;
+            Ok(Prepared { rows: mapped.rows, candidates, unreadable: page.unreadable, _room: room })
+        })
     }
 }
 
-/// Pages that a task of its own makes ahead of their use: one waits while the next is made, so that memory stays bounded.
-/// Dropping it ends the task.
+/// Pages that a task of its own makes ahead of their use, up to a number of them. Dropping it ends the task.
 #[derive(Debug)]
 pub(crate) struct Ahead<T> {
     pages: mpsc::Receiver<Result<T>>,
@@ -104,8 +143,11 @@ pub(crate) struct Ahead<T> {
 }
 
 impl<T: Send + 'static> Ahead<T> {
-    fn start<F: Future<Output = ()> + Send + 'static>(make: impl FnOnce(mpsc::Sender<Result<T>>) -> F) -> Self {
-        let (sender, pages) = mpsc::channel(1);
+    fn start<F: Future<Output = ()> + Send + 'static>(
+        most: usize,
+        make: impl FnOnce(mpsc::Sender<Result<T>>) -> F,
+    ) -> Self {
+        let (sender, pages) = mpsc::channel(most);
         Self { pages, maker: tokio::spawn(make(sender)) }
     }
 

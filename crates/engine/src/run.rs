@@ -113,6 +113,7 @@ pub(crate) async fn plan(
     progress: &dyn Progress,
     cancel: &Cancel,
 ) -> Result<PlanReport, StartError> {
+    let first = plan::begin_reading(open, 0, "", store.hasher());
     let mut snapshot = store.snapshot(&open.export.id, &open.ledger_names).await?;
     let scope = scope(store, &request.mode).await?;
     let suppressed = store.suppressed().await?;
@@ -128,7 +129,7 @@ pub(crate) async fn plan(
         progress,
         cancel,
     };
-    let compared = comparison.compare(&mut snapshot).await?;
+    let compared = comparison.compare(&mut snapshot, first).await?;
     progress.finished(&open.export.id);
     if let Some(error) = compared.error {
         return Err(error.into());
@@ -163,6 +164,8 @@ pub(crate) async fn run(
     let started_at = Timestamp::now();
     let run_id = uuid::Uuid::now_v7().to_string();
     let lease = store.lease(&open.export.id).await?;
+    // With the lease in hand no other run can deliver anything newer than what is read from here on.
+    let first = plan::begin_reading(open, 0, &run_id, store.hasher());
     let mut run = lease.begin(NewRun { run_id: &run_id, started_at, segments: &open.ledger_names }).await?;
     let held = run.snapshot.index.held_rows();
     let suppressed = suppressions.now().await?;
@@ -178,7 +181,7 @@ pub(crate) async fn run(
         cancel,
     };
     let generation = run.snapshot.generation().to_string();
-    let compared = comparison.compare(&mut run.snapshot).await?;
+    let compared = comparison.compare(&mut run.snapshot, first).await?;
     let listed = plan::listed(&run.snapshot);
     let rule = LeaverRule::new(open, &scope, &listed, &compared.tally);
     let leavers = match compared.error {

@@ -346,9 +346,11 @@ impl Access for SqliteAccess<'_> {
 
     async fn estimated_rows(&mut self, export: &str, first: i64) -> Result<u64> {
         let (connection, sqlite) = self.parts();
+        // Grouped at once, every body would be sorted with its run, through a file beside the state.
         let rows: i64 = sqlx::query_scalar(
-            "SELECT coalesce(max(records), 0) FROM (SELECT sum(min(rows, length(body) / $5)) AS records FROM page
-             WHERE export = $1 AND number >= $2 AND kind IN ($3, $4) GROUP BY run)",
+            "WITH sized AS MATERIALIZED (SELECT run, min(rows, length(body) / $5) AS records FROM page
+               WHERE export = $1 AND number >= $2 AND kind IN ($3, $4))
+             SELECT coalesce(max(records), 0) FROM (SELECT sum(records) AS records FROM sized GROUP BY run)",
         )
         .bind(export)
         .bind(first)

@@ -104,12 +104,16 @@ impl Table {
     /// Reads what is known of all these identities, so that memory answers for many at once. Looked up one after the other,
     /// each would be waited for; in a large table that is what takes the time.
     pub(crate) fn warm(&self, identities: &[Identity]) {
-        let slots = identities.iter().flat_map(|identity| {
-            let near = self.parts.get(part(*identity)).map_or(&[][..], |part| part.near(name(*identity)));
+        let mut sum = 0;
+        for identity in identities {
+            let Some(part) = self.parts.get(part(*identity)) else { continue };
+            let near = part.near(name(*identity));
             // Three in a cache line, and few searches go further than four lines.
-            [near.first(), near.get(3), near.get(6), near.get(9)].into_iter().flatten()
-        });
-        std::hint::black_box(slots.fold(0, |sum, slot| sum ^ slot.name));
+            for ahead in [0, 3, 6, 9] {
+                sum ^= near.get(ahead).map_or(0, |slot| slot.name);
+            }
+        }
+        std::hint::black_box(sum);
     }
 
     /// Makes room for so many rows in all, and some more.

@@ -1,0 +1,195 @@
+//! The canonical form of a row's payload, of which its fingerprint is the hash.
+
+use std::fmt;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float64Type, Int64Type};
+use arrow_array::{Array, ArrayRef, BooleanArray, Float64Array, Int64Array, StringArray};
+use arrow_schema::DataType;
+
+/// Length of what stands for a name in a payload.
+const TAG_BYTES: usize = 8;
+
+/// Stands for a name.
+pub(crate) type Tag = [u8; TAG_BYTES];
+
+/// Text up to this length is copied as if it were this long: a copy of known length takes a few instructions, any other a
+/// call, and a row has a dozen.
+const STRIDE: usize = 32;
+
+/// The bytes of one row's payload. Profile data, so its `Debug` does not show them.
+#[derive(Default)]
+pub(crate) struct Payload {
+    bytes: Vec<u8>,
+    length: usize,
+}
+
+impl Payload {
+    /// Forgets the row before.
+    pub(crate) fn clear(&mut self) {
+        self.length = 0;
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
+
+    /// Appends what stands for a name.
+    pub(crate) fn tag(&mut self, tag: &Tag) {
+        self.make_room(TAG_BYTES);
+        self.put(tag);
+    }
+
+    /// Appends `tag` and the value of `row`, in a form that two different values never share; nothing for null, and then it is
+    /// false.
+    pub(crate) fn value(&mut self, tag: &Tag, values: &Values<'_>, row: usize) -> bool {
+        match values {
+            Values::Text(values) if values.is_valid(row) => self.text(tag, values, row),
+            Values::Integer(values) if values.is_valid(row) => self.fixed(tag, &values.value(row).to_le_bytes()),
+            Values::Float(values) if values.is_valid(row) => {
+                self.fixed(tag, &values.value(row).to_bits().to_le_bytes())
+            }
+            Values::Boolean(values) if values.is_valid(row) => self.fixed(tag, &[u8::from(values.value(row))]),
+            _ => return false,
+        }
+        true
+    }
+
+    fn text(&mut self, tag: &Tag, values: &StringArray, row: usize) {
+        let text = values.value(row).as_bytes();
+        self.make_room(TAG_BYTES + size_of::<u32>() + text.len().max(STRIDE));
+        self.put(tag);
+        // Offsets of a column are 31 bits, so every length fits.
+        self.put(&u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes());
+        let end = self.length + text.len();
+        let start = values.value_offsets().get(row).and_then(|start| usize::try_from(*start).ok());
+        let from_here = start.and_then(|start| values.value_data().get(start..));
+        match from_here.and_then(|data| data.first_chunk::<STRIDE>()) {
+            // What is copied too much is written over by what follows.
+            Some(stride) if text.len() <= STRIDE => self.put(stride),
+            _ => {
+                if let Some(room) = self.bytes.get_mut(self.length..end) {
+                    room.copy_from_slice(text);
+                }
+            }
+        }
+        self.length = end;
+    }
+
+    fn fixed<const N: usize>(&mut self, tag: &Tag, value: &[u8; N]) {
+        self.make_room(TAG_BYTES + N);
+        self.put(tag);
+        self.put(value);
+    }
+
+    fn make_room(&mut self, bytes: usize) {
+        let needed = self.length + bytes;
+        if self.bytes.len() < needed {
+            self.bytes.resize(needed.next_power_of_two(), 0);
+        }
+    }
+
+    /// Appends bytes for which there is room.
+    fn put<const N: usize>(&mut self, bytes: &[u8; N]) {
+        if let Some(room) = self.bytes.get_mut(self.length..).and_then(|room| room.first_chunk_mut()) {
+            *room = *bytes;
+        }
+        self.length += N;
+    }
+}
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Payload(..)")
+    }
+}
+
+/// A page's values by field, for reading row by row.
+#[derive(Debug)]
+pub(crate) enum Values<'a> {
+    Text(&'a StringArray),
+    Integer(&'a Int64Array),
+    Float(&'a Float64Array),
+    Boolean(&'a BooleanArray),
+}
+
+impl<'a> Values<'a> {
+    /// The values of a mapped column; `None` for a type that mapping never makes.
+    pub(crate) fn of(column: &'a ArrayRef) -> Option<Self> {
+        match column.data_type() {
+            DataType::Utf8 => column.as_string_opt::<i32>().map(Self::Text),
+            DataType::Int64 => column.as_primitive_opt::<Int64Type>().map(Self::Integer),
+            DataType::Float64 => column.as_primitive_opt::<Float64Type>().map(Self::Float),
+            DataType::Boolean => column.as_boolean_opt().map(Self::Boolean),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const TAG: Tag = *b"tag of f";
+
+    /// What is appended for each row of a column, one after the other.
+    fn appended(column: ArrayRef) -> Vec<Option<Vec<u8>>> {
+        let values = Values::of(&column).unwrap();
+        let mut payload = Payload::default();
+        let rows = (0..column.len()).map(|row| {
+            let before = payload.as_bytes().len();
+            payload.value(&TAG, &values, row).then(|| payload.as_bytes()[before..].to_vec())
+        });
+        rows.collect()
+    }
+
+    fn tagged(bytes: &[u8]) -> Option<Vec<u8>> {
+        Some([&TAG, bytes].concat())
+    }
+
+    proptest! {
+        #[test]
+        fn a_text_is_its_tag_its_length_and_itself(
+            texts in proptest::collection::vec(proptest::option::of(".{0,40}"), 0..30),
+            skipped in 0_usize..30,
+        ) {
+            let skipped = skipped.min(texts.len());
+            let column: StringArray = texts.iter().cloned().collect();
+            let expected: Vec<_> = texts[skipped..]
+                .iter()
+                .map(|text| {
+                    let text = text.as_ref()?;
+                    tagged(&[&(text.len() as u32).to_le_bytes(), text.as_bytes()].concat())
+                })
+                .collect();
+            prop_assert_eq!(appended(Arc::new(column.slice(skipped, texts.len() - skipped))), expected);
+        }
+    }
+
+    #[test]
+    fn other_values_are_their_tag_and_their_bytes() {
+        let integers: ArrayRef = Arc::new(Int64Array::from(vec![Some(-2), None]));
+        assert_eq!(appended(integers), [tagged(&(-2_i64).to_le_bytes()), None]);
+        let floats: ArrayRef = Arc::new(Float64Array::from(vec![None, Some(0.5)]));
+        assert_eq!(appended(floats), [None, tagged(&0.5_f64.to_bits().to_le_bytes())]);
+        let truths: ArrayRef = Arc::new(BooleanArray::from(vec![Some(true), None, Some(false)]));
+        assert_eq!(appended(truths), [tagged(&[1]), None, tagged(&[0])]);
+    }
+
+    #[test]
+    fn nothing_of_the_row_before_is_left() {
+        let mut payload = Payload::default();
+        let column: ArrayRef = Arc::new(StringArray::from(vec!["a text that is longer than a stride of it is", "b"]));
+        let values = Values::of(&column).unwrap();
+        payload.value(&TAG, &values, 0);
+        payload.clear();
+        payload.tag(&TAG);
+        payload.value(&TAG, &values, 1);
+        assert_eq!(payload.as_bytes(), b"tag of ftag of f\x01\0\0\0b");
+        assert_eq!(format!("{payload:?}"), "Payload(..)");
+    }
+}
