@@ -78,11 +78,12 @@ pub(crate) fn plain(
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => {
             let text = convert(array, &DataType::Utf8)?;
             let strings = text.as_string::<i32>();
-            let longest = strings.value_offsets().windows(2).any(|pair| match pair {
-                [from, to] => usize::try_from(to - from).is_ok_and(|length| length > max_bytes),
-                _ => false,
-            });
-            if longest || memchr::memchr(0, strings.value_data()).is_some() {
+            let offsets = strings.value_offsets();
+            // Without a branch for each.
+            let longest =
+                offsets.iter().zip(offsets.iter().skip(1)).fold(0, |longest, (from, to)| longest.max(to - from));
+            let is_too_long = usize::try_from(longest).is_ok_and(|longest| longest > max_bytes);
+            if is_too_long || memchr::memchr(0, strings.value_data()).is_some() {
                 return Ok(Arc::new(checked(
                     field,
                     strings.iter().map(|value| value.map(str::as_bytes)),

@@ -12,9 +12,10 @@ pub(crate) fn normalised(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_lowercase())
 }
 
-/// Whether `text` is in that form already, as far as a quick look can tell.
-pub(crate) fn is_normal(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && !byte.is_ascii_uppercase())
+/// Whether the text of these bytes is in that form already, as far as a quick look can tell: without a branch for each byte.
+pub(crate) fn is_normal(text: &[u8]) -> bool {
+    let is_plain = |byte: &u8| byte.is_ascii_graphic() & !byte.is_ascii_uppercase();
+    !text.is_empty() && text.iter().fold(true, |all, byte| all & is_plain(byte))
 }
 
 /// An e-mail address in the form in which a run compares it. Profile data, so its `Debug` does not show it.
@@ -67,7 +68,7 @@ mod tests {
     fn what_looks_normal_is() {
         for text in ["anna@example.com", "o'neil@example.ie", "Anna@example.com", " a@b.co", "a b", "", "зоя@пример.рф"]
         {
-            assert!(!is_normal(text) || normalised(text).as_deref() == Some(text), "{text:?}");
+            assert!(!is_normal(text.as_bytes()) || normalised(text).as_deref() == Some(text), "{text:?}");
         }
     }
 }

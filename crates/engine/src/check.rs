@@ -20,55 +20,63 @@ pub(crate) fn is_email(address: &str) -> bool {
     is_local(local) && is_domain(domain)
 }
 
-/// Which bytes may stand before the `@`; those of other scripts are looked at as letters.
-const LOCAL: [bool; 256] = {
-    let mut allowed = [false; 256];
+/// Where a byte may stand; those of other scripts are looked at as letters.
+const CLASSES: [u8; 256] = {
+    let mut classes = [0; 256];
     let mut byte = 0;
-    while byte < allowed.len() {
+    while byte < classes.len() {
         let ascii = byte as u8;
-        allowed[byte] = ascii.is_ascii_alphanumeric() || !ascii.is_ascii();
+        if ascii.is_ascii_alphanumeric() || !ascii.is_ascii() {
+            classes[byte] = LOCAL | DOMAIN;
+        }
         byte += 1;
     }
     let signs = b"._-+!#$%&'*/=?^`{|}~";
     let mut at = 0;
     while at < signs.len() {
-        allowed[signs[at] as usize] = true;
+        classes[signs[at] as usize] |= LOCAL;
         at += 1;
     }
-    allowed
+    classes[b'.' as usize] |= DOMAIN;
+    classes[b'-' as usize] |= DOMAIN;
+    classes
 };
 
+/// The class of bytes that may stand before the `@`.
+const LOCAL: u8 = 1;
+/// The class of bytes that may stand after it.
+const DOMAIN: u8 = 2;
+
+/// The classes that a byte is in.
+fn classes(byte: u8) -> u8 {
+    // The table has an entry for every byte.
+    CLASSES[usize::from(byte)]
+}
+
 fn is_local(local: &str) -> bool {
-    let mut last = b'.';
+    let (mut common, mut is_doubled, mut last) = (LOCAL, false, b'.');
     for byte in local.bytes() {
-        // The table has an entry for every byte.
-        if !LOCAL[usize::from(byte)] || (byte == b'.' && last == b'.') {
-            return false;
-        }
+        common &= classes(byte);
+        is_doubled |= byte == b'.' && last == b'.';
         last = byte;
     }
-    last != b'.'
+    common != 0
+        && !is_doubled
+        && last != b'.'
         && local.len() <= MAX_LOCAL_BYTES
         && (local.is_ascii() || !local.chars().any(|c| c.is_whitespace() || c.is_control()))
 }
 
 fn is_domain(domain: &str) -> bool {
-    let (mut labels, mut length, mut last) = (1, 0, b'.');
-    for byte in domain.bytes() {
-        match byte {
-            b'.' if length == 0 || last == b'-' => return false,
-            b'.' => (labels, length) = (labels + 1, 0),
-            b'-' if length == 0 => return false,
-            _ if byte.is_ascii_alphanumeric() || byte == b'-' || !byte.is_ascii() => length += 1,
-            _ => return false,
-        }
-        if length > MAX_LABEL_BYTES {
+    let mut labels = 0;
+    for label in domain.as_bytes().split(|byte| *byte == b'.') {
+        let common = label.iter().fold(DOMAIN, |common, byte| common & classes(*byte));
+        if common == 0 || label.len() > MAX_LABEL_BYTES || matches!(label, [] | [b'-', ..] | [.., b'-']) {
             return false;
         }
-        last = byte;
+        labels += 1;
     }
-    let is_whole = length > 0 && last != b'-' && labels > 1;
-    is_whole && (domain.is_ascii() || domain.chars().all(|c| c.is_ascii() || c.is_alphanumeric()))
+    labels > 1 && (domain.is_ascii() || domain.chars().all(|c| c.is_ascii() || c.is_alphanumeric()))
 }
 
 /// Whether `text` is an ISO 8601 date (`2026-11-23`) or date and time, with or without an offset.
@@ -100,11 +108,13 @@ mod tests {
             "зоя@пример.рф",
             "x_1@sub.domain.example",
             "a@1.example",
+            &format!("a@{}.example", "b".repeat(63)),
         ];
         for address in good {
             assert!(is_email(address), "{address}");
         }
         let long = format!("{}@example.com", "a".repeat(65));
+        let long_label = format!("a@{}.example", "b".repeat(64));
         let bad = [
             "",
             "@",
@@ -113,6 +123,8 @@ mod tests {
             "a@b",
             "a b@c.de",
             "a@b..co",
+            "a@.b.co",
+            "a@.",
             ".a@b.co",
             "a.@b.co",
             "a..b@c.de",
@@ -129,6 +141,7 @@ mod tests {
             "<a@b.co>",
             "a;b@c.de",
             &long,
+            &long_label,
         ];
         for address in bad {
             assert!(!is_email(address), "{address}");

@@ -369,7 +369,14 @@ fn rewritten<'a>(
 
 /// Trims and lower-cases addresses; hands the column through when nothing would change.
 fn normalised_email(text: StringArray) -> StringArray {
-    if text.iter().flatten().all(address::is_normal) {
+    // Looked at as a whole first: only one that is null or empty takes no bytes.
+    let offsets = text.value_offsets();
+    let bytes = offsets
+        .first()
+        .zip(offsets.last())
+        .and_then(|(from, to)| text.value_data().get(usize::try_from(*from).ok()?..usize::try_from(*to).ok()?));
+    let is_normal = offsets.is_sorted_by(|from, to| from < to) && bytes.is_some_and(address::is_normal);
+    if is_normal || text.iter().flatten().all(|address| address::is_normal(address.as_bytes())) {
         return text;
     }
     text.iter().map(|value| address::normalised(value?)).collect()

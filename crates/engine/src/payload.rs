@@ -5,6 +5,7 @@ use std::fmt;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type};
 use arrow_array::{Array, ArrayRef, BooleanArray, Float64Array, Int64Array, StringArray};
+use arrow_buffer::NullBuffer;
 use arrow_schema::DataType;
 
 /// Length of what stands for a name in a payload.
@@ -12,6 +13,9 @@ const TAG_BYTES: usize = 8;
 
 /// Stands for a name.
 pub(crate) type Tag = [u8; TAG_BYTES];
+
+/// Length of what stands before a text: its tag and its length.
+const HEAD: usize = TAG_BYTES + size_of::<u32>();
 
 /// Text up to this length is copied as if it were this long: a copy of known length takes a few instructions, any other a
 /// call, and a row has a dozen.
@@ -36,15 +40,22 @@ impl Payload {
 
     /// Appends what stands for a name.
     pub(crate) fn tag(&mut self, tag: &Tag) {
-        self.make_room(TAG_BYTES);
         self.put(tag);
     }
 
     /// Appends `tag` and the value of `row`, in a form that two different values never share; nothing for null, and then it is
     /// false.
+    #[inline]
     pub(crate) fn value(&mut self, tag: &Tag, values: &Values<'_>, row: usize) -> bool {
         match values {
-            Values::Text(values) if values.is_valid(row) => self.text(tag, values, row),
+            Values::Text(texts) => texts.get(row).map(|text| self.text(tag, &text)).is_some(),
+            others => self.scalar(tag, others, row),
+        }
+    }
+
+    #[inline(never)]
+    fn scalar(&mut self, tag: &Tag, values: &Values<'_>, row: usize) -> bool {
+        match values {
             Values::Integer(values) if values.is_valid(row) => self.fixed(tag, &values.value(row).to_le_bytes()),
             Values::Float(values) if values.is_valid(row) => {
                 self.fixed(tag, &values.value(row).to_bits().to_le_bytes())
@@ -55,46 +66,61 @@ impl Payload {
         true
     }
 
-    fn text(&mut self, tag: &Tag, values: &StringArray, row: usize) {
-        let text = values.value(row).as_bytes();
-        self.make_room(TAG_BYTES + size_of::<u32>() + text.len().max(STRIDE));
-        self.put(tag);
-        // Offsets of a column are 31 bits, so every length fits.
-        self.put(&u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes());
-        let end = self.length + text.len();
-        let start = values.value_offsets().get(row).and_then(|start| usize::try_from(*start).ok());
-        let from_here = start.and_then(|start| values.value_data().get(start..));
-        match from_here.and_then(|data| data.first_chunk::<STRIDE>()) {
-            // What is copied too much is written over by what follows.
-            Some(stride) if text.len() <= STRIDE => self.put(stride),
-            _ => {
-                if let Some(room) = self.bytes.get_mut(self.length..end) {
-                    room.copy_from_slice(text);
+    #[inline]
+    fn text(&mut self, tag: &Tag, text: &Text<'_>) {
+        match text.ahead.first_chunk::<STRIDE>() {
+            Some(stride) if text.length <= STRIDE => {
+                if let Some(room) = self.room::<{ HEAD + STRIDE }>() {
+                    // Constant ranges of an array of that length.
+                    room[..TAG_BYTES].copy_from_slice(tag);
+                    room[TAG_BYTES..HEAD].copy_from_slice(&text.head());
+                    // What is copied too much is written over by what follows.
+                    room[HEAD..].copy_from_slice(stride);
                 }
+                self.length += HEAD + text.length;
             }
+            _ => self.long_text(tag, text),
+        }
+    }
+
+    #[inline(never)]
+    fn long_text(&mut self, tag: &Tag, text: &Text<'_>) {
+        self.fixed(tag, &text.head());
+        let end = self.length + text.length;
+        self.make_room(end);
+        if let (Some(room), Some(text)) = (self.bytes.get_mut(self.length..end), text.ahead.get(..text.length)) {
+            room.copy_from_slice(text);
         }
         self.length = end;
     }
 
     fn fixed<const N: usize>(&mut self, tag: &Tag, value: &[u8; N]) {
-        self.make_room(TAG_BYTES + N);
         self.put(tag);
         self.put(value);
     }
 
-    fn make_room(&mut self, bytes: usize) {
-        let needed = self.length + bytes;
-        if self.bytes.len() < needed {
-            self.bytes.resize(needed.next_power_of_two(), 0);
-        }
-    }
-
-    /// Appends bytes for which there is room.
     fn put<const N: usize>(&mut self, bytes: &[u8; N]) {
-        if let Some(room) = self.bytes.get_mut(self.length..).and_then(|room| room.first_chunk_mut()) {
+        if let Some(room) = self.room() {
             *room = *bytes;
         }
         self.length += N;
+    }
+
+    /// The next bytes, made if need be, so that they are always there.
+    fn room<const N: usize>(&mut self) -> Option<&mut [u8; N]> {
+        self.make_room(self.length + N);
+        self.bytes.get_mut(self.length..)?.first_chunk_mut()
+    }
+
+    fn make_room(&mut self, end: usize) {
+        if self.bytes.len() < end {
+            self.grow(end);
+        }
+    }
+
+    #[cold]
+    fn grow(&mut self, end: usize) {
+        self.bytes.resize(end.next_power_of_two(), 0);
     }
 }
 
@@ -107,7 +133,7 @@ impl fmt::Debug for Payload {
 /// A page's values by field, for reading row by row.
 #[derive(Debug)]
 pub(crate) enum Values<'a> {
-    Text(&'a StringArray),
+    Text(Texts<'a>),
     Integer(&'a Int64Array),
     Float(&'a Float64Array),
     Boolean(&'a BooleanArray),
@@ -117,12 +143,51 @@ impl<'a> Values<'a> {
     /// The values of a mapped column; `None` for a type that mapping never makes.
     pub(crate) fn of(column: &'a ArrayRef) -> Option<Self> {
         match column.data_type() {
-            DataType::Utf8 => column.as_string_opt::<i32>().map(Self::Text),
+            DataType::Utf8 => column.as_string_opt::<i32>().map(Texts::of).map(Self::Text),
             DataType::Int64 => column.as_primitive_opt::<Int64Type>().map(Self::Integer),
             DataType::Float64 => column.as_primitive_opt::<Float64Type>().map(Self::Float),
             DataType::Boolean => column.as_boolean_opt().map(Self::Boolean),
             _ => None,
         }
+    }
+}
+
+/// A column of texts.
+#[derive(Debug)]
+pub(crate) struct Texts<'a> {
+    bytes: &'a [u8],
+    /// Where each text begins and the last one ends.
+    offsets: &'a [i32],
+    nulls: Option<&'a NullBuffer>,
+}
+
+/// One of them.
+struct Text<'a> {
+    /// What is in the column from its beginning on, at least all of it.
+    ahead: &'a [u8],
+    length: usize,
+}
+
+impl Text<'_> {
+    /// Its length, as it stands before it. Offsets of a column are 31 bits, so every length fits.
+    fn head(&self) -> [u8; size_of::<u32>()] {
+        u32::try_from(self.length).unwrap_or(u32::MAX).to_le_bytes()
+    }
+}
+
+impl<'a> Texts<'a> {
+    fn of(column: &'a StringArray) -> Self {
+        Self { bytes: column.value_data(), offsets: column.value_offsets(), nulls: column.nulls() }
+    }
+
+    /// The text of a row; `None` for null.
+    fn get(&self, row: usize) -> Option<Text<'a>> {
+        if self.nulls.is_some_and(|nulls| nulls.is_null(row)) {
+            return None;
+        }
+        let [start, end] = self.offsets.get(row..)?.first_chunk().copied()?;
+        let ahead = self.bytes.get(usize::try_from(start).ok()?..)?;
+        Some(Text { ahead, length: usize::try_from(end - start).ok()? })
     }
 }
 
