@@ -16,7 +16,7 @@ use crate::name::{Candidate, Namer};
 /// Longest wait for one page.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(120);
 /// How many bytes of pages may wait to be compared, and how many pages: what is read while the ledger is loaded.
-const MOST_WAITING: usize = 64 << 20;
+const MOST_BYTES: u32 = 64 << 20;
 const MOST_PAGES: usize = 64;
 
 /// A segment as its source knows it.
@@ -67,7 +67,7 @@ impl SegmentReader {
     /// Starts reading from the beginning, each page mapped and its rows named.
     pub(crate) fn start(&self, run: &str, mapping: &Arc<Mapping>, namer: Namer) -> Reading {
         let (mut pages, work) = (self.pages(run), Arc::new(Work { mapping: Arc::clone(mapping), namer }));
-        let room = Arc::new(Semaphore::new(MOST_WAITING));
+        let room = Room::new(MOST_BYTES);
         Reading(Ahead::start(MOST_PAGES, async move |prepared| {
             while let Some(page) = pages.next().await {
                 let page = match page {
@@ -121,17 +121,35 @@ struct Work {
 
 impl Work {
     /// Prepares a page in a task of its own, once there is room for it.
-    async fn start(work: &Arc<Self>, page: Page, room: &Arc<Semaphore>) -> JoinHandle<Result<Prepared>> {
-        let bytes = rows::bytes(&page.rows) + page.rows.num_rows() * size_of::<Candidate>();
-        let bytes = u32::try_from(bytes.min(MOST_WAITING)).unwrap_or(u32::MAX);
-        // It fails only once the semaphore is closed, which nobody does.
-        let room = Arc::clone(room).acquire_many_owned(bytes).await.ok();
+    async fn start(work: &Arc<Self>, page: Page, room: &Room) -> JoinHandle<Result<Prepared>> {
+        let room = room.take(rows::bytes(&page.rows) + page.rows.num_rows() * size_of::<Candidate>()).await;
         let work = Arc::clone(work);
         tokio::spawn(async move {
             let mapped = work.mapping.map(&page.rows)?;
             let candidates = work.namer.name(&mapped)?;
             Ok(Prepared { rows: mapped.rows, candidates, unreadable: page.unreadable, _room: room })
         })
+    }
+}
+
+/// Room for pages that wait to be compared.
+#[derive(Debug)]
+struct Room {
+    free: Arc<Semaphore>,
+    most: u32,
+}
+
+impl Room {
+    /// For so many bytes.
+    fn new(most: u32) -> Self {
+        Self { free: Arc::new(Semaphore::new(most as usize)), most }
+    }
+
+    /// Waits until there is room for so many bytes, or until there is nothing else where that is more than all there is.
+    async fn take(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(self.most);
+        // It fails only once the semaphore is closed, which nobody does.
+        Arc::clone(&self.free).acquire_many_owned(bytes).await.ok()
     }
 }
 
@@ -160,5 +178,28 @@ impl<T: Send + 'static> Ahead<T> {
 impl<T> Drop for Ahead<T> {
     fn drop(&mut self) {
         self.maker.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    #[test]
+    fn what_waits_is_bounded_and_a_page_of_any_size_has_its_turn() {
+        let room = Room::new(10);
+        let taken = |bytes| room.take(bytes).now_or_never().flatten();
+        let (first, second) = (taken(7).unwrap(), taken(3).unwrap());
+        assert!(taken(1).is_none());
+        drop(first);
+        assert!(taken(8).is_none() && taken(11).is_none(), "one byte too many, and more than there will ever be");
+        drop(second);
+        let whole = taken(usize::MAX).unwrap();
+        assert!(taken(1).is_none());
+        assert!(taken(0).is_some(), "a page without rows needs none");
+        drop(whole);
+        assert!(taken(10).is_some());
     }
 }
