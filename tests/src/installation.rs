@@ -55,14 +55,14 @@ fn built() -> PathBuf {
     installed
 }
 
-/// Whether it can be built; cargo says why not.
+/// Whether it can be built; cargo says why not. The whole workspace, as `cargo xtask test` has built it: a selection of it would
+/// have features of its own and be compiled anew.
 fn build(directory: &Path) -> bool {
     let profile = directory.file_name().and_then(|name| name.to_str()).expect("profiles have plain names");
     // The directory of the profile `dev` has a name of its own.
     let profile = if profile == "debug" { "dev" } else { profile };
     Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "-p", "segport", "-p", "segport-autopilot", "-p", "segport-files"])
-        .args(["--profile", profile, "--target-dir"])
+        .args(["build", "--quiet", "--workspace", "--profile", profile, "--target-dir"])
         .arg(directory.parent().expect("a profile's directory lies in the target directory"))
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .status()

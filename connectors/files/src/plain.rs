@@ -79,7 +79,7 @@ pub(crate) fn plain(
             let text = convert(array, &DataType::Utf8)?;
             let strings = text.as_string::<i32>();
             let offsets = strings.value_offsets();
-            // Without a branch for each.
+            // A loop without branches looks at several at once, and a page has a hundred thousand.
             let longest =
                 offsets.iter().zip(offsets.iter().skip(1)).fold(0, |longest, (from, to)| longest.max(to - from));
             let is_too_long = usize::try_from(longest).is_ok_and(|longest| longest > max_bytes);

@@ -18,7 +18,7 @@ use crate::{Error, ErrorKind, Result};
 /// About how many bytes of a stream are not values: the heads of its messages, and what aligns its columns.
 const HEADS: usize = 4096;
 
-/// How many bytes the values of these rows take.
+/// How many bytes the values of these rows take; of a slice, only those in it. Columns that cannot tell count as nothing.
 pub fn bytes(rows: &RecordBatch) -> usize {
     let columns = rows.columns().iter();
     columns.map(|column| column.to_data().get_slice_memory_size().unwrap_or(0)).sum()

@@ -35,7 +35,8 @@ impl Payload {
     }
 
     pub(crate) fn as_bytes(&self) -> &[u8] {
-        self.bytes.get(..self.length).unwrap_or_default()
+        // So much was written.
+        &self.bytes[..self.length]
     }
 
     /// Appends what stands for a name.
@@ -53,6 +54,7 @@ impl Payload {
         }
     }
 
+    /// Apart, so that what most values need stays small enough to be put into the caller's loop.
     #[inline(never)]
     fn scalar(&mut self, tag: &Tag, values: &Values<'_>, row: usize) -> bool {
         match values {
@@ -70,27 +72,26 @@ impl Payload {
     fn text(&mut self, tag: &Tag, text: &Text<'_>) {
         match text.ahead.first_chunk::<STRIDE>() {
             Some(stride) if text.length <= STRIDE => {
-                if let Some(room) = self.room::<{ HEAD + STRIDE }>() {
-                    // Constant ranges of an array of that length.
-                    room[..TAG_BYTES].copy_from_slice(tag);
-                    room[TAG_BYTES..HEAD].copy_from_slice(&text.head());
-                    // What is copied too much is written over by what follows.
-                    room[HEAD..].copy_from_slice(stride);
-                }
+                let room = self.room::<{ HEAD + STRIDE }>();
+                // Constant ranges of an array of that length.
+                room[..TAG_BYTES].copy_from_slice(tag);
+                room[TAG_BYTES..HEAD].copy_from_slice(&text.head());
+                // What is copied too much is written over by what follows.
+                room[HEAD..].copy_from_slice(stride);
                 self.length += HEAD + text.length;
             }
             _ => self.long_text(tag, text),
         }
     }
 
+    /// Apart, as [`Payload::scalar`].
     #[inline(never)]
     fn long_text(&mut self, tag: &Tag, text: &Text<'_>) {
         self.fixed(tag, &text.head());
         let end = self.length + text.length;
         self.make_room(end);
-        if let (Some(room), Some(text)) = (self.bytes.get_mut(self.length..end), text.ahead.get(..text.length)) {
-            room.copy_from_slice(text);
-        }
+        // There is room now.
+        self.bytes[self.length..end].copy_from_slice(text.whole());
         self.length = end;
     }
 
@@ -100,16 +101,15 @@ impl Payload {
     }
 
     fn put<const N: usize>(&mut self, bytes: &[u8; N]) {
-        if let Some(room) = self.room() {
-            *room = *bytes;
-        }
+        *self.room() = *bytes;
         self.length += N;
     }
 
-    /// The next bytes, made if need be, so that they are always there.
-    fn room<const N: usize>(&mut self) -> Option<&mut [u8; N]> {
+    /// Room for so many bytes behind what was written.
+    #[expect(clippy::expect_used, reason = "there is room once it was made")]
+    fn room<const N: usize>(&mut self) -> &mut [u8; N] {
         self.make_room(self.length + N);
-        self.bytes.get_mut(self.length..)?.first_chunk_mut()
+        self.bytes[self.length..].first_chunk_mut().expect("there is room")
     }
 
     fn make_room(&mut self, end: usize) {
@@ -131,7 +131,6 @@ impl fmt::Debug for Payload {
 }
 
 /// A page's values by field, for reading row by row.
-#[derive(Debug)]
 pub(crate) enum Values<'a> {
     Text(Texts<'a>),
     Integer(&'a Int64Array),
@@ -153,7 +152,6 @@ impl<'a> Values<'a> {
 }
 
 /// A column of texts.
-#[derive(Debug)]
 pub(crate) struct Texts<'a> {
     bytes: &'a [u8],
     /// Where each text begins and the last one ends.
@@ -163,12 +161,17 @@ pub(crate) struct Texts<'a> {
 
 /// One of them.
 struct Text<'a> {
-    /// What is in the column from its beginning on, at least all of it.
+    /// The column's bytes from where it begins, which may go on after it.
     ahead: &'a [u8],
     length: usize,
 }
 
 impl Text<'_> {
+    fn whole(&self) -> &[u8] {
+        // A column ends where its last text does, or behind it.
+        &self.ahead[..self.length]
+    }
+
     /// Its length, as it stands before it. Offsets of a column are 31 bits, so every length fits.
     fn head(&self) -> [u8; size_of::<u32>()] {
         u32::try_from(self.length).unwrap_or(u32::MAX).to_le_bytes()
@@ -181,13 +184,17 @@ impl<'a> Texts<'a> {
     }
 
     /// The text of a row; `None` for null.
+    ///
+    /// # Panics
+    /// If there is no such row.
     fn get(&self, row: usize) -> Option<Text<'a>> {
         if self.nulls.is_some_and(|nulls| nulls.is_null(row)) {
             return None;
         }
-        let [start, end] = self.offsets.get(row..)?.first_chunk().copied()?;
-        let ahead = self.bytes.get(usize::try_from(start).ok()?..)?;
-        Some(Text { ahead, length: usize::try_from(end - start).ok()? })
+        // A column has an offset more than rows, none is negative or less than the one before, and all are within its bytes:
+        // so it was checked when it was made.
+        let [start, end] = [self.offsets[row], self.offsets[row + 1]].map(|offset| offset as usize);
+        Some(Text { ahead: &self.bytes[start..], length: end - start })
     }
 }
 

@@ -16,7 +16,7 @@ use crate::outbox::{Outbox, Sealed};
 use crate::pack::Listed;
 use crate::plan_report::{PlanReport, PlannedCalls, PlannedLeavers, PlannedSegment};
 use crate::progress::{Progress, Stage};
-use crate::read::Reading;
+use crate::read::{Ahead, Prepared};
 use crate::report::{GuardVerdict, Problem, Severity};
 use crate::run::Cancel;
 
@@ -50,14 +50,14 @@ pub(crate) struct Compared {
 }
 
 impl Comparison<'_> {
-    /// Reads every segment and compares its rows with the ledger. Reading of the `first` one has begun.
+    /// Reads every segment and compares its rows with the ledger. Reading of the `first` one may have begun.
     ///
     /// # Errors
     /// Of the ledger or the disk. A source's error is part of the result: what was read before it is not lost.
     pub(crate) async fn compare(
         &self,
         snapshot: &mut Snapshot,
-        first: Option<Reading>,
+        first: Option<Ahead<Prepared>>,
     ) -> Result<Compared, StartError> {
         let open = self.open;
         self.progress.stage(&open.export.id, Stage::Reading);
@@ -86,7 +86,7 @@ impl Comparison<'_> {
         &self,
         diff: &mut Diff<'_>,
         places: &[Place],
-        mut first: Option<Reading>,
+        mut first: Option<Ahead<Prepared>>,
     ) -> Result<Option<Error>, StartError> {
         for (place, segment) in places.iter().copied().zip(&self.open.segments) {
             let Some(mut pages) = first.take().or_else(|| self.read(place.position)) else { continue };
@@ -126,7 +126,7 @@ impl Comparison<'_> {
         Ok(None)
     }
 
-    fn read(&self, position: usize) -> Option<Reading> {
+    fn read(&self, position: usize) -> Option<Ahead<Prepared>> {
         begin_reading(self.open, position, self.run, self.hasher)
     }
 
@@ -139,7 +139,7 @@ impl Comparison<'_> {
 }
 
 /// Starts reading the segment at this position of an export.
-pub(crate) fn begin_reading(open: &OpenExport, position: usize, run: &str, hasher: &Hasher) -> Option<Reading> {
+pub(crate) fn begin_reading(open: &OpenExport, position: usize, run: &str, hasher: &Hasher) -> Option<Ahead<Prepared>> {
     let (segment, ledger_name) = (open.segments.get(position)?, open.ledger_names.get(position)?);
     let namer = Namer::new(hasher, &open.spec.fields, segment.mapping.identity(), ledger_name);
     Some(segment.reader.start(run, &segment.mapping, namer))

@@ -15,8 +15,10 @@ use crate::name::{Candidate, Namer};
 
 /// Longest wait for one page.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(120);
-/// How many bytes of pages may wait to be compared, and how many pages: what is read while the ledger is loaded.
+/// How many bytes of pages may wait to be compared, by what the source gave: as much as is read while the ledger of a million
+/// rows is loaded.
 const MOST_BYTES: u32 = 64 << 20;
+/// How many pages, however small.
 const MOST_PAGES: usize = 64;
 
 /// A segment as its source knows it.
@@ -65,13 +67,12 @@ impl SegmentReader {
     }
 
     /// Starts reading from the beginning, each page mapped and its rows named.
-    pub(crate) fn start(&self, run: &str, mapping: &Arc<Mapping>, namer: Namer) -> Reading {
-        let (mut pages, work) = (self.pages(run), Arc::new(Work { mapping: Arc::clone(mapping), namer }));
-        let room = Room::new(MOST_BYTES);
-        Reading(Ahead::start(MOST_PAGES, async move |prepared| {
+    pub(crate) fn start(&self, run: &str, mapping: &Arc<Mapping>, namer: Namer) -> Ahead<Prepared> {
+        let (mut pages, mapping, room) = (self.pages(run), Arc::clone(mapping), Room::new(MOST_BYTES));
+        Ahead::start(MOST_PAGES, async move |prepared| {
             while let Some(page) = pages.next().await {
                 let page = match page {
-                    Ok(page) => Ok(Work::start(&work, page, &room).await),
+                    Ok(page) => Prepared::new(page, &mapping, &namer, &room).await,
                     Err(error) => Err(error),
                 };
                 let is_last = page.is_err();
@@ -79,22 +80,6 @@ impl SegmentReader {
                     return;
                 }
             }
-        }))
-    }
-}
-
-/// Pages that are being prepared, in order.
-#[derive(Debug)]
-pub(crate) struct Reading(Ahead<JoinHandle<Result<Prepared>>>);
-
-impl Reading {
-    /// The next page; `None` after the last.
-    pub(crate) async fn next(&mut self) -> Option<Result<Prepared>> {
-        Some(match self.0.next().await? {
-            Ok(page) => page.await.unwrap_or_else(|error| {
-                Err(Error::new(ErrorKind::Internal, "a page that was read could not be prepared").because(&error))
-            }),
-            Err(error) => Err(error),
         })
     }
 }
@@ -109,26 +94,18 @@ pub(crate) struct Prepared {
     /// Rows that the source could not read.
     pub(crate) unreadable: Vec<UnreadableRow>,
     /// The room it takes.
-    _room: Option<OwnedSemaphorePermit>,
+    _taken: Option<OwnedSemaphorePermit>,
 }
 
-/// What is done with each page.
-#[derive(Debug)]
-struct Work {
-    mapping: Arc<Mapping>,
-    namer: Namer,
-}
-
-impl Work {
-    /// Prepares a page in a task of its own, once there is room for it.
-    async fn start(work: &Arc<Self>, page: Page, room: &Room) -> JoinHandle<Result<Prepared>> {
-        let room = room.take(rows::bytes(&page.rows) + page.rows.num_rows() * size_of::<Candidate>()).await;
-        let work = Arc::clone(work);
-        tokio::spawn(async move {
-            let mapped = work.mapping.map(&page.rows)?;
-            let candidates = work.namer.name(&mapped)?;
-            Ok(Prepared { rows: mapped.rows, candidates, unreadable: page.unreadable, _room: room })
-        })
+impl Prepared {
+    /// Maps a page and names its rows, once there is room for it.
+    async fn new(page: Page, mapping: &Mapping, namer: &Namer, room: &Room) -> Result<Self> {
+        let unreadable = page.unreadable.iter().map(|row| size_of_val(row) + row.place.len() + row.reason.len());
+        let named = page.rows.num_rows() * size_of::<Candidate>();
+        let taken = room.take(rows::bytes(&page.rows) + named + unreadable.sum::<usize>()).await;
+        let mapped = mapping.map(&page.rows)?;
+        let candidates = namer.name(&mapped)?;
+        Ok(Self { rows: mapped.rows, candidates, unreadable: page.unreadable, _taken: taken })
     }
 }
 
@@ -157,7 +134,8 @@ impl Room {
 #[derive(Debug)]
 pub(crate) struct Ahead<T> {
     pages: mpsc::Receiver<Result<T>>,
-    maker: JoinHandle<()>,
+    /// `None` once it was seen to have ended.
+    maker: Option<JoinHandle<()>>,
 }
 
 impl<T: Send + 'static> Ahead<T> {
@@ -166,18 +144,24 @@ impl<T: Send + 'static> Ahead<T> {
         make: impl FnOnce(mpsc::Sender<Result<T>>) -> F,
     ) -> Self {
         let (sender, pages) = mpsc::channel(most);
-        Self { pages, maker: tokio::spawn(make(sender)) }
+        Self { pages, maker: Some(tokio::spawn(make(sender))) }
     }
 
     /// The next page; `None` after the last.
     pub(crate) async fn next(&mut self) -> Option<Result<T>> {
-        self.pages.recv().await
+        if let Some(page) = self.pages.recv().await {
+            return Some(page);
+        }
+        // A maker that broke off is not one that came to the end: who it had not read would be taken for leavers. What it said
+        // may hold a profile's data.
+        let ended = self.maker.take()?.await;
+        ended.is_err().then(|| Err(Error::new(ErrorKind::Internal, "the reading of a segment broke off")))
     }
 }
 
 impl<T> Drop for Ahead<T> {
     fn drop(&mut self) {
-        self.maker.abort();
+        self.maker.iter().for_each(JoinHandle::abort);
     }
 }
 
@@ -201,5 +185,36 @@ mod tests {
         assert!(taken(0).is_some(), "a page without rows needs none");
         drop(whole);
         assert!(taken(10).is_some());
+    }
+
+    #[tokio::test]
+    async fn a_reading_that_breaks_off_is_no_end() {
+        let mut pages = Ahead::start(1, async |pages| {
+            pages.send(Ok(1)).await.unwrap();
+            panic!("anna@example.com is not what was expected");
+        });
+        assert_eq!(pages.next().await.unwrap().unwrap(), 1);
+        let error = pages.next().await.unwrap().unwrap_err();
+        assert_eq!(error.to_string(), "the reading of a segment broke off");
+        assert!(pages.next().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn pages_are_made_ahead_up_to_a_number_and_no_more_are_once_nobody_wants_them() {
+        let (made, mut progress) = tokio::sync::watch::channel(0);
+        let mut pages = Ahead::start(3, async move |pages| {
+            for page in 0..100 {
+                made.send_replace(page);
+                pages.send(Ok(page)).await.ok();
+            }
+        });
+        // Three wait, and the fourth is made.
+        progress.wait_for(|made| *made == 3).await.unwrap();
+        tokio::task::yield_now().await;
+        assert_eq!(*progress.borrow(), 3);
+        assert_eq!(pages.next().await.unwrap().unwrap(), 0);
+        progress.wait_for(|made| *made == 4).await.unwrap();
+        drop(pages);
+        assert!(progress.wait_for(|made| *made == 99).await.is_err(), "the maker has ended");
     }
 }

@@ -113,6 +113,7 @@ pub(crate) async fn plan(
     progress: &dyn Progress,
     cancel: &Cancel,
 ) -> Result<PlanReport, StartError> {
+    // No lease is held: if a run delivers meanwhile, the plan is refused by its digest of the source.
     let first = plan::begin_reading(open, 0, "", store.hasher());
     let mut snapshot = store.snapshot(&open.export.id, &open.ledger_names).await?;
     let scope = scope(store, &request.mode).await?;

@@ -78,7 +78,7 @@ struct Round {
     blows: u64,
     /// How often the source changed after a blow.
     detours: u64,
-    /// Who had which address before it did.
+    /// Who was in which segment with which address before it did.
     passing: BTreeSet<Owner>,
     /// Who was on a list when it began.
     members: BTreeSet<Membership>,
@@ -200,9 +200,8 @@ impl Pair {
         // Who strayed earlier may stay for good: while two share an address, nobody is taken off on account of it.
         let new: BTreeSet<_> = strays.difference(&self.round.strays).cloned().collect();
         if self.round.detours == 1 {
-            let kept = self.world.kept(&self.round.passing);
-            let known = new.intersection(&self.round.members).filter(|membership| !kept.contains(&membership.email));
-            let known: Vec<_> = known.collect();
+            let kept = self.world.kept(self.round.passing.clone());
+            let known: Vec<_> = new.intersection(&self.round.members).filter(|known| !kept.contains(known)).collect();
             assert!(known.is_empty(), "left behind on a list although they were known: {known:?}");
         }
         figures.strays.add(new.len() as u64);

@@ -15,7 +15,7 @@ pub(super) struct Picture {
 /// Somebody on a list.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Membership {
-    title: String,
+    pub(super) title: String,
     pub(super) email: String,
 }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::dice::Dice;
+use super::picture::Membership;
 use crate::{Person, Scene};
 
 /// Everybody that the source has now.
@@ -21,11 +22,11 @@ struct Customer {
     is_in: [bool; 2],
 }
 
-/// Who has an address.
+/// Who has an address, and is in a segment with it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Owner {
     id: String,
-    email: String,
+    membership: Membership,
 }
 
 /// The segments that an export may have.
@@ -109,22 +110,29 @@ impl World {
         members.map(|customer| customer.person.email.clone()).collect()
     }
 
-    /// Who has which address, of those who are in a segment.
+    /// Who is in which segment with which address.
     pub(super) fn owners(&self) -> BTreeSet<Owner> {
-        let owner = |Customer { person: Person { id, email, .. }, .. }: &Customer| Owner {
-            id: id.clone(),
-            email: email.clone(),
-        };
-        self.members().map(owner).collect()
+        let segments = SEGMENTS.iter().take(self.segments).enumerate();
+        let owners = segments.flat_map(|(segment, title)| {
+            let members = self.customers.iter().filter(move |customer| customer.is_in[segment]);
+            members.map(move |Customer { person: Person { id, email, .. }, .. }| Owner {
+                id: id.clone(),
+                membership: Membership { title: (*title).to_owned(), email: email.clone() },
+            })
+        });
+        owners.collect()
     }
 
-    /// Addresses whose owner, one of these, is in a segment with an address that cannot be used, or not as theirs: such a row
-    /// keeps its old address where it was put.
-    pub(super) fn kept(&self, owners: &BTreeSet<Owner>) -> BTreeSet<String> {
+    /// Of the memberships of these, those whose owner is in the segment now with an address that cannot be used, or not as
+    /// theirs: such a row keeps its old address where it was put.
+    pub(super) fn kept(&self, owners: BTreeSet<Owner>) -> BTreeSet<Membership> {
         let own = self.own_emails();
-        let unusable = self.members().map(|customer| &customer.person).filter(|person| !own.contains(&person.email));
-        let ids: BTreeSet<&str> = unusable.map(|person| &*person.id).collect();
-        owners.iter().filter(|owner| ids.contains(&*owner.id)).map(|owner| owner.email.clone()).collect()
+        let is_kept = |owner: &Owner, now: &Owner| {
+            owner.id == now.id && owner.membership.title == now.membership.title && !own.contains(&now.membership.email)
+        };
+        let now = self.owners();
+        let kept = owners.into_iter().filter(|owner| now.iter().any(|now| is_kept(owner, now)));
+        kept.map(|owner| owner.membership).collect()
     }
 
     fn members(&self) -> impl Iterator<Item = &Customer> {
