@@ -56,7 +56,9 @@ impl Sqlite {
         }
         // Looked at before the first write, so that a database of another program is left as it is.
         let looking = Self::connect(path, Self::options(path), seal.clone(), faults.clone());
-        looking.version(&mut looking.own_connection().await?).await?;
+        if looking.version(&mut looking.own_connection().await?).await? == 0 {
+            suppression::refuse_lost(path)?;
+        }
 
         let options = Self::options(path).journal_mode(SqliteJournalMode::Wal).pragma("page_size", "16384");
         let database = Self::connect(path, options, seal, faults);

@@ -183,6 +183,22 @@ fn path_of_marks(database: &Path) -> PathBuf {
     name.into()
 }
 
+/// Refuses a new state where an earlier one had a suppression list: those people would be sent again, and nobody told.
+pub(crate) fn refuse_lost(database: &Path) -> Result<()> {
+    let path = path_of_marks(database);
+    match std::fs::metadata(&path) {
+        Ok(marks) if marks.len() > 0 => Err(Error::damaged(
+            database,
+            format!(
+                "it is gone or empty, and with it a suppression list that {} tells of; to begin anew without that list, delete \
+                 this file",
+                path.display()
+            ),
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// Whether nobody can find the file any more, and so nobody leaves marks in it.
 fn is_deleted(file: &Metadata) -> bool {
     #[cfg(unix)]

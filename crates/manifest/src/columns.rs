@@ -32,7 +32,8 @@ fn check_key(project: &Project, segment: &Segment, present: &[String], findings:
         let of_entry = format!("/key/{index}");
         let place = if document.contains(&of_entry) { &of_entry } else { "/key" };
         let label = format!("segment `{}` has no such column", segment.id);
-        findings.push(unknown(column, document.at_value(place), label, present));
+        let help = help(project, &segment.id, column, present);
+        findings.push(unknown(column, document.at_value(place), label).help(help));
     }
 }
 
@@ -46,24 +47,43 @@ fn check_mapping(
     let known: Vec<_> = export.segments.iter().filter_map(|id| Some((id, columns.get(id)?))).collect();
     for field in &export.fields {
         let lacking: Vec<_> = known.iter().filter(|(_, present)| !present.contains(&field.column)).collect();
-        let Some((_, present)) = lacking.first() else { continue };
+        let Some((id, present)) = lacking.first() else { continue };
         let names: Vec<_> = lacking.iter().map(|(id, _)| id).collect();
         let label = match names.as_slice() {
             [only] => format!("segment `{only}` has no such column"),
             several => format!("segments {} have no such column", suggest::list(several)),
         };
         let location = Location::new(document.text(), field.span.clone());
-        findings.push(unknown(&field.column, location, label, present));
+        let help = help(project, id, &field.column, present);
+        findings.push(unknown(&field.column, location, label).help(help));
     }
 }
 
-fn unknown(column: &str, location: Location, label: String, present: &[String]) -> Diagnostic {
-    let finding = Diagnostic::error(Code::UnknownColumn, format!("unknown column `{column}`")).at(location, label);
-    match suggest::among(column, present.iter().map(String::as_str)) {
-        Some(help) => finding.help(help),
-        None if present.is_empty() => finding.help("the segment has no columns at all: look at its `[read]`"),
-        None => finding.help("column names are compared letter by letter, upper and lower case included"),
+fn unknown(column: &str, location: Location, label: String) -> Diagnostic {
+    Diagnostic::error(Code::UnknownColumn, format!("unknown column `{column}`")).at(location, label)
+}
+
+/// What to do about a column that a segment lacks. A file that has lost its header shows a profile in the place of names, so they
+/// are listed only if one of them is known.
+fn help(project: &Project, segment: &str, column: &str, present: &[String]) -> String {
+    if present.is_empty() {
+        return "the segment has no columns at all: look at its `[read]`".to_owned();
     }
+    let names: Vec<&str> = present.iter().map(String::as_str).collect();
+    let is_header = named(project, segment).any(|named| names.contains(&named));
+    let hint = if is_header { suggest::among(column, names) } else { suggest::similar(column, &names) };
+    hint.unwrap_or_else(|| match is_header {
+        true => "column names are compared letter by letter, upper and lower case included".to_owned(),
+        false => "it has none of the columns that the project names: does the data begin with a header?".to_owned(),
+    })
+}
+
+/// The columns of a segment that its key and the mappings of its exports name.
+fn named<'a>(project: &'a Project, segment: &'a str) -> impl Iterator<Item = &'a str> {
+    let key = project.segments.get(segment).into_iter().flat_map(|segment| &segment.key);
+    let exports = project.exports.values().filter(move |export| export.segments.iter().any(|id| id == segment));
+    let fields = exports.flat_map(|export| export.fields.iter().map(|field| &field.column));
+    key.chain(fields).map(String::as_str)
 }
 
 /// Checks that every secret of the project can be read; the secrets themselves are dropped at once.

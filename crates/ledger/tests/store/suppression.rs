@@ -35,6 +35,28 @@ async fn the_list_is_kept_and_counts_who_is_new() {
 }
 
 #[tokio::test]
+async fn a_state_that_was_lost_with_its_list_is_not_begun_anew_in_silence() {
+    let place = Place::new();
+    let store = place.store().await;
+    suppress(&store, &["ada"]).await;
+    drop(store);
+    let database = place.database();
+    let beside = |ending: &str| PathBuf::from(format!("{}{ending}", database.display()));
+    for ending in ["-wal", "-shm"] {
+        std::fs::remove_file(beside(ending)).ok();
+    }
+    std::fs::write(&database, "").unwrap();
+    for _ in 0..2 {
+        let error = Store::open(&database, &key("of the tests, and no other")).await.unwrap_err().to_string();
+        assert!(error.contains("suppression list") && error.contains("state.db-suppression"), "{error}");
+        // No file at all is no better, nor is it what a refusal leaves.
+        std::fs::remove_file(&database).unwrap();
+    }
+    std::fs::remove_file(beside("-suppression")).unwrap();
+    assert_eq!(place.store().await.suppressed_count().await.unwrap(), 0);
+}
+
+#[tokio::test]
 async fn a_change_of_another_process_is_noticed_once_it_has_returned() {
     let place = Place::new();
     let (run, other) = (place.store().await, place.store().await);

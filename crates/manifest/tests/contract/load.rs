@@ -183,6 +183,8 @@ fn unknown_columns_point_into_the_files() {
     assert!(check_columns(&project, &BTreeMap::new()).is_empty());
     let bad = columns(&[("newsletter", &["CustomerId", "e_mail_address"]), ("vip", &["country", "customer_number"])]);
     insta::assert_snapshot!("unknown_column", check_columns(&project, &bad).render(Style::Plain));
+    let without_header = columns(&[("newsletter", &["4711", "anna@example.com", "Anna"])]);
+    insta::assert_snapshot!("lost_header", check_columns(&project, &without_header).render(Style::Plain));
 }
 
 #[test]
