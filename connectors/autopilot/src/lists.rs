@@ -85,6 +85,12 @@ pub(crate) async fn prepare(
         }
         let (list, note) = create(client, cx, title).await?;
         found.notes.extend(note);
+        if !segment.first_run {
+            found.notes.push(format!(
+                "the list `{title}` was gone and was made anew. Whom earlier runs put on it, they do not put on it again: to begin \
+                 anew, give the segment another `display_name`"
+            ));
+        }
         known.push(List { id: list.id.clone(), title: title.to_owned() });
         found.lists.push(list);
     }

@@ -40,7 +40,7 @@ fn a_missing_list_is_made_with_the_name_byte_for_byte() {
         let http = Script::new();
         http.expect("GET", "/lists", lists(&[]));
         http.expect("POST", "/list", json(200, value!({ "list_id": "L1", "name": name }).to_string()));
-        let session = block_on(open(value!({}), &http).begin(&export(&[name]))).unwrap();
+        let session = block_on(open(value!({}), &http).begin(&first_run(&[name]))).unwrap();
         assert_eq!(ids(&session), ["L1"]);
         assert!(session.notes.is_empty());
         let create = &http.requests()[1];
@@ -51,10 +51,20 @@ fn a_missing_list_is_made_with_the_name_byte_for_byte() {
 }
 
 #[test]
+fn a_list_that_is_gone_although_people_were_put_on_it_is_reported() {
+    let http = Script::new();
+    http.expect("GET", "/lists", lists(&[("1", "Vip")])).expect("POST", "/list", json(200, r#"{"list_id":"L1"}"#));
+    let session = block_on(open(value!({}), &http).begin(&export(&["Vip", "News"]))).unwrap();
+    assert_eq!(ids(&session), ["1", "L1"]);
+    assert_eq!(session.notes.len(), 1, "{:?}", session.notes);
+    assert!(session.notes[0].contains("`News` was gone and was made anew"), "{:?}", session.notes);
+}
+
+#[test]
 fn a_list_that_was_named_otherwise_is_reported() {
     let http = Script::new();
     http.expect("GET", "/lists", lists(&[])).expect("POST", "/list", json(200, r#"{"list_id":"L1","name":"padded"}"#));
-    let session = block_on(open(value!({}), &http).begin(&export(&[" padded "]))).unwrap();
+    let session = block_on(open(value!({}), &http).begin(&first_run(&[" padded "]))).unwrap();
     assert!(session.notes[0].contains("`list_id`"), "{:?}", session.notes);
 }
 
