@@ -15,8 +15,8 @@ use crate::name::{Candidate, Namer};
 
 /// Longest wait for one page.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(120);
-/// How many bytes of pages may wait to be compared, by what the source gave: as much as is read while the ledger of a million
-/// rows is loaded.
+/// How many bytes of pages may wait to be compared, by what the source gave: about as much as is read while the ledger of
+/// a million rows is loaded.
 const MOST_BYTES: u32 = 64 << 20;
 /// How many pages, however small.
 const MOST_PAGES: usize = 64;

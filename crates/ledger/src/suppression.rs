@@ -183,10 +183,14 @@ fn path_of_marks(database: &Path) -> PathBuf {
     name.into()
 }
 
-/// Refuses a new state where an earlier one had a suppression list: those people would be sent again, and nobody told.
+/// Refuses to begin a state where an earlier one had a suppression list: those people would be sent again, and nobody told.
+///
+/// # Errors
+/// If there are marks of such a list, or if that cannot be told.
 pub(crate) fn refuse_lost(database: &Path) -> Result<()> {
     let path = path_of_marks(database);
     match std::fs::metadata(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io("look for", &path, error)),
         Ok(marks) if marks.len() > 0 => Err(Error::damaged(
             database,
             format!(

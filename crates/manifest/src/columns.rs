@@ -71,11 +71,14 @@ fn help(project: &Project, segment: &str, column: &str, present: &[String]) -> S
     }
     let names: Vec<&str> = present.iter().map(String::as_str).collect();
     let is_header = named(project, segment).any(|named| names.contains(&named));
-    let hint = if is_header { suggest::among(column, names) } else { suggest::similar(column, &names) };
-    hint.unwrap_or_else(|| match is_header {
-        true => "column names are compared letter by letter, upper and lower case included".to_owned(),
-        false => "it has none of the columns that the project names: does the data begin with a header?".to_owned(),
-    })
+    let (hint, otherwise) = if is_header {
+        let otherwise = "column names are compared letter by letter, upper and lower case included";
+        (suggest::among(column, names), otherwise)
+    } else {
+        let otherwise = "it has none of the columns that the project names: does the data begin with a header?";
+        (suggest::similar(column, &names), otherwise)
+    };
+    hint.unwrap_or_else(|| otherwise.to_owned())
 }
 
 /// The columns of a segment that its key and the mappings of its exports name.
