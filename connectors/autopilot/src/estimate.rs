@@ -6,39 +6,42 @@ use crate::settings::ListMembership;
 
 /// Most calls that a list's test adds: three look-ups before, three after, and the batch once more without the list.
 const TEST: u64 = 7;
+/// Most calls that it takes to find out whether members from before are still on a list.
+const LOOK: u64 = 3;
+
+const TESTED: &str = "the first batch tests whether bulk calls put contacts on the list; if they do not, each new member takes a call of its own";
+const LOOKED_AT: &str = "bulk calls name the list again; if the first contacts are not on it any more, and bulk calls do not put them there, each \
+     contact takes a call of its own";
 
 /// The calls of `workload`; `fixed_list` when no list is ever made.
 pub(crate) fn estimate(workload: &Workload, mode: ListMembership, fixed_list: bool) -> Estimate {
-    let Workload { batches, rows, joins, leavers, segments, in_doubt } = *workload;
+    let Workload { batches, rows, joins, rejoins, leavers, segments, in_doubt } = *workload;
     if batches == 0 && leavers == 0 {
         return Estimate::default();
     }
     // A list that is not there is made, and one that is there may be looked at before it gets its first members.
-    let lists_prepared = if fixed_list && joins == 0 { 0 } else { segments };
+    let lists_prepared = if fixed_list && joins + rejoins == 0 { 0 } else { segments };
     // A batch in doubt is there as a whole, which takes a look at each row; or not at all, which takes one look, and a call; or
     // in part, which takes all of that.
     let rows_a_batch = rows.div_ceil(batches.max(1)).max(1);
     let fewest_to_settle = in_doubt.min(2 * in_doubt.div_ceil(rows_a_batch));
     let fewest_batches = rows.saturating_sub(in_doubt).div_ceil(rows_a_batch);
     let most_batches = batches + in_doubt.min(batches);
-    let fewest_joins = joins.saturating_sub(in_doubt.saturating_mul(segments.max(1)));
+    let links = joins + rejoins;
+    let fewest_links = links.saturating_sub(in_doubt.saturating_mul(segments.max(1)));
     // One call finds the lists.
     let begun = 1 + leavers;
     // A row's first list fits into its bulk call. How many rows join several is not known: as few as can be, or as many.
-    let fewest_singles = joins.saturating_sub(rows).min(fewest_joins);
-    let most_singles = joins - joins.div_ceil(segments.max(1)).min(joins);
+    let fewest_singles = links.saturating_sub(rows).min(fewest_links);
+    let most_singles = links - links.div_ceil(segments.max(1)).min(links);
     let (fewest, most, notes) = match mode {
-        ListMembership::Single => (fewest_joins, joins, Vec::new()),
+        ListMembership::Single => (fewest_links, links, Vec::new()),
         ListMembership::Bulk => (fewest_singles, most_singles, Vec::new()),
-        ListMembership::Probe if joins == 0 => (0, 0, Vec::new()),
+        ListMembership::Probe if links == 0 => (0, 0, Vec::new()),
         ListMembership::Probe => (
-            fewest_singles + u64::from(fewest_joins > 0),
-            joins + TEST * segments.max(1),
-            vec![
-                "the first batch tests whether bulk calls put contacts on the list; if they do not, each new member takes a \
-                 call of its own"
-                    .to_owned(),
-            ],
+            fewest_singles + u64::from(fewest_links > 0),
+            links + (TEST + if rejoins > 0 { LOOK } else { 0 }) * segments.max(1),
+            if joins > 0 { vec![TESTED.to_owned()] } else { vec![LOOKED_AT.to_owned()] },
         ),
     };
     Estimate {
@@ -56,7 +59,7 @@ mod tests {
     fn the_cost_follows_the_mode() {
         use ListMembership::*;
         let check = |mode, (batches, rows, joins, leavers, segments), at_least, at_most, notes| {
-            let workload = Workload { batches, rows, joins, leavers, segments, in_doubt: 0 };
+            let workload = Workload { batches, rows, joins, leavers, segments, ..Workload::default() };
             let found = estimate(&workload, mode, false);
             assert_eq!((found.at_least, found.at_most, found.notes.len()), (at_least, at_most, notes), "{mode:?}");
         };
@@ -70,12 +73,21 @@ mod tests {
         check(Probe, (1000, 100_000, 100_000, 0, 1), 1002, 101_009, 1);
         check(Bulk, (2, 200, 300, 0, 2), 103, 155, 0);
         check(Bulk, (2, 200, 400, 0, 2), 203, 205, 0);
-        let one = Workload { batches: 1, rows: 1, joins: 1, leavers: 0, segments: 1, in_doubt: 0 };
+        let one = Workload { batches: 1, rows: 1, joins: 1, segments: 1, ..Workload::default() };
         let fixed = estimate(&one, Bulk, true);
         assert_eq!((fixed.at_least, fixed.at_most), (2, 3), "the list may be looked at");
         let fixed = estimate(&Workload { joins: 0, ..one }, Bulk, true);
         assert_eq!((fixed.at_least, fixed.at_most), (2, 2));
-        let doubtful = Workload { batches: 3, rows: 300, joins: 300, leavers: 0, segments: 1, in_doubt: 100 };
+        let again = Workload { batches: 1000, rows: 100_000, rejoins: 100_000, segments: 1, ..Workload::default() };
+        let mut calls = [Single, Bulk, Probe].map(|mode| estimate(&again, mode, false)).into_iter();
+        let mut check = |at_least, at_most, notes| {
+            let found = calls.next().unwrap();
+            assert_eq!((found.at_least, found.at_most, found.notes.len()), (at_least, at_most, notes));
+        };
+        check(101_001, 101_002, 0);
+        check(1001, 1002, 0);
+        check(1002, 101_012, 1);
+        let doubtful = Workload { batches: 3, rows: 300, joins: 300, in_doubt: 100, ..one };
         let looked_up = estimate(&doubtful, Bulk, true);
         assert_eq!((looked_up.at_least, looked_up.at_most), (1 + 2 + 2, 1 + 100 + 6 + 1));
         let all_doubtful = estimate(&Workload { in_doubt: 1, ..one }, Probe, true);

@@ -33,7 +33,7 @@ use tokio::sync::Semaphore;
 
 use client::Client;
 use contact::Layout;
-use membership::{Delivery, Membership};
+use membership::{Delivery, Lists, Membership};
 use session::{Plans, State};
 pub use settings::{ListMembership, Settings, VENDOR_BASE_URL};
 
@@ -159,8 +159,8 @@ impl Connector for Autopilot {
     async fn write(&self, cx: &Context, batch: &Batch) -> Result<Outcomes> {
         let plan = self.plans.get(&batch.session.state)?;
         match &batch.kind {
-            BatchKind::Upsert { join } => {
-                let lists = join.iter().map(|&segment| plan.list(segment)).collect::<Result<Vec<_>>>()?;
+            BatchKind::Upsert { join, rejoin } => {
+                let lists = Lists { join: plan.lists(join)?, rejoin: plan.lists(rejoin)? };
                 let contacts = plan.layout.contacts(&batch.rows)?;
                 let notify = self.settings.notify;
                 self.membership.deliver(&Delivery { client: &self.client, cx, contacts, notify }, &lists).await
@@ -177,10 +177,10 @@ impl Connector for Autopilot {
 
     async fn settle(&self, cx: &Context, batch: &Batch) -> Result<FoundRows> {
         let plan = self.plans.get(&batch.session.state)?;
-        let BatchKind::Upsert { join } = &batch.kind else {
+        let BatchKind::Upsert { join, rejoin } = &batch.kind else {
             return Err(Error::new(ErrorKind::Unsupported, "only rows that are written are looked up"));
         };
-        let lists = join.iter().map(|&segment| plan.list(segment)).collect::<Result<Vec<_>>>()?;
+        let lists = [plan.lists(join)?, plan.lists(rejoin)?].concat();
         let contacts = plan.layout.contacts(&batch.rows)?;
         Ok(FoundRows { rows: lookup::look_up(&self.client, cx, &contacts, &lists).await? })
     }

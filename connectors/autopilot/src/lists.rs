@@ -87,8 +87,8 @@ pub(crate) async fn prepare(
         found.notes.extend(note);
         if !segment.first_run {
             found.notes.push(format!(
-                "the list `{title}` was gone and was made anew. Whom earlier runs put on it, they do not put on it again: to begin \
-                 anew, give the segment another `display_name`"
+                "the list `{title}` was gone and was made anew. Whom earlier runs put on it is not on it now: `segport run --full` \
+                 puts everybody back"
             ));
         }
         known.push(List { id: list.id.clone(), title: title.to_owned() });

@@ -4,6 +4,9 @@
 //! Autopilot heeds it inside bulk writes is unknown (one public client says it does not), so by default the first bulk call
 //! for a list is a test: it names the list, and then one of its contacts is looked up there. Whether a membership can be read
 //! back at once is not known either. If it cannot, the test fails, which costs time and loses nothing.
+//!
+//! Contacts that were acknowledged as members before are named again in their bulk calls. If the first of them are still on
+//! the list, that is enough; if one is not, the list has lost members, and they are treated like new ones.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -34,11 +37,28 @@ enum Way {
     Single,
 }
 
+/// The lists of a batch.
+#[derive(Debug, Default)]
+pub(crate) struct Lists<'a> {
+    /// Those on which its contacts are not known to be yet.
+    pub(crate) join: Vec<&'a SegmentList>,
+    /// Those on which they were acknowledged before.
+    pub(crate) rejoin: Vec<&'a SegmentList>,
+}
+
 /// What this instance knows of each list.
 #[derive(Debug)]
 pub(crate) struct Membership {
     mode: ListMembership,
-    tests: Mutex<HashMap<String, Arc<OnceCell<Way>>>>,
+    known: Mutex<HashMap<String, Arc<Known>>>,
+}
+
+/// What was found out about one list.
+#[derive(Debug, Default)]
+struct Known {
+    way: OnceCell<Way>,
+    /// Whether those who were acknowledged as members before are still on it.
+    is_intact: OnceCell<bool>,
 }
 
 /// Why a test ended without settling the way.
@@ -49,30 +69,43 @@ enum Unsettled {
 
 impl Membership {
     pub(crate) fn new(mode: ListMembership) -> Self {
-        Self { mode, tests: Mutex::default() }
+        Self { mode, known: Mutex::default() }
     }
 
-    /// Writes the contacts and puts them on each of `lists`. A row is done when it is written and on all of them.
+    /// Writes the contacts and puts them on each of the lists. A row is done when it is written and on all of them.
     ///
     /// # Errors
     /// When the bulk call has no outcomes.
-    pub(crate) async fn deliver(&self, delivery: &Delivery<'_>, lists: &[&SegmentList]) -> Result<Outcomes> {
+    pub(crate) async fn deliver(&self, delivery: &Delivery<'_>, lists: &Lists<'_>) -> Result<Outcomes> {
         // A contact takes one list in its body, so the others are single calls whatever the mode.
-        let Some((first, others)) = lists.split_first() else {
-            return delivery.put(None).await;
-        };
+        let mut all = lists.join.iter().chain(&lists.rejoin).copied();
+        let Some(first) = all.next() else { return delivery.put(None).await };
         let (mut outcomes, joined) = match self.mode {
             ListMembership::Single => (delivery.put(None).await?, false),
             ListMembership::Bulk => (delivery.put(Some(&first.id)).await?, true),
+            ListMembership::Probe if lists.join.is_empty() => self.put_again(delivery, first).await?,
             ListMembership::Probe => self.put_as_tested(delivery, first).await?,
         };
         if !joined {
             delivery.join(first, &mut outcomes).await;
         }
-        for list in others {
+        for list in all {
             delivery.join(list, &mut outcomes).await;
         }
         Ok(outcomes)
+    }
+
+    /// Writes contacts that were acknowledged as members of `list` before. Returns whether they count as members now.
+    async fn put_again(&self, delivery: &Delivery<'_>, list: &SegmentList) -> Result<(Outcomes, bool)> {
+        let known = self.known(&list.id);
+        let look = async || match list.new {
+            true => Ok(false),
+            false => Ok(matches!(delivery.look(list).await?, Look::AllOn)),
+        };
+        if known.way.get().is_none() && *known.is_intact.get_or_try_init(look).await? {
+            return Ok((delivery.put(Some(&list.id)).await?, true));
+        }
+        self.put_as_tested(delivery, list).await
     }
 
     /// Writes the contacts the way that is known to work for `list`, testing it if that is not known yet. Returns whether
@@ -81,14 +114,14 @@ impl Membership {
     /// One batch tests, and those that come meanwhile wait for what it finds. If it fails, or its future is dropped, the
     /// next one takes over.
     async fn put_as_tested(&self, delivery: &Delivery<'_>, list: &SegmentList) -> Result<(Outcomes, bool)> {
-        let cell = self.cell(&list.id);
+        let known = self.known(&list.id);
         let mut delivered = None;
         let test = async {
             let (outcomes, verdict) = delivery.test(list).await.map_err(Unsettled::Failed)?;
             delivered = Some(outcomes);
             verdict.ok_or(Unsettled::NoVerdict)
         };
-        let way = match cell.get_or_try_init(|| test).await {
+        let way = match known.way.get_or_try_init(|| test).await {
             Ok(way) => Some(*way),
             Err(Unsettled::NoVerdict) => None,
             Err(Unsettled::Failed(error)) => return Err(error),
@@ -108,10 +141,20 @@ impl Membership {
         Ok((outcomes, false))
     }
 
-    fn cell(&self, list: &str) -> Arc<OnceCell<Way>> {
-        let mut tests = self.tests.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(tests.entry(list.to_owned()).or_default())
+    fn known(&self, list: &str) -> Arc<Known> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(known.entry(list.to_owned()).or_default())
     }
+}
+
+/// What a look at the first few contacts of a batch found, before they were written.
+enum Look {
+    /// The contact of this row is not on the list.
+    Missing(usize),
+    /// All of them are on it.
+    AllOn,
+    /// It could not be told.
+    Unclear,
 }
 
 /// One batch on its way.
@@ -137,7 +180,13 @@ impl Delivery<'_> {
     /// Writes the contacts in a bulk call that names `list`, and looks whether it put them there.
     async fn test(&self, list: &SegmentList) -> Result<(Outcomes, Option<Way>)> {
         // A contact that was on the list before would vouch for a call that did nothing.
-        let subjects = if list.new { self.contacts.rows().to_vec() } else { self.not_on(list).await? };
+        let subjects = match list.new {
+            true => self.contacts.rows().to_vec(),
+            false => match self.look(list).await? {
+                Look::Missing(row) => vec![row],
+                Look::AllOn | Look::Unclear => Vec::new(),
+            },
+        };
         let mut outcomes = match self.put(Some(&list.id)).await {
             // It may be the list's name inside a bulk call that is refused: without it the same contacts pass.
             Err(error) if error.kind() == ErrorKind::Rejected => {
@@ -165,19 +214,19 @@ impl Delivery<'_> {
         Ok((outcomes, verdict))
     }
 
-    /// A row of this batch whose contact is not on `list`, looked for among the first few. They are asked for by address:
-    /// before the write no id is known.
-    async fn not_on(&self, list: &SegmentList) -> Result<Vec<usize>> {
+    /// Looks for a contact of this batch that is not on `list`, among the first few. They are asked for by address: before the
+    /// write no id is known.
+    async fn look(&self, list: &SegmentList) -> Result<Look> {
         for &row in self.contacts.rows().iter().take(SUBJECTS) {
             let Some(email) = self.contacts.email(row) else { continue };
             match self.client.on_list(self.cx, Verb::Test, &list.id, email).await {
-                Ok(OnList::No | OnList::NoContact) => return Ok(vec![row]),
+                Ok(OnList::No | OnList::NoContact) => return Ok(Look::Missing(row)),
                 Ok(OnList::Yes) => {}
                 Err(error) if stops(&error) => return Err(error),
-                Ok(OnList::NoList) | Err(_) => break,
+                Ok(OnList::NoList) | Err(_) => return Ok(Look::Unclear),
             }
         }
-        Ok(Vec::new())
+        Ok(Look::AllOn)
     }
 
     /// Puts the contacts that are done so far on `list`, one call each. A contact that did not get there is not done.

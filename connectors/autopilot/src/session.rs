@@ -35,6 +35,14 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
+    /// The lists of these segments.
+    ///
+    /// # Errors
+    /// `contract` if the export has no such segment.
+    pub(crate) fn lists(&self, segments: &[u16]) -> Result<Vec<&SegmentList>> {
+        segments.iter().map(|&segment| self.list(segment)).collect()
+    }
+
     /// The list of a segment.
     ///
     /// # Errors

@@ -221,7 +221,7 @@ pub(crate) struct Plan {
     /// Write the plan to a file, for `run --plan`
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
-    /// Send every row again, changed or not
+    /// Send every row again with its memberships, changed or not
     #[arg(long)]
     pub(crate) full: bool,
     /// Exit with 3 if a run would send something
@@ -241,7 +241,7 @@ pub(crate) struct Run {
     /// run as failed
     #[arg(long, value_name = "FILE", conflicts_with_all = ["exports", "all", "full"])]
     pub(crate) plan: Option<PathBuf>,
-    /// Send every row again, changed or not; nobody is put again on a list on which the ledger has them
+    /// Send every row again with its memberships, changed or not
     #[arg(long)]
     pub(crate) full: bool,
     /// Go on although this guard would stop the run: max_removals, max_growth, max_shrink, max_refused or allow_empty.

@@ -56,10 +56,14 @@ impl fmt::Display for Members {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BatchKind {
-    /// Add or update each row, and make it a member of these segments, to which it is not known to belong yet.
+    /// Add or update each row, and make it a member of these segments. They are indexes into [`crate::ExportSpec::segments`].
     Upsert {
-        /// Indexes into [`crate::ExportSpec::segments`].
+        /// Those to which the row is not known to belong yet.
         join: Vec<u16>,
+        /// Those of which it was acknowledged as a member before, but may not be one any more: nobody has looked, and the run
+        /// was asked to send everything again.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        rejoin: Vec<u16>,
     },
     /// Take each row off the list of this segment. The rows have the one column [`Batch::DESTINATION_ID`].
     Remove {

@@ -228,6 +228,9 @@ pub struct Workload {
     pub rows: u64,
     /// Rows, counted once per segment, that must become members.
     pub joins: u64,
+    /// Rows, counted once per segment, that were acknowledged as members and are to be made members again.
+    #[serde(default)]
+    pub rejoins: u64,
     /// Rows, counted once per segment, that must stop being members.
     pub leavers: u64,
     /// Segments of the export.

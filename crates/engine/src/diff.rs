@@ -59,6 +59,8 @@ pub(crate) struct Tally {
     by_segment: Vec<u64>,
     /// Memberships that the rows to be sent must gain.
     pub(crate) joins: u64,
+    /// Memberships that were acknowledged and are to be sent again.
+    pub(crate) rejoins: u64,
     /// Of the rows to be sent, those that an earlier run may have sent.
     pub(crate) in_doubt: u64,
     pub(crate) skipped: BTreeMap<(&'static str, String), Skipped>,
@@ -76,6 +78,14 @@ impl Tally {
     /// Rows of the segment at this position of the export.
     pub(crate) fn rows_of(&self, position: usize) -> u64 {
         self.by_segment.get(position).copied().unwrap_or(0)
+    }
+
+    fn count(&mut self, link: Option<Link>) {
+        match link {
+            Some(Link::Join) => self.joins += 1,
+            Some(Link::Rejoin) => self.rejoins += 1,
+            None => {}
+        }
     }
 }
 
@@ -236,17 +246,21 @@ impl<'a> Diff<'a> {
             );
         }
         let gain = match self.index.observe(name.identity, name.key, name.fingerprint, place.number) {
-            Observation::New => Gain { added: true, joins: true },
-            Observation::MembershipGrew => Gain { added: false, joins: true },
-            Observation::Changed => Gain { added: false, joins: self.joins(place, name) },
-            Observation::Unchanged if matches!(self.rules.scope, Scope::Full) => Gain { added: false, joins: false },
+            Observation::New => Gain { added: true, link: Some(Link::Join) },
+            Observation::MembershipGrew => Gain { added: false, link: Some(Link::Join) },
+            Observation::Changed => Gain { added: false, link: self.link(place, name) },
+            Observation::Unchanged if matches!(self.rules.scope, Scope::Full) => {
+                Gain { added: false, link: self.link(place, name) }
+            }
             Observation::Unchanged => {
                 self.tally.rows.read += u64::from(is_considered);
                 self.tally.rows.unchanged += u64::from(is_considered);
                 return Judgement::Nothing;
             }
             Observation::SeenInEarlierSegment { membership_grew } => {
-                self.tally.joins += u64::from(is_considered && self.joins(place, name));
+                if is_considered {
+                    self.tally.count(self.link(place, name));
+                }
                 if membership_grew && is_considered && !matches!(self.rules.scope, Scope::Full) {
                     return self.grow(name.identity);
                 }
@@ -273,9 +287,12 @@ impl<'a> Diff<'a> {
             && self.index.held(identity).is_some_and(|held| held.uncertain)
     }
 
-    /// Whether the row is not known to be a member of this segment yet.
-    fn joins(&self, place: Place, name: Name) -> bool {
-        self.index.memberships_to_add(name.identity).contains(place.number)
+    /// What sending the row means for its membership of this segment.
+    fn link(&self, place: Place, name: Name) -> Option<Link> {
+        if self.index.memberships_to_add(name.identity).contains(place.number) {
+            return Some(Link::Join);
+        }
+        matches!(self.rules.scope, Scope::Full).then_some(Link::Rejoin)
     }
 
     fn send(&mut self, gain: Gain) -> Judgement {
@@ -283,7 +300,7 @@ impl<'a> Diff<'a> {
             return Judgement::Skip(self.over_the_cap());
         }
         self.tally.rows.read += 1;
-        self.tally.joins += u64::from(gain.joins);
+        self.tally.count(gain.link);
         if gain.added {
             self.tally.rows.add += 1;
         } else {
@@ -392,7 +409,16 @@ struct Gain {
     /// A row that it has never acknowledged.
     added: bool,
     /// A membership of the segment that is being read.
-    joins: bool,
+    link: Option<Link>,
+}
+
+/// A membership that is sent with a row.
+#[derive(Debug, Clone, Copy)]
+enum Link {
+    /// The row is not known to be a member yet.
+    Join,
+    /// It was acknowledged as one.
+    Rejoin,
 }
 
 enum Judgement {

@@ -9,6 +9,7 @@ use segport_ledger::{Identity, Index, Intent, Journal, Leaver, Memberships, Segm
 use tokio::sync::mpsc;
 
 use crate::deliver::ledger;
+use crate::diff::Scope;
 use crate::outbox::{Block, Sealed, Ticket};
 
 /// Rows for one call, and what the ledger needs to know of them.
@@ -18,15 +19,33 @@ pub(crate) enum Parcel {
     Upsert {
         rows: RecordBatch,
         tickets: Vec<Ticket>,
-        /// The memberships the call adds, as the ledger has them.
-        joins: Memberships,
-        /// The same as positions in the export.
+        /// The memberships the call adds, and those it names again.
+        links: Links,
+        /// The first of them as positions in the export.
         join: Vec<u16>,
+        /// The others.
+        rejoin: Vec<u16>,
         /// Whether an earlier run may have sent these rows.
         in_doubt: bool,
     },
     /// Leavers to take off one list.
     Remove { leavers: Vec<Leaver>, segment: Listed },
+}
+
+/// The memberships that are sent with a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Links {
+    /// Those that the row is not known to have yet.
+    pub(crate) join: Memberships,
+    /// Those that were acknowledged.
+    pub(crate) rejoin: Memberships,
+}
+
+impl Links {
+    /// Both.
+    pub(crate) fn all(self) -> Memberships {
+        self.join.union(self.rejoin)
+    }
 }
 
 /// A segment with its position in the export.
@@ -51,9 +70,9 @@ impl Parcel {
 
     fn intents(&self) -> Vec<Intent> {
         match self {
-            Self::Upsert { tickets, joins, .. } => tickets
+            Self::Upsert { tickets, links, .. } => tickets
                 .iter()
-                .map(|ticket| Intent::Deliver { identity: ticket.identity, memberships: *joins })
+                .map(|ticket| Intent::Deliver { identity: ticket.identity, memberships: links.all() })
                 .collect(),
             Self::Remove { leavers, segment } => leavers
                 .iter()
@@ -71,7 +90,9 @@ impl Parcel {
     /// What to do with these of its rows, and the rows.
     pub(crate) fn batch(&self, part: &[u32]) -> Result<(BatchKind, RecordBatch)> {
         Ok(match self {
-            Self::Upsert { rows, join, .. } => (BatchKind::Upsert { join: join.clone() }, picked(rows, part)?),
+            Self::Upsert { rows, join, rejoin, .. } => {
+                (BatchKind::Upsert { join: join.clone(), rejoin: rejoin.clone() }, picked(rows, part)?)
+            }
             Self::Remove { leavers, segment } => {
                 let leavers = part.iter().filter_map(|&row| leavers.get(row as usize));
                 let ids: StringArray = leavers.map(|leaver| leaver.destination_id.as_deref()).collect();
@@ -91,6 +112,7 @@ pub(crate) struct Packer<'a> {
     pub(crate) rows_per_batch: usize,
     /// The export's segments.
     pub(crate) segments: &'a [Listed],
+    pub(crate) scope: &'a Scope,
 }
 
 impl Packer<'_> {
@@ -141,14 +163,14 @@ impl Packer<'_> {
 
     /// Rows that must gain the same memberships go together, those in doubt apart from the others.
     fn cut(&self, block: &Block) -> Result<Vec<Parcel>> {
-        let mut groups: BTreeMap<(bool, u64), Vec<u32>> = BTreeMap::new();
+        let mut groups: BTreeMap<Alike, Vec<u32>> = BTreeMap::new();
         for (row, ticket) in (0..).zip(&block.tickets) {
-            groups.entry((ticket.in_doubt, self.joins(ticket).bits())).or_default().push(row);
+            let alike = Alike { in_doubt: ticket.in_doubt, links: self.links(ticket) };
+            groups.entry(alike).or_default().push(row);
         }
         let is_alike = groups.len() == 1;
         let mut packed = Vec::new();
-        for ((in_doubt, bits), rows) in groups {
-            let alike = Alike { joins: Memberships::from_bits(bits), in_doubt };
+        for (alike, rows) in groups {
             let (batch, tickets) = if is_alike {
                 (block.rows.clone(), block.tickets.clone())
             } else {
@@ -160,30 +182,37 @@ impl Packer<'_> {
         Ok(packed)
     }
 
-    /// The memberships that a row is to gain.
-    fn joins(&self, ticket: &Ticket) -> Memberships {
+    /// The memberships that are sent with a row.
+    fn links(&self, ticket: &Ticket) -> Links {
         match self.segments {
             // Most rows of most first runs: they need no look at the index.
-            [only] if ticket.added => only.number.into(),
-            _ => self.index.memberships_to_add(ticket.identity),
+            [only] if ticket.added => Links { join: only.number.into(), rejoin: Memberships::NONE },
+            _ => {
+                let join = self.index.memberships_to_add(ticket.identity);
+                let rejoin = match self.scope {
+                    Scope::Full => self.index.seen(ticket.identity).without(join),
+                    Scope::Changes | Scope::Only(_) => Memberships::NONE,
+                };
+                Links { join, rejoin }
+            }
         }
     }
 
-    fn split(&self, rows: &RecordBatch, tickets: &[Ticket], Alike { joins, in_doubt }: Alike) -> Vec<Parcel> {
-        let join: Vec<u16> = self
-            .segments
-            .iter()
-            .filter(|segment| joins.contains(segment.number))
-            .map(|segment| segment.position)
-            .collect();
+    fn split(&self, rows: &RecordBatch, tickets: &[Ticket], Alike { links, in_doubt }: Alike) -> Vec<Parcel> {
+        let positions = |of: Memberships| -> Vec<u16> {
+            let segments = self.segments.iter().filter(|segment| of.contains(segment.number));
+            segments.map(|segment| segment.position).collect()
+        };
+        let (join, rejoin) = (positions(links.join), positions(links.rejoin));
         tickets
             .chunks(self.rows_per_batch)
             .enumerate()
             .map(|(chunk, tickets)| Parcel::Upsert {
                 rows: rows.slice(chunk * self.rows_per_batch, tickets.len()),
                 tickets: tickets.to_vec(),
-                joins,
+                links,
                 join: join.clone(),
+                rejoin: rejoin.clone(),
                 in_doubt,
             })
             .collect()
@@ -191,10 +220,10 @@ impl Packer<'_> {
 }
 
 /// What the rows of a parcel have in common.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Alike {
-    joins: Memberships,
     in_doubt: bool,
+    links: Links,
 }
 
 /// The rows at these places, in ascending order; without copying where they stand together.

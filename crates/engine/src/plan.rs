@@ -257,6 +257,7 @@ pub(crate) async fn report(
         batches: sends.div_ceil(per_batch),
         rows: sends,
         joins: tally.joins,
+        rejoins: tally.rejoins,
         leavers: leavers.planned.remove,
         segments: open.segments.len() as u64,
         in_doubt: tally.in_doubt,

@@ -219,6 +219,7 @@ pub(crate) async fn run(
         journal: &run.journal,
         suppressions: &suppressions,
         listed: &listed,
+        scope: &scope,
     };
     match hold {
         Some(hold @ Hold::Outdated(_)) => {
@@ -337,6 +338,7 @@ struct Sending<'a> {
     journal: &'a Journal,
     suppressions: &'a Suppressions,
     listed: &'a [Listed],
+    scope: &'a Scope,
 }
 
 impl Sending<'_> {
@@ -465,8 +467,13 @@ impl Sending<'_> {
             export,
             progress,
         };
-        let packer =
-            Packer { index: &self.snapshot.index, journal: self.journal, rows_per_batch, segments: self.listed };
+        let packer = Packer {
+            index: &self.snapshot.index,
+            journal: self.journal,
+            rows_per_batch,
+            segments: self.listed,
+            scope: self.scope,
+        };
         let (parcels, to_deliver) = mpsc::channel(parcels_ahead(self.open.limits.requests_per_second));
         let pack = async {
             packer.pack_rows(outbox, &parcels).await?;

@@ -31,7 +31,7 @@ impl Settlement {
     pub(crate) fn settle(&mut self, parcel: &Parcel, fates: Vec<Fate>) -> Vec<Record> {
         self.found += fates.iter().filter(|fate| matches!(fate, Fate::Found(_))).map(|_| 1).sum::<u64>();
         match parcel {
-            Parcel::Upsert { tickets, joins, .. } => tickets
+            Parcel::Upsert { tickets, links, .. } => tickets
                 .iter()
                 .zip(fates)
                 .map(|(ticket, fate)| match undelivered(fate) {
@@ -45,14 +45,14 @@ impl Settlement {
                             identity: ticket.identity,
                             key: ticket.key,
                             fingerprint: ticket.fingerprint,
-                            memberships: *joins,
+                            memberships: links.all(),
                             destination_id,
                             change,
                         })
                     }
                     Err(trouble) => {
                         self.count_row(&trouble);
-                        Record::Row(trouble.row(Some(ticket.identity), *joins))
+                        Record::Row(trouble.row(Some(ticket.identity), links.all()))
                     }
                 })
                 .collect(),

@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 
 const CALLS: u32 = 20_000;
 const AT_ONCE: u32 = 8;
-const KIND: BatchKind = BatchKind::Upsert { join: Vec::new() };
+const KIND: BatchKind = BatchKind::Upsert { join: Vec::new(), rejoin: Vec::new() };
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;

@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 
 use support::{LONG, Project, batch, session, with_key};
 
-const UPSERT: BatchKind = BatchKind::Upsert { join: Vec::new() };
+const UPSERT: BatchKind = BatchKind::Upsert { join: Vec::new(), rejoin: Vec::new() };
 
 async fn write(connector: &ConnectorInstance, state: Value, timeout: Duration) -> Result<Outcomes> {
     connector.writer("r1", &session(state))?.write(&UPSERT, &batch(&["a", "b"]), timeout).await

@@ -77,7 +77,7 @@ unsafe impl Send for Raw {}
 unsafe impl Sync for Raw {}
 
 fn request(state: Value) -> Vec<u8> {
-    let args = WriteHead { session: session(state), kind: BatchKind::Upsert { join: Vec::new() } };
+    let args = WriteHead { session: session(state), kind: BatchKind::Upsert { join: Vec::new(), rejoin: Vec::new() } };
     let call = Call { run: String::new(), args };
     Frame::encode(&call, |out| rows::encode(&batch(&["a"]), out)).unwrap().to_vec()
 }
@@ -199,7 +199,10 @@ async fn call_at_random(connectors: Arc<[ConnectorInstance; 2]>, task: usize) ->
             _ => (Treatment::Polled(1 + next(&mut random) % 6), LONG),
         };
         let connector = &connectors[next(&mut random) as usize % 2];
-        let (writer, kind) = (connector.writer("", &session(state)).unwrap(), BatchKind::Upsert { join: Vec::new() });
+        let (writer, kind) = (
+            connector.writer("", &session(state)).unwrap(),
+            BatchKind::Upsert { join: Vec::new(), rejoin: Vec::new() },
+        );
         if next(&mut random).is_multiple_of(8) {
             // A future that is never polled submits nothing.
             drop(writer.write(&kind, &batch, LONG));

@@ -38,7 +38,7 @@ fn open(plugin: &dyn Plugin, panic_in: &str) -> Result<Box<dyn Instance>> {
 
 /// A good request of that operation.
 fn request(op: u32) -> Bytes {
-    let (nothing, kind) = (session(Value::Null), BatchKind::Upsert { join: Vec::new() });
+    let (nothing, kind) = (session(Value::Null), BatchKind::Upsert { join: Vec::new(), rejoin: Vec::new() });
     let args = match op {
         op::BEGIN | op::ACCEPTS | op::TARGETS => json!(export()),
         op::WRITE => json!(WriteHead { session: nothing, kind }),
@@ -133,7 +133,7 @@ async fn in_closing_nobody_notices() {
 async fn in_the_end_of_a_call_that_was_given_up_it_ends_the_instance() {
     let project = project(&["probe"]);
     let instance = open(&*project.load().load("probe").unwrap(), "leave").unwrap();
-    let kind = BatchKind::Upsert { join: Vec::new() };
+    let kind = BatchKind::Upsert { join: Vec::new(), rejoin: Vec::new() };
     let endless = framed(op::WRITE, json!(WriteHead { session: session(json!("wait")), kind }));
     let error = instance.call(op::WRITE, Duration::from_millis(1), endless).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Timeout, "the call had its answer before: {error}");

@@ -65,12 +65,12 @@ async fn observe_connector(plugin: &dyn Plugin) -> Vec<String> {
             (Value::Null, vec![]),
             (json!("short"), vec!["a", "b"]),
         ] {
-            for kind in [BatchKind::Upsert { join: vec![0] }, BatchKind::Remove { segment: 0 }] {
+            for kind in [BatchKind::Upsert { join: vec![0], rejoin: Vec::new() }, BatchKind::Remove { segment: 0 }] {
                 let outcomes = write(&state, &kind, &names, LONG).await;
                 seen.push(format!("{outcomes:?}"));
             }
         }
-        let kind = BatchKind::Upsert { join: Vec::new() };
+        let kind = BatchKind::Upsert { join: Vec::new(), rejoin: Vec::new() };
         let late = write(&json!("wait"), &kind, &["a"], SHORT).await;
         seen.push(format!("{late:?}"));
         seen.push(format!("{:?}", connector.finish("r1", &session(Value::Null), LONG).await));

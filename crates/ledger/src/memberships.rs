@@ -22,7 +22,7 @@ impl SegmentNumber {
 }
 
 /// A set of segments of one export.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Memberships(u64);
 
 impl Memberships {

@@ -57,7 +57,9 @@ impl Standing {
         // A second intent without an outcome in between: a refusal now would say nothing of the first.
         self.doubtful |= self.intended;
         self.intended = true;
-        self.possible = self.possible.union(memberships.without(self.acknowledged));
+        // Whoever is put on a list again may be off it by now.
+        self.possible = self.possible.union(memberships);
+        self.acknowledged = self.acknowledged.without(memberships);
     }
 
     pub(crate) fn intend_removal(&mut self, memberships: Memberships) {

@@ -78,7 +78,7 @@ fn outcomes(answer: &[u8], sent: &[String]) -> Vec<RowOutcome> {
     let batch = Batch {
         session: Arc::clone(session),
         // Of rows that join no list the answer decides alone.
-        kind: BatchKind::Upsert { join: Vec::new() },
+        kind: BatchKind::Upsert { join: Vec::new(), rejoin: Vec::new() },
         rows: RecordBatch::try_from_iter([("f0", emails)]).unwrap(),
     };
     http.expect("POST", "/contacts", json(200, answer.to_vec()));

@@ -107,7 +107,7 @@ fn batch(state: &str) -> Batch {
     let state = if state.is_empty() { serde_json::Value::Null } else { state.into() };
     Batch {
         session: Session { state, ..Session::default() }.into(),
-        kind: BatchKind::Upsert { join: vec![0] },
+        kind: BatchKind::Upsert { join: vec![0], rejoin: Vec::new() },
         rows: RecordBatch::try_from_iter([("f0", column as _)]).unwrap(),
     }
 }

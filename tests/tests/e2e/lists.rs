@@ -212,6 +212,71 @@ fn a_member_whose_values_change_is_not_added_again() {
     scene.has_members("newsletter", &changed);
 }
 
+/// What others did to a list is not seen; a run that sends everything again mends it.
+#[test]
+fn full_puts_those_back_whom_others_took_off_the_list() {
+    let check = |membership: &str, bulk_lists: bool, off: &[usize], stay_off: bool| {
+        let scene = Scene::with(Options { bulk_lists, ..Options::default() }, &people(1..=120));
+        scene.connection(&format!("list_membership = \"{membership}\"\nmax_in_flight = 1"));
+        scene.comes_to("succeeded: 120 read, 120 added");
+        let list = scene.sandbox.autopilot().counts().lists[0].list_id.clone();
+        for &person in off {
+            assert!(scene.sandbox.autopilot().take_off(&list, &people(1..=120)[person].email));
+        }
+        assert_eq!(scene.comes_to("succeeded: 120 read, 120 unchanged").requests(), 0);
+        let planned = scene.call("plan --full --output json").objects().remove(0);
+        let report = scene.run("--full").exits(0).report();
+        assert_eq!(report.summary(), "succeeded: 120 read, 120 changed");
+        let mut members = people(1..=120);
+        if stay_off {
+            off.iter().rev().for_each(|&person| drop(members.remove(person)));
+        }
+        scene.has_members("newsletter", &members);
+        let calls = |which: &str| planned["calls"][which].as_u64().unwrap();
+        let range = calls("at_least")..=calls("at_most");
+        assert!(range.contains(&report.requests()), "{membership}: {} of {range:?}", report.requests());
+    };
+    check("probe", true, &[], false);
+    check("probe", false, &[], false);
+    check("probe", true, &[0, 7, 110], false);
+    check("probe", false, &[0, 7, 110], false);
+    check("probe", true, &[7, 110], false);
+    // Bulk calls do nothing for them, and the first three of the run are where they were.
+    check("probe", false, &[7, 110], true);
+    check("single", false, &[7, 110], false);
+    check("bulk", true, &[0, 7, 110], false);
+}
+
+#[test]
+fn full_fills_a_list_that_was_gone() {
+    for bulk_lists in [true, false] {
+        let scene = Scene::with(Options { bulk_lists, ..Options::default() }, &people(1..=120));
+        scene.comes_to("succeeded: 120 read, 120 added");
+        let list = scene.sandbox.autopilot().counts().lists[0].list_id.clone();
+        assert!(scene.sandbox.autopilot().rename_list(&list, "Old newsletter"));
+        scene.segment("newsletter", &people(1..=121));
+        let report = scene.comes_to("succeeded: 121 read, 120 unchanged, 1 added");
+        assert!(report.0["problems"].to_string().contains("`segport run --full` puts everybody back"), "{}", report.0);
+        scene.has_members("newsletter", &people(121..=121));
+        assert_eq!(scene.run("--full").exits(0).report().summary(), "succeeded: 121 read, 121 changed");
+        scene.has_members("newsletter", &people(1..=121));
+    }
+}
+
+/// Whoever could not be put back is tried again by the next run, since nobody knows any more whether they are on the list.
+#[test]
+fn who_could_not_be_put_back_is_put_back_by_the_next_run() {
+    let scene = Scene::new(&people(1..=3));
+    scene.connection("list_membership = \"single\"\nmax_in_flight = 1");
+    scene.delivers();
+    let list = scene.sandbox.autopilot().counts().lists[0].list_id.clone();
+    assert!(scene.sandbox.autopilot().take_off(&list, &Person::new(2).email));
+    scene.faults(&["POST /list/** nth=2 status=400"]);
+    assert_eq!(scene.run("--full").exits(1).report().summary(), "partial: 3 read, 2 changed, 1 refused");
+    scene.comes_to("succeeded: 3 read, 2 unchanged, 1 changed");
+    scene.has_members("newsletter", &people(1..=3));
+}
+
 #[test]
 fn an_address_that_changes_moves_the_membership() {
     let scene = Scene::new(&people(1..=10));

@@ -81,7 +81,8 @@ async fn write(stage: &Stage) -> String {
     let names = ["anna", "berit", "carla"];
     let session = stage.connector.begin("run", &export(), WITHIN).await.unwrap();
     let writer = stage.connector.writer("run", &session).unwrap();
-    let written = writer.write(&BatchKind::Upsert { join: Vec::new() }, &rows(&names), WITHIN).await;
+    let written =
+        writer.write(&BatchKind::Upsert { join: Vec::new(), rejoin: Vec::new() }, &rows(&names), WITHIN).await;
     let outcomes = written.unwrap_or_else(|error| failed(error, names.len()));
     for (name, outcome) in names.iter().zip(&outcomes.rows) {
         let is_there = stage.server.autopilot().contact(&address(name)).is_some();
@@ -94,7 +95,8 @@ async fn write(stage: &Stage) -> String {
 async fn join(stage: &Stage) -> String {
     let session = stage.connector.begin("run", &export(), WITHIN).await.unwrap();
     let writer = stage.connector.writer("run", &session).unwrap();
-    let written = writer.write(&BatchKind::Upsert { join: vec![0] }, &rows(&["anna"]), WITHIN).await;
+    let written =
+        writer.write(&BatchKind::Upsert { join: vec![0], rejoin: Vec::new() }, &rows(&["anna"]), WITHIN).await;
     let outcomes = written.unwrap_or_else(|error| failed(error, 1));
     if let [RowOutcome::Done(_)] = outcomes.rows.as_slice() {
         assert_eq!(stage.server.autopilot().list_members(LIST), Some(vec![address("anna")]));
@@ -125,7 +127,7 @@ async fn settle(stage: &Stage) -> String {
     let id = autopilot.put_contact(&contact).unwrap();
     let session = stage.connector.begin("run", &export(), WITHIN).await.unwrap();
     let writer = stage.connector.writer("run", &session).unwrap();
-    let (kind, rows) = (BatchKind::Upsert { join: vec![0] }, rows(&["anna"]));
+    let (kind, rows) = (BatchKind::Upsert { join: vec![0], rejoin: Vec::new() }, rows(&["anna"]));
     // What a run does with the answer.
     match writer.settle(&kind, &rows, WITHIN).await {
         Ok(found) if found == [Found::Held(Some(id.clone()))] => "done".to_owned(),

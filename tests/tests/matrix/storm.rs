@@ -16,7 +16,7 @@ use crate::stage::{Stage, WITHIN, connection, connector, export, rows};
 async fn write(connector: &ConnectorInstance, names: impl Iterator<Item = String>, at_once: usize) -> usize {
     let session = connector.begin("run", &export(), WITHIN).await.unwrap();
     let writer = &connector.writer("run", &session).unwrap();
-    let kind = &BatchKind::Upsert { join: Vec::new() };
+    let kind = &BatchKind::Upsert { join: Vec::new(), rejoin: Vec::new() };
     let written: Vec<bool> = futures::stream::iter(names)
         .map(async |name| match writer.write(kind, &rows(&[&name]), WITHIN).await {
             Ok(outcomes) => matches!(outcomes.rows.as_slice(), [RowOutcome::Done(_)]),

@@ -64,9 +64,14 @@ fn batch(session: &Session, join: &[u16], names: &[&str]) -> Batch {
     let first: ArrayRef = Arc::new(StringArray::from_iter_values(names));
     Batch {
         session: session.clone().into(),
-        kind: BatchKind::Upsert { join: join.to_vec() },
+        kind: BatchKind::Upsert { join: join.to_vec(), rejoin: Vec::new() },
         rows: RecordBatch::try_from_iter_with_nullable([("f0", emails, true), ("f1", first, true)]).unwrap(),
     }
+}
+
+/// The same, of contacts that were acknowledged as members of `News` before.
+fn again(session: &Session, names: &[&str]) -> Batch {
+    Batch { kind: BatchKind::Upsert { join: Vec::new(), rejoin: vec![0] }, ..batch(session, &[], names) }
 }
 
 fn removal(session: &Session, segment: u16, ids: &[Option<&str>]) -> Batch {

@@ -6,7 +6,7 @@ use segport_sdk::{Connector, Error, ErrorKind, Result, http::Response};
 use serde_json::{Value, json as value};
 
 use crate::model::Model;
-use crate::{acknowledging, batch, block_on, export, open, session, short};
+use crate::{acknowledging, again, batch, block_on, export, open, session, short};
 
 fn on_list(model: &Model) -> Vec<String> {
     model.state().members.iter().map(|(list, contact)| format!("{list}/{contact}")).collect()
@@ -276,4 +276,42 @@ fn rows_that_were_not_written_are_not_added() {
     let outcomes = block_on(harness.write(&batch(&session, &[0], &["a", "b"]))).unwrap();
     assert_eq!(short(&outcomes.rows), ["refused missing_from_answer", "done p-b"]);
     http.assert_done();
+}
+
+/// Members from before are named again in their bulk calls. Only if the first of them are gone, they are put back like new ones.
+#[test]
+fn members_from_before_are_put_back() {
+    let check = |bulk_joins: bool, gone: &[&str], expected: &[&str], on_it_now: &[&str]| {
+        let model = Model::new(bulk_joins);
+        let list = model.add_list("News");
+        for name in ["a", "b", "c", "d"] {
+            model.state().contacts.insert(format!("{name}@example.com"), format!("p-{name}"));
+            if !gone.contains(&name) {
+                model.state().members.insert((list.clone(), format!("p-{name}")));
+            }
+        }
+        let (autopilot, cx) = (model.connect(value!({ "max_in_flight": 1 })), model.context());
+        let session = block_on(autopilot.begin(&cx, &export(&["News"]))).unwrap();
+        model.state().calls.clear();
+        for names in [["a", "b"], ["c", "d"]] {
+            let outcomes = block_on(autopilot.write(&cx, &again(&session, &names))).unwrap();
+            assert_eq!(short(&outcomes.rows), names.map(|name| format!("done p-{name}")));
+        }
+        let calls: Vec<String> = model.state().calls.iter().map(|call| call.replace("/contactlist_1", "")).collect();
+        assert_eq!(calls, expected, "{bulk_joins} {gone:?}");
+        let names: Vec<String> = on_list(&model).iter().map(|at| at.replace("contactlist_1/p-", "")).collect();
+        assert_eq!(names, on_it_now, "{bulk_joins} {gone:?}");
+    };
+    const LOOK: [&str; 2] = ["GET /list/contact/a%40example.com", "GET /list/contact/b%40example.com"];
+    let bulk = ["POST /contacts 2 contactlist_1"; 2];
+    let all = &["a", "b", "c", "d"];
+    check(true, &[], &[&LOOK[..], &bulk].concat(), all);
+    check(true, &["d"], &[&LOOK[..], &bulk].concat(), all);
+    check(false, &["d"], &[&LOOK[..], &bulk].concat(), &["a", "b", "c"]);
+    let tested = ["GET /list/contact/p-b", "POST /contacts 2 contactlist_1"];
+    check(true, &["b", "d"], &[&LOOK[..], &LOOK, &bulk[..1], &tested].concat(), all);
+    let single = |name: &str| format!("POST /list/contact/p-{name}");
+    let [a, b, c, d] = ["a", "b", "c", "d"].map(single);
+    let one_by_one = ["GET /list/contact/p-b", &a, &b, "POST /contacts 2 -", &c, &d];
+    check(false, &["b", "d"], &[&LOOK[..], &LOOK, &bulk[..1], &one_by_one].concat(), all);
 }

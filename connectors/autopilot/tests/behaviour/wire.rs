@@ -19,7 +19,8 @@ fn sent(fields: Vec<MappedField>, columns: Vec<ArrayRef>) -> String {
     let named = columns.into_iter().enumerate().map(|(nth, column)| (format!("f{nth}"), column, true));
     let rows = RecordBatch::try_from_iter_with_nullable(named).unwrap();
     http.expect("POST", "/contacts", json(200, r#"{"email_contact_map":{"a@example.com":"1"}}"#));
-    let batch = Batch { session: session.into(), kind: BatchKind::Upsert { join: Vec::new() }, rows };
+    let batch =
+        Batch { session: session.into(), kind: BatchKind::Upsert { join: Vec::new(), rejoin: Vec::new() }, rows };
     assert_eq!(crate::short(&block_on(harness.write(&batch)).unwrap().rows), ["done 1"]);
     let request = http.requests().pop().unwrap();
     assert!(request.head.headers.contains(&("content-type".to_owned(), "application/json".to_owned())));

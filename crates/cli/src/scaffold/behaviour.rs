@@ -83,7 +83,7 @@ async fn every_row_has_an_outcome() -> Outcome {
     let connector = open(&http)?;
     let session = begun(&http, &connector).await?;
     http.expect("POST", "/members", json(200, r#"{"results":[{"id":"m1"},{"error":"bo@mail.example is blocked"}]}"#));
-    let batch = Batch { session: session.into(), kind: BatchKind::Upsert { join: vec![0] }, rows: two_rows()? };
+    let batch = Batch { session: session.into(), kind: BatchKind::Upsert { join: vec![0], rejoin: Vec::new() }, rows: two_rows()? };
     let outcomes = connector.write(&batch).await?;
     assert_eq!(outcomes.rows.first(), Some(&RowOutcome::Done(Some("m1".to_owned()))));
     assert!(matches!(outcomes.rows.get(1), Some(RowOutcome::Refused { reason, .. }) if !reason.contains("bo@")));
@@ -104,7 +104,7 @@ async fn a_short_answer_leaves_rows_unknown() -> Outcome {
     let connector = open(&http)?;
     let session = begun(&http, &connector).await?;
     http.expect("POST", "/members", json(200, r#"{"results":[{"id":"m1"}]}"#));
-    let batch = Batch { session: session.into(), kind: BatchKind::Upsert { join: vec![0] }, rows: two_rows()? };
+    let batch = Batch { session: session.into(), kind: BatchKind::Upsert { join: vec![0], rejoin: Vec::new() }, rows: two_rows()? };
     let outcomes = connector.write(&batch).await?.rows;
     assert!(matches!(outcomes.as_slice(), [RowOutcome::Done(_), RowOutcome::Unknown { .. }]));
     Ok(())

@@ -84,8 +84,8 @@ impl Connector for {{Type}} {
         let run: Run = serde_json::from_value(batch.session.state.clone())
             .map_err(|_| Error::new(ErrorKind::Contract, "the run's notes cannot be read"))?;
         match &batch.kind {
-            BatchKind::Upsert { join } => {
-                let lists = join.iter().map(|&segment| run.list(segment)).collect::<Result<Vec<_>>>()?;
+            BatchKind::Upsert { join, rejoin } => {
+                let lists = join.iter().chain(rejoin).map(|&segment| run.list(segment)).collect::<Result<Vec<_>>>()?;
                 let members = self.client.upsert(cx, &lists, &members(&run.fields, &batch.rows)?).await?;
                 Ok(Outcomes { rows: outcomes(members, batch.rows.num_rows()), ..Outcomes::default() })
             }

@@ -11,7 +11,7 @@ use segport_core::http::HttpClient;
 use segport_core::op::{self, Call, Opened, WriteHead};
 use segport_core::{Descriptor, FoundRows, Frame, Limits, PluginKind, Session, rows};
 use segport_host::{ConnectorInstance, Instance, Plugin};
-use segport_ledger::{Fingerprint, KeyHash, NewRun, SegmentNumber};
+use segport_ledger::{Fingerprint, KeyHash, Memberships, NewRun, SegmentNumber};
 use segport_manifest::Guards;
 use serde_json::Value;
 use tokio::sync::mpsc;
@@ -20,7 +20,7 @@ use super::races::{NoNetwork, open};
 use super::*;
 use crate::guard::Override;
 use crate::outbox::Ticket;
-use crate::pack::Parcel;
+use crate::pack::{Links, Parcel};
 use crate::progress::Silent;
 
 const ANNA: &str = "anna";
@@ -133,8 +133,9 @@ async fn deliver(
         let parcel = Parcel::Upsert {
             rows: RecordBatch::try_from_iter([("f0", column)]).unwrap(),
             tickets: names.iter().map(|name| ticket(name)).collect(),
-            joins: number.into(),
+            links: Links { join: number.into(), rejoin: Memberships::NONE },
             join: vec![0],
+            rejoin: Vec::new(),
             in_doubt: doubt,
         };
         parcels.send(parcel).await.unwrap();

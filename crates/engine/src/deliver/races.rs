@@ -21,6 +21,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::consume_budget;
 
 use super::*;
+use crate::diff::Scope;
 use crate::guard::{Guard, Override};
 use crate::outbox::{Block, Ticket};
 use crate::pack::{Listed, Packer};
@@ -280,6 +281,7 @@ async fn check(case: Case) {
         journal: &run.journal,
         rows_per_batch: case.rows_per_batch,
         segments: &listed,
+        scope: &Scope::Changes,
     };
     let (parcels, to_deliver) = mpsc::channel(1);
     let pack = async {

@@ -106,8 +106,12 @@ impl Open {
         let head: Call<WriteHead<Value>> = frame.header()?;
         let batch = rows::decode(frame.payload())?;
         match (op, head.args.kind) {
-            (op::SETTLE, BatchKind::Upsert { join }) => Frame::header_only(&self.find(join, people(&batch)).await?),
-            (op::WRITE, BatchKind::Upsert { join }) => Frame::header_only(&self.write(join, people(&batch)).await?),
+            (op::SETTLE, BatchKind::Upsert { join, rejoin }) => {
+                Frame::header_only(&self.find([join, rejoin].concat(), people(&batch)).await?)
+            }
+            (op::WRITE, BatchKind::Upsert { join, rejoin }) => {
+                Frame::header_only(&self.write([join, rejoin].concat(), people(&batch)).await?)
+            }
             (op::WRITE, BatchKind::Remove { segment }) => Frame::header_only(&self.leave(segment, &batch).await?),
             _ => Err(Error::new(ErrorKind::Unsupported, "there is no such operation")),
         }

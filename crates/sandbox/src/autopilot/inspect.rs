@@ -85,6 +85,22 @@ impl Autopilot {
         self.account().lists.create(title).id.clone()
     }
 
+    /// Takes a contact, given by address or id, off a list, as somebody at the destination would.
+    ///
+    /// Returns whether it was on it.
+    pub fn take_off(&self, list: &str, contact: &str) -> bool {
+        let was_on_it = self.is_member(list, contact).status == 200;
+        self.remove_member(list, contact);
+        was_on_it
+    }
+
+    /// Gives the list with this id another title, as somebody at the destination would.
+    ///
+    /// Returns whether there is one.
+    pub fn rename_list(&self, id: &str, title: &str) -> bool {
+        self.account().lists.rename(id, title)
+    }
+
     /// Writes a contact as `POST /contact` with `{"contact": contact}` would, past key, rate and faults.
     ///
     /// Returns its id, or nothing if the endpoint would refuse it.

@@ -43,6 +43,12 @@ impl Lists {
         &self.lists[place]
     }
 
+    /// Gives a list another title; false if there is no such list.
+    pub(super) fn rename(&mut self, id: &str, title: &str) -> bool {
+        let list = self.find(id).and_then(|place| self.lists.get_mut(place));
+        list.map(|list| list.title = title.to_owned()).is_some()
+    }
+
     /// The place of the list with this id.
     pub(super) fn find(&self, id: &str) -> Option<usize> {
         self.by_id.get(id).copied()
