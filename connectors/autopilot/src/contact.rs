@@ -22,10 +22,20 @@ pub(crate) struct Layout {
 struct Column {
     /// Position in the batch.
     index: usize,
-    /// The key as JSON, with its colon.
+    /// The key as JSON, between its comma and its colon.
     key: Vec<u8>,
+    /// The same, with the quotation mark that opens a text.
+    key_of_text: Vec<u8>,
     field_type: FieldType,
     clear_null: bool,
+}
+
+impl Column {
+    /// Appends the key and a value; the unit is a null.
+    fn write(&self, value: &impl serde::Serialize, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.key);
+        write_json(value, out);
+    }
 }
 
 impl Layout {
@@ -37,11 +47,12 @@ impl Layout {
         let mut email = None;
         let (mut standard, mut custom) = (Vec::new(), Vec::new());
         for (index, field) in fields.iter().enumerate() {
-            let column = |key: &str| {
-                let mut json = Vec::with_capacity(key.len() + 3);
-                write_text(key, &mut json);
-                json.push(b':');
-                Column { index, key: json, field_type: field.field_type, clear_null: field.clear_null }
+            let column = |name: &str| {
+                let mut key = vec![b','];
+                write_json(name, &mut key);
+                key.push(b':');
+                let key_of_text = [&key[..], b"\""].concat();
+                Column { index, key, key_of_text, field_type: field.field_type, clear_null: field.clear_null }
             };
             match Key::of(field)? {
                 Key::Email => email = Some(index),
@@ -70,7 +81,7 @@ impl Layout {
                 format!("a batch has {found} columns, the export has {} fields", self.width),
             ));
         }
-        let emails = downcast::<StringArray>(rows, self.email)?;
+        let emails = Texts::read(rows, self.email)?;
         let read = |columns: &'a [Column]| {
             columns.iter().map(|column| Ok((column, Cells::read(rows, column)?))).collect::<Result<Vec<_>>>()
         };
@@ -91,7 +102,7 @@ impl Layout {
 /// The contacts of one batch.
 #[derive(Debug)]
 pub(crate) struct Contacts<'a> {
-    emails: &'a StringArray,
+    emails: Texts<'a>,
     standard: Vec<(&'a Column, Cells<'a>)>,
     custom: Vec<(&'a Column, Cells<'a>)>,
     sent: Vec<usize>,
@@ -104,7 +115,8 @@ impl Contacts<'_> {
         let refused =
             |code: &str, reason: &str| Some(RowOutcome::Refused { code: code.to_owned(), reason: reason.to_owned() });
         // Without an address every call makes a new contact, and nothing could ever find it again.
-        if self.emails.is_null(row) || self.emails.value(row).is_empty() {
+        let emails = self.emails.values;
+        if emails.is_null(row) || emails.value(row).is_empty() {
             return refused("no_email", "the row has no e-mail address");
         }
         // JSON has no such numbers, and the null that would stand for one clears the field.
@@ -120,7 +132,7 @@ impl Contacts<'_> {
 
     /// The addresses that are sent, in the order of the request.
     pub(crate) fn sent(&self) -> Vec<&str> {
-        self.sent.iter().map(|&row| self.emails.value(row)).collect()
+        self.sent.iter().map(|&row| self.emails.values.value(row)).collect()
     }
 
     /// The outcomes of all rows: the given ones for the rows that were sent, in the order of the request.
@@ -136,7 +148,7 @@ impl Contacts<'_> {
 
     /// The address of a row that was sent.
     pub(crate) fn email(&self, row: usize) -> Option<&str> {
-        self.sent.binary_search(&row).ok().map(|_| self.emails.value(row))
+        self.sent.binary_search(&row).ok().map(|_| self.emails.values.value(row))
     }
 
     /// The rows that are sent, in the order of the request.
@@ -149,7 +161,7 @@ impl Contacts<'_> {
         let mut tail = Vec::new();
         if let Some(list) = list {
             tail.extend_from_slice(b",\"_autopilot_list\":");
-            write_text(list, &mut tail);
+            write_json(list, &mut tail);
         }
         if let Some(notify) = notify {
             tail.extend_from_slice(if notify { b",\"notify\":true" } else { b",\"notify\":false" });
@@ -169,22 +181,32 @@ impl Contacts<'_> {
 
     /// Appends the contact of one row; `tail` stands behind its last field.
     fn write(&self, row: usize, tail: &[u8], out: &mut Vec<u8>) {
-        out.extend_from_slice(b"{\"Email\":");
-        write_text(self.emails.value(row), out);
+        self.emails.write(row, b"{\"Email\":", b"{\"Email\":\"", out);
         for (column, cells) in &self.standard {
-            cells.write(row, column, b",", out);
+            cells.write(row, column, out);
         }
-        let mut before: &[u8] = b",\"custom\":{";
-        for (column, cells) in &self.custom {
-            if cells.write(row, column, before, out) {
-                before = b",";
-            }
-        }
-        if before == b"," {
-            out.push(b'}');
+        if !self.custom.is_empty() {
+            self.write_custom(row, out);
         }
         out.extend_from_slice(tail);
         out.push(b'}');
+    }
+
+    fn write_custom(&self, row: usize, out: &mut Vec<u8>) {
+        let start = out.len();
+        out.extend_from_slice(b",\"custom\":");
+        let open = out.len();
+        for (column, cells) in &self.custom {
+            cells.write(row, column, out);
+        }
+        // The first key's comma stands where the object opens.
+        match out.get_mut(open) {
+            Some(comma) => {
+                *comma = b'{';
+                out.push(b'}');
+            }
+            None => out.truncate(start),
+        }
     }
 
     /// How many rows there are, those that are not sent included.
@@ -206,7 +228,7 @@ impl Contacts<'_> {
 /// A column by the type of its values, looked at once per batch.
 #[derive(Debug)]
 enum Cells<'a> {
-    Text(&'a StringArray),
+    Text(Texts<'a>),
     Integer(&'a Int64Array),
     Float(&'a Float64Array),
     Boolean(&'a BooleanArray),
@@ -215,7 +237,7 @@ enum Cells<'a> {
 impl<'a> Cells<'a> {
     fn read(rows: &'a RecordBatch, column: &Column) -> Result<Self> {
         match column.field_type {
-            FieldType::String | FieldType::Email | FieldType::Date => downcast(rows, column.index).map(Self::Text),
+            FieldType::String | FieldType::Email | FieldType::Date => Texts::read(rows, column.index).map(Self::Text),
             FieldType::Integer => downcast(rows, column.index).map(Self::Integer),
             FieldType::Float => downcast(rows, column.index).map(Self::Float),
             FieldType::Boolean => downcast(rows, column.index).map(Self::Boolean),
@@ -224,29 +246,58 @@ impl<'a> Cells<'a> {
 
     fn is_null(&self, row: usize) -> bool {
         match self {
-            Self::Text(values) => values.is_null(row),
+            Self::Text(texts) => texts.values.is_null(row),
             Self::Integer(values) => values.is_null(row),
             Self::Float(values) => values.is_null(row),
             Self::Boolean(values) => values.is_null(row),
         }
     }
 
-    /// Appends `before`, the key and the value; returns whether there was something to append.
-    fn write(&self, row: usize, column: &Column, before: &[u8], out: &mut Vec<u8>) -> bool {
-        let null = self.is_null(row);
-        if null && !column.clear_null {
-            return false;
-        }
-        out.extend_from_slice(before);
-        out.extend_from_slice(&column.key);
+    /// Appends a comma, the key and the value, if there is something to append.
+    fn write(&self, row: usize, column: &Column, out: &mut Vec<u8>) {
         match self {
-            _ if null => out.extend_from_slice(b"null"),
-            Self::Text(values) => write_text(values.value(row), out),
-            Self::Integer(values) => write_json(&values.value(row), out),
-            Self::Float(values) => write_json(&values.value(row), out),
-            Self::Boolean(values) => out.extend_from_slice(if values.value(row) { b"true" } else { b"false" }),
+            _ if self.is_null(row) => {
+                if column.clear_null {
+                    column.write(&(), out);
+                }
+            }
+            Self::Text(texts) => texts.write(row, &column.key, &column.key_of_text, out),
+            Self::Integer(values) => column.write(&values.value(row), out),
+            Self::Float(values) => column.write(&values.value(row), out),
+            Self::Boolean(values) => column.write(&values.value(row), out),
         }
-        true
+    }
+}
+
+/// A column of texts.
+#[derive(Debug)]
+struct Texts<'a> {
+    values: &'a StringArray,
+    /// Whether none of them has anything that JSON must escape. To look at them all at once and copy each whole is several
+    /// times faster than to look at each.
+    are_plain: bool,
+}
+
+impl<'a> Texts<'a> {
+    fn read(rows: &'a RecordBatch, index: usize) -> Result<Self> {
+        let values = downcast::<StringArray>(rows, index)?;
+        let offsets = values.value_offsets().first().zip(values.value_offsets().last());
+        let range = offsets.and_then(|(&start, &end)| Some(usize::try_from(start).ok()?..usize::try_from(end).ok()?));
+        let all = range.and_then(|range| values.value_data().get(range));
+        Ok(Self { values, are_plain: all.is_some_and(is_plain) })
+    }
+
+    /// Appends the key and the text; `key_of_text` is the key with the quotation mark that opens it.
+    fn write(&self, row: usize, key: &[u8], key_of_text: &[u8], out: &mut Vec<u8>) {
+        let text = self.values.value(row);
+        if self.are_plain {
+            out.extend_from_slice(key_of_text);
+            out.extend_from_slice(text.as_bytes());
+            out.push(b'"');
+        } else {
+            out.extend_from_slice(key);
+            write_json(text, out);
+        }
     }
 }
 
@@ -256,30 +307,10 @@ fn downcast<A: Array + 'static>(rows: &RecordBatch, index: usize) -> Result<&A> 
     })
 }
 
-/// Most texts need no escape, and copying them whole is several times faster than looking at each character in turn.
-fn write_text(text: &str, out: &mut Vec<u8>) {
-    if is_plain(text.as_bytes()) {
-        out.push(b'"');
-        out.extend_from_slice(text.as_bytes());
-        out.push(b'"');
-    } else {
-        write_json(text, out);
-    }
-}
-
-/// Whether text has nothing that JSON must escape; looked at eight bytes at a time, since names are too short for the
-/// vectors a compiler would make of a plain loop.
+/// Whether text has nothing that JSON must escape.
 fn is_plain(text: &[u8]) -> bool {
-    const EACH: u64 = 0x0101_0101_0101_0101;
-    // The top bit of a byte is set where `word` has a zero; above the first one it may be set wrongly, which costs nothing.
-    let has_zero = |word: u64| word.wrapping_sub(EACH) & !word & (EACH << 7);
-    let (words, rest) = text.as_chunks::<8>();
-    let escapes = words.iter().fold(0, |found, bytes| {
-        let word = u64::from_le_bytes(*bytes);
-        let control = has_zero(word & (EACH * 0xe0));
-        found | control | has_zero(word ^ (EACH * u64::from(b'"'))) | has_zero(word ^ (EACH * u64::from(b'\\')))
-    });
-    escapes == 0 && rest.iter().all(|&byte| byte >= 0x20 && byte != b'"' && byte != b'\\')
+    // Without an early end, so that it is done in vectors.
+    !text.iter().fold(false, |found, &byte| found | (byte < 0x20) | (byte == b'"') | (byte == b'\\'))
 }
 
 fn write_json<T: serde::Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) {
