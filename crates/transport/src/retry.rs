@@ -97,7 +97,12 @@ pub(crate) fn retry_after(response: &Response, today: SystemTime) -> Option<Dura
 }
 
 fn date(text: &str) -> Option<jiff::Timestamp> {
-    jiff::fmt::rfc2822::DateTimeParser::new().relaxed_weekday(true).parse_timestamp(text).ok()
+    jiff::fmt::rfc2822::DateTimeParser::new().relaxed_weekday(true).parse_timestamp(text).ok().or_else(|| {
+        // The last day that can be written, which stands for "never", ends after the last timestamp.
+        let (_, day) = text.split_once(", ")?;
+        let never = jiff::civil::DateTime::strptime("%d %b %Y %H:%M:%S GMT", day).ok()?;
+        (never.year() == 9999).then_some(jiff::Timestamp::MAX)
+    })
 }
 
 #[cfg(test)]
@@ -153,6 +158,10 @@ mod tests {
         check("Mon, 23 Nov 2026 09:59:30 GMT", None, None);
         check("Thu, 01 Jan 1970 00:00:00 GMT", None, None);
         check("Fri, 31 Dec 9998 23:59:59 GMT", None, Some(300));
+        check("Fri, 31 Dec 9999 23:59:59 GMT", None, Some(300));
+        check("Fri, 31 Dec 9999 23:59:59 GMT", Some("Fri, 31 Dec 9999 23:59:59 GMT"), None);
+        check("Fri, 32 Dec 9999 23:59:59 GMT", None, None);
+        check("Fri, 31 Dec 9999", None, None);
         check("Mon, 23 Foo 2026 10:00:30 GMT", None, None);
         let none = Response { head: ResponseHead { status: 429, headers: Vec::new() }, body: Bytes::new() };
         assert_eq!(retry_after(&none, today), None);
