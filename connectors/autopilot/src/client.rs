@@ -8,13 +8,15 @@ use serde::de::IgnoredAny;
 use serde_json::{Map, Value, json};
 use tokio::sync::Semaphore;
 
+use crate::contact::Contacts;
+use crate::echo::Echo;
 use crate::error::{Said, refused, unusable};
 
 /// The header that carries the key.
 const KEY_HEADER: &str = "autopilotapikey";
 
 /// What may stand in a path segment as it is. Ids of lists are known to hold spaces, and addresses may hold a slash.
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+pub(crate) const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// One account at Autopilot. Rate, retries and deadlines are the host's.
 #[derive(Debug)]
@@ -159,11 +161,22 @@ impl Client {
         })
     }
 
-    /// Adds or updates contacts; `body` holds at most 100. The answer is for [`crate::answer`] to read.
-    pub(crate) async fn upsert(&self, cx: &Context, body: Vec<u8>) -> Result<Bytes> {
-        let operation = "POST /contacts";
-        let answer = self.send(cx, self.request("POST", "/contacts", operation).json(body)).await?;
-        self.success("POST", operation, answer)
+    /// Adds or updates contacts, at most 100, as [`Contacts::body`] writes them. The answer is for [`crate::answer`] to read.
+    pub(crate) async fn upsert(
+        &self,
+        cx: &Context,
+        contacts: &Contacts<'_>,
+        list: Option<&str>,
+        notify: Option<bool>,
+    ) -> Result<Bytes> {
+        let (method, operation) = ("POST", "POST /contacts");
+        let body = contacts.body(list, notify);
+        let answer = self.send(cx, self.request(method, "/contacts", operation).json(body)).await?;
+        if let 200..=299 = answer.head.status {
+            return Ok(answer.body);
+        }
+        let sent = Echo::of(contacts.as_sent().map(|(_, contact)| Value::Object(contact)));
+        Err(self.refused(method, operation, &answer, &sent))
     }
 
     /// The contact with this address, as Autopilot shows it; `None` if there is none.
@@ -177,7 +190,7 @@ impl Client {
                 _ => Err(unusable(operation, "an answer that is not a contact")),
             },
             404 if Said::read(&answer.body).is_some_and(|said| said.is_no_contact()) => Ok(None),
-            _ => Err(self.refused(method, operation, &answer)),
+            _ => Err(self.refused(method, operation, &answer, &Echo::default())),
         }
     }
 
@@ -198,7 +211,7 @@ impl Client {
             (404, Some(Said { message: None, .. })) => Ok(OnList::No),
             (404, Some(said)) if said.is_no_contact() => Ok(OnList::NoContact),
             (404, Some(said)) if said.is_no_list() => Ok(OnList::NoList),
-            _ => Err(self.refused(method, operation, &answer)),
+            _ => Err(self.refused(method, operation, &answer, &Echo::default())),
         }
     }
 
@@ -221,11 +234,12 @@ impl Client {
     fn success(&self, method: &str, operation: &str, answer: Response) -> Result<Bytes> {
         match answer.head.status {
             200..=299 => Ok(answer.body),
-            _ => Err(self.refused(method, operation, &answer)),
+            _ => Err(self.refused(method, operation, &answer, &Echo::default())),
         }
     }
 
-    fn refused(&self, method: &str, operation: &str, answer: &Response) -> Error {
-        refused(operation, method, answer.head.status, &answer.body, self.api_key.expose())
+    /// The error of an answer that is no success. An address in a path needs no [`Echo`]: it is known by its sign.
+    fn refused(&self, method: &str, operation: &str, answer: &Response, sent: &Echo) -> Error {
+        refused(operation, method, answer.head.status, &answer.body, self.api_key.expose(), sent)
     }
 }

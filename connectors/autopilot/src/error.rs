@@ -18,6 +18,8 @@ use segport_sdk::{Error, ErrorKind, RowOutcome};
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::echo::{Echo, on_one_line};
+
 /// Longest text of the destination that is passed on, in characters.
 const LONGEST_TEXT: usize = 200;
 
@@ -85,15 +87,16 @@ fn text(value: &Value) -> Option<String> {
     }
 }
 
-/// The error for an answer of `status` to `operation`. `method` decides what a 404 means; `secret` is taken out of the text.
-pub(crate) fn refused(operation: &str, method: &str, status: u16, body: &[u8], secret: &str) -> Error {
+/// The error for an answer of `status` to `operation`. `method` decides what a 404 means; `secret` and the values that were sent
+/// are taken out of the text.
+pub(crate) fn refused(operation: &str, method: &str, status: u16, body: &[u8], secret: &str, sent: &Echo) -> Error {
     let said = Said::read(body);
     let said_text = match &said {
         None => format!("an answer of {} bytes that is not JSON", body.len()),
         Some(Said { message: None, phrase: None }) => "no reason given".to_owned(),
         Some(Said { message, phrase }) => {
             let parts: Vec<&str> = [phrase, message].into_iter().flatten().map(String::as_str).collect();
-            redact(&parts.join(": "), secret)
+            redact(&parts.join(": "), secret, sent)
         }
     };
     let no_key = status == 400
@@ -153,13 +156,12 @@ pub(crate) fn row_outcome(error: &Error) -> RowOutcome {
     }
 }
 
-/// Texts of the destination may repeat what it was sent: addresses, quoted values, long numbers and the key are taken out,
-/// control characters become spaces, and the rest is cut.
-pub(crate) fn redact(text: &str, secret: &str) -> String {
+/// Texts of the destination may repeat what it was sent: the key, the values of the call, addresses, whatever is quoted and long
+/// numbers are taken out, control characters become spaces, and the rest is cut.
+pub(crate) fn redact(text: &str, secret: &str, sent: &Echo) -> String {
     let text: Cow<'_, str> = if secret.is_empty() { text.into() } else { text.replace(secret, "[key]").into() };
-    let unquoted = without_quotes(&text);
-    let words = unquoted.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
-    let kept: Vec<Cow<'_, str>> = words.map(redact_word).collect();
+    let unquoted = without_quotes(&sent.mask(&on_one_line(&text)));
+    let kept: Vec<Cow<'_, str>> = unquoted.split_whitespace().map(redact_word).collect();
     let kept = kept.join(" ");
     match kept.char_indices().nth(LONGEST_TEXT) {
         Some((end, _)) => format!("{}…", kept.get(..end).unwrap_or_default()),
@@ -215,7 +217,7 @@ mod tests {
     fn each_status_has_its_kind_and_its_text() {
         use ErrorKind::*;
         let check = |status: u16, method: &str, body: &str, kind: ErrorKind, part: &str| {
-            let error = refused("POST /contacts", method, status, body.as_bytes(), "k3y");
+            let error = refused("POST /contacts", method, status, body.as_bytes(), "k3y", &Echo::default());
             assert_eq!(error.kind(), kind, "{status} {body}");
             assert!(error.message().contains(part), "{status}: {}", error.message());
             assert_eq!(error.fact("status"), Some(status.to_string().as_str()));
@@ -255,7 +257,8 @@ mod tests {
 
     #[test]
     fn texts_are_stripped_of_what_was_sent() {
-        let check = |text: &str, expected: &str| assert_eq!(redact(text, "s3cret"), expected);
+        let sent = Echo::of(["Lovelace".into(), "Ada \"the\" King".into()]);
+        let check = |text: &str, expected: &str| assert_eq!(redact(text, "s3cret", &sent), expected);
         check("Contact could not be found.", "Contact could not be found.");
         check("Email anna@example.com is invalid", "Email [address] is invalid");
         check("Email (anna@example.com) is invalid", "Email [address] is invalid");
@@ -265,11 +268,13 @@ mod tests {
         check(r#"bad "Anna Berg"#, "bad [...]");
         check("value 'Anna' isn't right, doesn't fit", "value [...]t fit");
         check("it doesn't fit", "it doesn't fit");
+        check("LOVELACE\nis no value for LastName", "[value] is no value for LastName");
+        check(r#"no Ada "the" King here, nor "Lovelace""#, "no [value] here, nor [...]");
         check("phone +4791234567 is taken, limit 100", "phone [number] is taken, limit 100");
         check("key s3cret unknown", "key [key] unknown");
         check("a\u{0}b\nc\u{1b}[31md", "a b c [31md");
-        assert_eq!(redact(&"ab ".repeat(300), "").chars().count(), LONGEST_TEXT + 1);
-        assert_eq!(redact(&"é".repeat(300), "").chars().count(), LONGEST_TEXT + 1);
+        assert_eq!(redact(&"ab ".repeat(300), "", &sent).chars().count(), LONGEST_TEXT + 1);
+        assert_eq!(redact(&"é".repeat(300), "", &sent).chars().count(), LONGEST_TEXT + 1);
         check("", "");
     }
 }

@@ -16,6 +16,7 @@
 mod answer;
 mod client;
 mod contact;
+mod echo;
 mod error;
 mod estimate;
 mod fields;

@@ -172,7 +172,7 @@ impl Delivery<'_> {
         if self.contacts.rows().is_empty() {
             return Ok(Outcomes { rows: self.contacts.outcomes(Vec::new()), ..Outcomes::default() });
         }
-        let answer = self.client.upsert(self.cx, self.contacts.body(list, self.notify)).await?;
+        let answer = self.client.upsert(self.cx, &self.contacts, list, self.notify).await?;
         let Acknowledged { outcomes, notes } = acknowledged(&answer, &self.contacts.sent());
         Ok(Outcomes { rows: self.contacts.outcomes(outcomes), notes, stop: None })
     }

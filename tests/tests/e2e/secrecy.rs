@@ -54,7 +54,8 @@ fn says_nothing(words: &str, ended: &Ended) {
 
 #[test]
 fn runs_of_all_kinds_leave_no_trace() {
-    let scene = Scene::faulty(&["POST /contacts refuse-email=refuse.zebra@*"], &flock());
+    let echo = r#"body="{\"message\":\"Invalid value Kanarifugl of KANARIAS\"}""#;
+    let scene = Scene::faulty(&[&format!("POST /contacts refuse-email=refuse.zebra@* status=400 {echo}")], &flock());
     let call = |words: &str| {
         let ended = scene.call(words);
         says_nothing(words, &ended);
@@ -65,6 +66,7 @@ fn runs_of_all_kinds_leave_no_trace() {
     call("connect autopilot -vv").exits(0);
     let run = call("run -vv --output json");
     assert_eq!(run.exits(1).report().summary(), "partial: 34 read, 31 added, 1 invalid, 1 duplicate, 1 refused");
+    assert!(call("rows latest").stdout.contains("Invalid value [value] of [value]"));
 
     let mut rest = flock();
     rest.pop();

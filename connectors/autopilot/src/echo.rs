@@ -1,0 +1,132 @@
+//! The values that a call carried, to be taken out of what the destination says to it.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+
+use percent_encoding::utf8_percent_encode;
+use serde_json::Value;
+
+use crate::client::SEGMENT;
+
+/// Values of at least two characters, in capitals, by their first letter and the longest first.
+#[derive(Debug, Default)]
+pub(crate) struct Echo(HashMap<char, Vec<String>>);
+
+impl Echo {
+    /// The texts and numbers of what was sent; what an object calls them does not count.
+    pub(crate) fn of(sent: impl IntoIterator<Item = Value>) -> Self {
+        let mut echo = Self::default();
+        sent.into_iter().for_each(|value| echo.add(&value));
+        for values in echo.0.values_mut() {
+            values.sort_unstable_by_key(|value| Reverse(value.len()));
+            values.dedup();
+        }
+        echo
+    }
+
+    fn add(&mut self, value: &Value) {
+        match value {
+            Value::String(text) => {
+                self.insert(text);
+                self.insert(&utf8_percent_encode(text, SEGMENT).to_string());
+                let json = value.to_string();
+                self.insert(json.get(1..json.len() - 1).unwrap_or_default());
+            }
+            // A float without its zero, which `3.0` begins with too.
+            Value::Number(number) if number.is_f64() => self.insert(&number.as_f64().unwrap_or_default().to_string()),
+            Value::Number(number) => self.insert(&number.to_string()),
+            Value::Array(values) => values.iter().for_each(|value| self.add(value)),
+            Value::Object(members) => members.values().for_each(|value| self.add(value)),
+            Value::Null | Value::Bool(_) => {}
+        }
+    }
+
+    fn insert(&mut self, text: &str) {
+        let value: String = on_one_line(text).chars().flat_map(char::to_uppercase).collect();
+        // An address has a sign of its own, and is shown as one.
+        let is_address = value.contains('@') && !value.contains(' ');
+        if let (Some(first), Some(_), false) = (value.chars().next(), value.chars().nth(1), is_address) {
+            self.0.entry(first).or_default().push(value);
+        }
+    }
+
+    /// `text` with `[value]` for each of the values that stands in it as a whole word or words, in whatever letter case.
+    pub(crate) fn mask(&self, text: &str) -> String {
+        let mut out = String::with_capacity(text.len());
+        let (mut done, mut rest) = ("", text);
+        while let Some(letter) = rest.chars().next() {
+            let value = self.longest(rest).filter(|_| !is_inside_word(done, rest));
+            match value {
+                Some(_) => out.push_str("[value]"),
+                None => out.push(letter),
+            }
+            (done, rest) = rest.split_at(value.unwrap_or(letter.len_utf8()));
+        }
+        out
+    }
+
+    /// How many bytes of `text` are the longest of the values that it begins with.
+    fn longest(&self, text: &str) -> Option<usize> {
+        let values = self.0.get(&text.chars().next()?.to_uppercase().next()?)?;
+        let is_whole = |length: &usize| text.split_at_checked(*length).is_some_and(|(a, b)| !is_inside_word(a, b));
+        values.iter().filter_map(|value| length_of(value, text)).find(is_whole)
+    }
+}
+
+/// How many bytes of `text` are `value`, which is in capitals, if it begins with that.
+fn length_of(value: &str, text: &str) -> Option<usize> {
+    let mut value = value.chars();
+    for (at, letter) in text.char_indices() {
+        if value.as_str().is_empty() {
+            return Some(at);
+        }
+        if !letter.to_uppercase().all(|capital| value.next() == Some(capital)) {
+            return None;
+        }
+    }
+    value.as_str().is_empty().then_some(text.len())
+}
+
+/// Whether one word goes on from `before` to `after`. Scripts without capitals may write words without blanks between them,
+/// or join short ones to the next, so their letters are taken for words of their own.
+fn is_inside_word(before: &str, after: &str) -> bool {
+    let joins = |letter: char| letter.is_lowercase() || letter.is_uppercase() || letter.is_numeric();
+    before.chars().next_back().is_some_and(joins) && after.chars().next().is_some_and(joins)
+}
+
+/// `text` with one blank for each run of blanks and control characters.
+pub(crate) fn on_one_line(text: &str) -> String {
+    let words = text.split(|letter: char| letter.is_whitespace() || letter.is_control());
+    words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn whole_values_are_taken_out_in_every_form() {
+        let echo = Echo::of([
+            json!({"Email": "anna@example.com", "FirstName": "Anna", "LastName": "Anna Berg", "Company": "Berg & Sønn"}),
+            json!({"LastName": "X", "Title": "O\"Brien\n(Dr)", "Salutation": "Straße", "MailingCity": "東京"}),
+            json!({"unsubscribed": true, "LeadSource": null, "custom": {"float--Value": 12.0, "integer--Score": -42}}),
+        ]);
+        let check = |text: &str, expected: &str| assert_eq!(echo.mask(text), expected, "{text}");
+        check("Invalid value Anna Berg for FirstName", "Invalid value [value] for FirstName");
+        check("anna, ANNA: (Anna)", "[value], [value]: ([value])");
+        check("Hannah, Annabel, Anna2, Joanna", "Hannah, Annabel, Anna2, Joanna");
+        check("Anna Bergman", "[value] Bergman");
+        check("berg & SØNN of Berg %26 S%C3%B8nn", "[value] of Berg %26 S%C3%B8nn");
+        check("berg%20%26%20s%c3%b8nn", "[value]");
+        check(r#"O"Brien (Dr) or O\"Brien\n(Dr)"#, "[value] or [value]");
+        check("STRASSE straße Strasse", "[value] [value] [value]");
+        check("値東京は無効", "値[value]は無効");
+        check("12.0, 12.00, 12, -42, 120, 0.12, X", "[value].0, [value].00, [value], [value], 120, 0.[value], X");
+        check("anna@example.com is true or null", "[value]@example.com is true or null");
+        check("FirstName float--Value", "FirstName float--Value");
+        check("", "");
+        assert_eq!(Echo::default().mask("Anna\u{0} Berg"), "Anna\u{0} Berg");
+    }
+}
