@@ -155,8 +155,8 @@ Examples:
 
 Rows are named by a keyed hash: Segport keeps no profile data. Rows that were unchanged are not listed.
 `--reveal` reads the export's segments again and adds each row's `key` in the source (a list if there are several key columns)
-and its `identity` at the destination; both are `null` for a row that is not in the source any more. They are profile data, and
-go to standard output only.")]
+and its `identity` at the destination; both are `null` for a row that is not in the source any more, and for one without a
+readable identity: Segport keeps nothing to find that one by. They are profile data, and go to standard output only.")]
     Rows(Rows),
     /// One line an export: last run, next run, rows held, open problems
     ///
