@@ -159,13 +159,14 @@ impl RowCounts {
 /// Leavers by outcome; `planned` is the sum of the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct LeaverCounts {
-    /// Rows this export put into a segment's list that are no longer in the segment.
+    /// Rows this export put into a segment's list that are no longer in the segment, as far as can be told: one that the source
+    /// could not read this time is among them.
     pub planned: u64,
     /// Taken off the list.
     pub removed: u64,
     /// Left on the list: the policy is `keep`, or the export no longer names the segment.
     pub kept: u64,
-    /// Not tried.
+    /// Not tried, as for `rows`; also where rows of the source could not be read, since the leaver might be one of them.
     pub deferred: u64,
     /// The destination rejected the removal.
     pub refused: u64,
