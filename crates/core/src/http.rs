@@ -122,6 +122,10 @@ pub trait HttpClient: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// Only when no usable answer came: `unavailable` (could not be sent, or the connection broke), `timeout`, `cancelled`,
     /// `config_invalid` (egress policy), or what the transport gave up on after its retries. The fact `sent = "no"` is set
-    /// when it is certain that nothing of the request reached the destination.
+    /// when it is certain that the destination did nothing: nothing of the request reached it, or it turned each attempt away
+    /// with 429.
     async fn send(&self, request: Request) -> Result<Response>;
+
+    /// Begins no further attempt: requests that wait for one end as `cancelled`, those on the wire are heard out.
+    fn wind_up(&self) {}
 }

@@ -308,9 +308,10 @@ impl Delivery<'_> {
         }
     }
 
-    /// Resolves when a cancelled run has waited long enough for its calls.
+    /// Winds the connection up when the run is cancelled, and resolves when it has waited long enough for its calls.
     async fn drained(&self) {
         self.cancel.cancelled().await;
+        self.writer.wind_up();
         tokio::time::sleep(DRAIN).await;
     }
 }

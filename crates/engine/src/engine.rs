@@ -214,6 +214,12 @@ impl HttpClient for Line {
                 .with("sent", "no")),
         }
     }
+
+    fn wind_up(&self) {
+        if let Some(connection) = self.0.get() {
+            connection.wind_up();
+        }
+    }
 }
 
 /// For plugins that have no business with the network.

@@ -25,6 +25,7 @@ use crate::plugin::{Instance, Plugin};
 pub struct ConnectorInstance {
     plugin: String,
     instance: Box<dyn Instance>,
+    http: Arc<dyn HttpClient>,
     limits: Limits,
     capabilities: Capabilities,
 }
@@ -40,9 +41,9 @@ impl ConnectorInstance {
         if descriptor.kind != PluginKind::Connector {
             return Err(Error::new(ErrorKind::ConfigInvalid, format!("plugin `{id}` is a source, not a connector")));
         }
-        let instance = plugin.open(settings, http)?;
+        let instance = plugin.open(settings, Arc::clone(&http))?;
         let limits = instance.opened().limits.unwrap_or(descriptor.limits);
-        Ok(Self { plugin: id, instance, limits, capabilities: descriptor.capabilities })
+        Ok(Self { plugin: id, instance, http, limits, capabilities: descriptor.capabilities })
     }
 
     /// What the connector can do.
@@ -150,6 +151,11 @@ impl Writer<'_> {
     /// What the connector can do.
     pub fn capabilities(&self) -> Capabilities {
         self.connector.capabilities
+    }
+
+    /// Sends nothing any more: requests that wait to be sent end as errors, those on the wire are heard out.
+    pub fn wind_up(&self) {
+        self.connector.http.wind_up();
     }
 
     /// Delivers one batch.

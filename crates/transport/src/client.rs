@@ -10,13 +10,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use segport_core::http::{HttpClient, Request, Response};
 use segport_core::{Error, ErrorKind, Limits, Result};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use crate::attempt::{Prepared, Way, Wire};
 use crate::budget::{Budget, Turn};
 use crate::clock::{Clock, Random, SystemClock, SystemRandom};
 use crate::egress::{Egress, GuardedResolver, Reach};
-use crate::error::{End, Failure, refused};
+use crate::error::{End, Failure, refused, wound_up};
 use crate::limits::Gate;
 use crate::retry::{Ladder, Standing, retry_after};
 use crate::slot::SharedSlot;
@@ -122,6 +122,7 @@ impl Transport {
             requests: AtomicU64::new(0),
             retried: AtomicU64::new(0),
             throttled: AtomicU64::new(0),
+            is_wound_up: watch::Sender::new(false),
         })
     }
 }
@@ -206,6 +207,7 @@ pub struct Connection {
     requests: AtomicU64,
     retried: AtomicU64,
     throttled: AtomicU64,
+    is_wound_up: watch::Sender<bool>,
 }
 
 impl Connection {
@@ -223,7 +225,17 @@ impl Connection {
         self.lane.gate.paused_for(self.shared.options.clock.now())
     }
 
-    /// Waits after a fault until its request may be sent again; false if it may not.
+    /// What `wait` gives, or `None` once this handle is wound up.
+    async fn unless_wound_up<T>(&self, wait: impl Future<Output = T>) -> Option<T> {
+        let mut is_wound_up = self.is_wound_up.subscribe();
+        tokio::select! {
+            biased;
+            _ = is_wound_up.wait_for(|is_wound_up| *is_wound_up) => None,
+            given = wait => Some(given),
+        }
+    }
+
+    /// Waits after a fault until its request may be sent again; false if it may not, or the handle is wound up.
     async fn may_repeat(&self, ladder: &mut Ladder) -> bool {
         let Options { clock, random, .. } = &self.shared.options;
         let budget = &self.lane.budget;
@@ -231,8 +243,8 @@ impl Connection {
         let answers = budget.answers();
         let mut when = clock.now() + wait;
         loop {
-            if when > clock.now() {
-                clock.sleep_until(when).await;
+            if when > clock.now() && self.unless_wound_up(clock.sleep_until(when)).await.is_none() {
+                return false;
             }
             match budget.turn(answers, clock.now()) {
                 Turn::Send => return true,
@@ -242,11 +254,10 @@ impl Connection {
         }
     }
 
-    /// Sends one attempt when the limiter lets it, and acts on what the answer says about the connection.
+    /// Sends one attempt, and acts on what the answer says about the connection.
     async fn attempt(&self, call: &Prepared, way: &Way<'_>, number: u32) -> Result<Response, Failure> {
         let Options { clock, random, .. } = &self.shared.options;
         let gate = &self.lane.gate;
-        gate.admit(&**clock).await;
         self.requests.fetch_add(1, Ordering::Relaxed);
         if number > 1 {
             self.retried.fetch_add(1, Ordering::Relaxed);
@@ -309,20 +320,27 @@ impl HttpClient for Connection {
         let reach = egress.judge(&call.url).map_err(|why| refused(&call.operation, &why))?;
         let way = self.shared.way(reach)?;
         // Never closed, so there always is a permit to come.
-        let _place = self.lane.in_flight.acquire().await.ok();
+        let Some(_place) = self.unless_wound_up(self.lane.in_flight.acquire()).await else {
+            return Err(wound_up(&call.operation));
+        };
         self.lane.budget.deposit();
         let mut ladder = Ladder::default();
         let mut reached = false;
         let mut attempts = 0;
         // What came of the latest attempt that may have had its effect all the same.
         let mut doubtful = None;
-        loop {
+        let clock = &*self.shared.options.clock;
+        let result = loop {
+            if self.unless_wound_up(self.lane.gate.admit(clock)).await.is_none() {
+                // All that came before had no effect, unless there is doubt.
+                break doubtful.ok_or_else(|| wound_up(&call.operation))?;
+            }
             attempts += 1;
             let result = self.attempt(&call, &way, attempts).await;
             reached |= result.as_ref().map_or_else(Failure::reached, |_| true);
             let again = match &result {
                 Ok(answer) => match Standing::of(answer.head.status) {
-                    Standing::Throttled => ladder.after_throttle(self.shared.options.clock.now()),
+                    Standing::Throttled => ladder.after_throttle(clock.now()),
                     Standing::Transient => call.repeatable && self.may_repeat(&mut ladder).await,
                     Standing::Answered => false,
                 },
@@ -331,19 +349,20 @@ impl HttpClient for Connection {
                     failure.passing() && is_safe && self.may_repeat(&mut ladder).await
                 }
             };
-            if again {
-                if has_doubt(&result) {
-                    doubtful = Some(result);
-                }
-            } else {
+            if !again {
                 // That this attempt had no effect says nothing of the earlier one.
-                let result = doubtful.filter(|_| was_turned_away(&result)).unwrap_or(result);
-                let Prepared { operation, url, repeatable, .. } = &call;
-                return result.map_err(|failure| {
-                    failure.report(&End { operation, url, attempts, reached, repeatable: *repeatable })
-                });
+                break doubtful.filter(|_| was_turned_away(&result)).unwrap_or(result);
             }
-        }
+            if has_doubt(&result) {
+                doubtful = Some(result);
+            }
+        };
+        let Prepared { operation, url, repeatable, .. } = &call;
+        result.map_err(|failure| failure.report(&End { operation, url, attempts, reached, repeatable: *repeatable }))
+    }
+
+    fn wind_up(&self) {
+        self.is_wound_up.send_replace(true);
     }
 }
 

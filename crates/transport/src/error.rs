@@ -183,6 +183,11 @@ pub(crate) fn unsendable(operation: &str, what: &str) -> Error {
     Error::new(ErrorKind::ConfigInvalid, format!("{operation}: {what}")).with("sent", "no")
 }
 
+/// The error for a request that waited, or was turned away and waited again, until its connection was wound up.
+pub(crate) fn wound_up(operation: &str) -> Error {
+    Error::new(ErrorKind::Cancelled, format!("{operation}: not sent, the run was interrupted")).with("sent", "no")
+}
+
 /// The chain of `error`, where each `io::Error` is followed by what it wraps (its own `source` skips that).
 fn chain<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
     std::iter::successors(Some(error), |&error| {

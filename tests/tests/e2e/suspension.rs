@@ -36,6 +36,19 @@ fn a_service_that_is_stopped_does_not_wait_for_ever() {
 }
 
 #[test]
+fn a_pause_of_the_destination_keeps_no_run_from_ending() {
+    let scene = Scene::faulty(&["POST /contacts status=429 retry-after=60"], &people(1..=40));
+    scene.connection("rows_per_batch = 5\nmax_in_flight = 6\nlist_membership = \"bulk\"");
+    let mut run = scene.segport("run -vv --output json").start();
+    run.says("status=429");
+    let asked = Instant::now();
+    run.terminate();
+    let ended = run.wait();
+    assert!(asked.elapsed() < Duration::from_secs(6), "it took {:?}", asked.elapsed());
+    assert_eq!(ended.exits(143).report().summary(), "cancelled: 40 read, 40 deferred", "{ended}");
+}
+
+#[test]
 fn a_run_that_sleeps_keeps_its_export() {
     let (scene, gate) = held(1, Hold::Done);
     let run = scene.segport("run --output json").start();

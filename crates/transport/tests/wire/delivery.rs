@@ -1,6 +1,8 @@
 //! What reaches the destination, what comes back, and what is tried again, over real sockets.
 
+use std::cell::Cell;
 use std::io::Write;
+use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use crate::server::{Act, Rig, Server, answer, limits, ok, post};
@@ -142,6 +144,63 @@ async fn a_pause_holds_for_every_handle_of_the_name_and_no_other() {
     assert_eq!(status(yours.send(request).await), 200);
     assert_eq!(rig.waits().iter().sum::<u128>(), 300);
     assert_eq!(yours.counters(), Counters { requests: 1, retried: 0, throttled: 0 });
+}
+
+/// Polls `sending` until `enough`.
+async fn send_until(mut sending: Pin<&mut (impl Future + ?Sized)>, enough: impl Fn() -> bool) {
+    while !enough() {
+        tokio::select! { biased; _ = &mut sending => panic!("it ended too early"), () = tokio::task::yield_now() => {} }
+    }
+}
+
+#[tokio::test]
+async fn once_wound_up_nothing_is_sent_and_what_is_on_the_wire_is_heard_out() {
+    let say = |status: &str| Act::Say(answer(status, "", b""));
+    let not_sent = || Err((ErrorKind::Cancelled, Some("no".to_owned())));
+    let in_doubt = || Err((ErrorKind::Unavailable, None));
+    // Wound up in the nth wait for a pause or after a fault, or on the wire if there is none.
+    for (acts, waits, expected) in [
+        (vec![say("429 X")], 1, not_sent()),
+        (vec![say("429 X"), say("429 X")], 2, not_sent()),
+        (vec![say("503 X")], 1, Ok(503)),
+        (vec![say("503 X"), say("429 X")], 2, Ok(503)),
+        (vec![Act::Reset], 1, in_doubt()),
+        (vec![Act::Reset, say("429 X")], 2, in_doubt()),
+        (vec![ok()], 0, Ok(200)),
+        (vec![say("503 X")], 0, Ok(503)),
+        (vec![say("429 X")], 0, not_sent()),
+    ] {
+        let (server, rig) = (Server::start(acts.clone()).await, Rig::new(Egress::AllowPrivate));
+        let connection = rig.connection();
+        let mut sending = connection.send(post(server.url("/")));
+        let requests = acts.len();
+        let enough = || rig.waits().len() >= waits && connection.counters().requests == requests as u64;
+        send_until(sending.as_mut(), enough).await;
+        connection.wind_up();
+        let result = sending.await.map(|response| response.head.status);
+        let result = result.map_err(|error| (error.kind(), error.fact("sent").map(str::to_owned)));
+        assert_eq!(result, expected, "{acts:?} {waits}");
+        assert_eq!(server.seen().len(), requests, "{acts:?} {waits}");
+    }
+}
+
+#[tokio::test]
+async fn who_waits_for_a_place_is_told_when_the_handle_is_wound_up_and_others_go_on() {
+    let (server, rig) = (Server::start(vec![Act::Silence, ok()]).await, Rig::new(Egress::AllowPrivate));
+    let limits = Limits { max_in_flight: 1, ..limits() };
+    let [mine, yours] = [(); 2].map(|()| rig.transport.connection("autopilot", limits));
+    let mut first = mine.send(post(server.url("/")));
+    send_until(first.as_mut(), || server.seen().len() == 1).await;
+    let (mut second, mut other) = (mine.send(post(server.url("/"))), yours.send(post(server.url("/"))));
+    let polled = Cell::new(0);
+    let twice = || polled.replace(polled.get() + 1) % 2 == 1;
+    send_until(second.as_mut(), twice).await;
+    mine.wind_up();
+    assert_eq!(second.await.unwrap_err().fact("sent"), Some("no"));
+    send_until(other.as_mut(), twice).await;
+    drop(first);
+    assert_eq!(status(other.await), 200);
+    assert_eq!(mine.send(post(server.url("/"))).await.unwrap_err().kind(), ErrorKind::Cancelled);
 }
 
 #[tokio::test]
