@@ -34,9 +34,7 @@ pub(crate) struct Document {
 impl Document {
     /// Parses `text`. Findings show no value of a kind of file that may hold secrets, as long as nobody knows which they are.
     pub(crate) fn parse(kind: FileKind, path: &str, text: &str) -> Result<Self, Vec<Diagnostic>> {
-        let shown = || {
-            if kind.may_hold_secrets() { FileText::new(path, &mask::unparsed(text)) } else { FileText::new(path, text) }
-        };
+        let shown = || unparsed(kind, path, text);
         let (root, errors) = DeTable::parse_recoverable(text);
         if !errors.is_empty() {
             return Err(syntax_errors(&shown(), &errors));
@@ -123,6 +121,12 @@ impl Document {
         }
     }
 
+    /// The pointers of the entries of the table or array at `pointer`.
+    pub(crate) fn entries(&self, pointer: &str) -> Vec<String> {
+        let below = |at: &&String| pointer::parent(at) == Some(pointer);
+        self.places.keys().filter(below).cloned().collect()
+    }
+
     /// The keys of the table at `pointer` in the file's order.
     pub(crate) fn keys_in_order(&self, pointer: &str) -> Vec<String> {
         let Some(Value::Object(table)) = self.value.pointer(pointer) else { return Vec::new() };
@@ -131,6 +135,35 @@ impl Document {
         keys.sort();
         keys.into_iter().map(|(_, key)| key).collect()
     }
+}
+
+/// A text whose values nobody knows, as it may be shown.
+fn unparsed(kind: FileKind, path: &str, text: &str) -> FileText {
+    if kind.may_hold_secrets() { FileText::new(path, &mask::unparsed(text)) } else { FileText::new(path, text) }
+}
+
+/// The text of a file, which must be UTF-8.
+///
+/// # Errors
+/// A finding at the first byte that is not.
+pub(crate) fn decoded(kind: FileKind, path: &str, bytes: Vec<u8>) -> Result<String, Box<Diagnostic>> {
+    let bytes = match String::from_utf8(bytes) {
+        Ok(text) => return Ok(text),
+        Err(error) => error.into_bytes(),
+    };
+    let (mut readable, mut bad) = (String::with_capacity(bytes.len()), None);
+    for chunk in bytes.utf8_chunks() {
+        readable.push_str(chunk.valid());
+        bad = bad.or(Some(readable.len()));
+        // As many bytes as there were, so that the place is that in the file.
+        readable.extend(chunk.invalid().iter().map(|_| '?'));
+    }
+    let bad = bad.unwrap_or_default();
+    let location = Location::new(&unparsed(kind, path, &readable), bad..bad + 1);
+    let finding = Diagnostic::error(Code::Unreadable, format!("cannot read `{path}`: it is not UTF-8 text"))
+        .at(location, "the first byte that is not UTF-8")
+        .help("save the file as UTF-8; it may be in Latin-1, Windows-1252 or UTF-16 now");
+    Err(Box::new(finding))
 }
 
 fn syntax_errors(file: &FileText, errors: &[toml::de::Error]) -> Vec<Diagnostic> {

@@ -31,6 +31,7 @@ mod export;
 mod hash;
 mod load;
 mod mask;
+mod place;
 mod pointer;
 mod project;
 mod raw;

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::catalog::Catalog;
 use crate::codes::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics};
-use crate::document::Document;
+use crate::document::{Document, decoded};
 use crate::project::{Project, ProjectSettings};
 use crate::raw::SettingsFile;
 use crate::resolve::{self, Files};
@@ -113,8 +113,8 @@ fn plugin_of(document: &Document) -> Option<String> {
 /// `None` for the document if there is none, for its content if it is too wrong to go on with.
 fn settings_file(dir: &Path, findings: &mut Vec<Diagnostic>) -> Option<(Document, Option<SettingsFile>)> {
     let path = dir.join(SETTINGS);
-    let text = match std::fs::read_to_string(&path) {
-        Ok(text) => text,
+    let bytes = match std::fs::read(&path) {
+        Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             findings.push(
                 Diagnostic::error(Code::NoProject, format!("there is no `{SETTINGS}` in {}", dir.display()))
@@ -127,7 +127,7 @@ fn settings_file(dir: &Path, findings: &mut Vec<Diagnostic>) -> Option<(Document
             return None;
         }
     };
-    let mut document = parsed(FileKind::Settings, SETTINGS, &text, findings)?;
+    let mut document = parsed(FileKind::Settings, SETTINGS, bytes, findings)?;
     let compiled = match Compiled::new(schema::base(FileKind::Settings)) {
         Ok(compiled) => compiled,
         Err(error) => {
@@ -184,9 +184,9 @@ fn read_folder(dir: &Path, kind: FileKind, findings: &mut Vec<Diagnostic>) -> Fo
             continue;
         }
         folder.ids.insert(stem.to_string());
-        match std::fs::read_to_string(path) {
-            Ok(text) => {
-                if let Some(document) = parsed(kind, &shown, &text, findings) {
+        match std::fs::read(path) {
+            Ok(bytes) => {
+                if let Some(document) = parsed(kind, &shown, bytes, findings) {
                     folder.documents.insert(stem.to_string(), document);
                 }
             }
@@ -196,8 +196,9 @@ fn read_folder(dir: &Path, kind: FileKind, findings: &mut Vec<Diagnostic>) -> Fo
     folder
 }
 
-fn parsed(kind: FileKind, path: &str, text: &str, findings: &mut Vec<Diagnostic>) -> Option<Document> {
-    match Document::parse(kind, path, text) {
+fn parsed(kind: FileKind, path: &str, bytes: Vec<u8>, findings: &mut Vec<Diagnostic>) -> Option<Document> {
+    let text = decoded(kind, path, bytes).map_err(|finding| findings.push(*finding)).ok()?;
+    match Document::parse(kind, path, &text) {
         Ok(document) => Some(document),
         Err(more) => {
             findings.extend(more);

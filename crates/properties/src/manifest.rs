@@ -55,12 +55,18 @@ fn write(dir: &Path, path: &str, bytes: &[u8]) {
     fs::write(path, bytes).unwrap();
 }
 
+/// As many bytes as there are, each that is not UTF-8 as a question mark.
+fn text_of(bytes: &[u8]) -> String {
+    let chunks = bytes.utf8_chunks();
+    chunks.map(|chunk| chunk.valid().to_owned() + &"?".repeat(chunk.invalid().len())).collect()
+}
+
 fn in_order(dir: &Path, findings: &Diagnostics) {
     for finding in findings.iter() {
         assert_ne!(finding.code, Code::Internal, "{finding:?}");
         let Some(location) = &finding.location else { continue };
         let (file, span) = (location.file(), location.span());
-        let written = fs::read_to_string(dir.join(file.path())).unwrap();
+        let written = text_of(&fs::read(dir.join(file.path())).unwrap());
         // What is shown may be masked, but every byte stands where it stands in the file.
         assert_eq!(file.text().len(), written.len(), "{finding:?}");
         assert!(file.text().get(span.clone()).is_some() && written.get(span.clone()).is_some(), "{finding:?}");

@@ -99,6 +99,33 @@ fn a_mistake_is_told_once_in_the_file_that_has_it() {
 }
 
 #[test]
+fn what_a_plugin_objects_to_is_shown_where_it_stands() {
+    let check = |prepare: &dyn Fn(&Scene), place: &str, line: &str| {
+        let scene = Scene::new(&people(1..=3));
+        scene.segment("vip", &people(1..=3));
+        scene.segments(&["newsletter", "vip"], "");
+        prepare(&scene);
+        let found = scene.call("check");
+        found.exits(1).prints(&format!("--> {place}\n")).prints(&format!(" | {line}"));
+        assert!(!found.stdout.contains("hunter2"), "{found}");
+    };
+    let export = "exports/newsletter.toml";
+    let segments = "segments = [\"newsletter\", \"vip\"]";
+    check(&|scene| scene.connection("list_id = \"contactlist_1\""), &format!("{export}:2:12"), segments);
+    let name = "key = \"customer_id\"";
+    let alike = |scene: &Scene| {
+        for segment in ["newsletter", "vip"] {
+            scene.edit(&format!("segments/{segment}.toml"), name, &format!("display_name = \"N\"\n{name}"));
+        }
+    };
+    check(&alike, &format!("{export}:2:13"), segments);
+    let gone = |scene: &Scene| std::fs::remove_file(scene.path("data/vip.csv")).unwrap();
+    check(&gone, "segments/vip.toml:5:1", "path = \"vip.csv\"");
+    let password = |scene: &Scene| scene.edit("connections/autopilot.toml", "http://", "http://me:hunter2@");
+    check(&password, "connections/autopilot.toml:9:1", "base_url = \"*");
+}
+
+#[test]
 fn every_code_is_explained() {
     let scene = Scene::new(&[]);
     let codes = scene.call("explain --output json");

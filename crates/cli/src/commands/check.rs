@@ -73,8 +73,8 @@ async fn columns(engine: &Engine, found_in_files: &Diagnostics) -> Diagnostics {
             Err(StartError::Config(_)) => {}
             Err(error) => {
                 let message = format!("segment `{segment}` cannot be read: {}", chain(&error));
-                let file = format!("segments/{segment}.toml");
-                let finding = Diagnostic::error(Code::SourceUnreadable, message).in_file(file);
+                let finding = Diagnostic::error(Code::SourceUnreadable, message);
+                let finding = engine.project().placed(finding, &format!("segments/{segment}.toml"), &["/read"]);
                 findings.push(match engine.project().segments.get(&segment) {
                     Some(segment) => finding.help(format!(
                         "look at `[settings]` of `sources/{}.toml`, and at `[read]` of this file",
@@ -92,8 +92,8 @@ async fn columns(engine: &Engine, found_in_files: &Diagnostics) -> Diagnostics {
 /// What connectors say of their settings, and of the mappings where these are good.
 async fn mappings(engine: &Engine) -> Diagnostics {
     let mut findings = Diagnostics::new();
-    let mut objection = |file: String, error: &StartError| {
-        let finding = Diagnostic::error(error.code(), chain(error)).in_file(file);
+    let mut objection = |file: String, tables: &[&str], error: &StartError| {
+        let finding = engine.project().placed(Diagnostic::error(error.code(), chain(error)), &file, tables);
         findings.push(match error.help() {
             Some(help) => finding.help(help),
             None => finding,
@@ -102,13 +102,14 @@ async fn mappings(engine: &Engine) -> Diagnostics {
     let mut closed = BTreeSet::new();
     for id in engine.project().connections.keys() {
         if let Err(error) = engine.opens(id) {
-            objection(format!("connections/{id}.toml"), &error);
+            objection(format!("connections/{id}.toml"), &["/settings"], &error);
             closed.insert(id);
         }
     }
     for export in engine.project().exports.values().filter(|export| !closed.contains(&export.connection)) {
         if let Err(error) = engine.accepts(&export.id).await {
-            objection(format!("exports/{}.toml", export.id), &error);
+            let tables = ["/segments", "/fields", "/fields/custom"];
+            objection(format!("exports/{}.toml", export.id), &tables, &error);
         }
     }
     findings

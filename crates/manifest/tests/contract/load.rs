@@ -159,7 +159,8 @@ fn leavers_are_kept_where_nothing_can_be_removed() {
 #[test]
 fn files_that_are_not_text_and_plugins_with_bad_schemas_are_named() {
     let dir = project(&[]);
-    fs::write(dir.path().join("segments/vip.toml"), [0xff, 0xfe]).unwrap();
+    fs::write(dir.path().join("segments/vip.toml"), b"source = \"crm\"\nkey = \"kunde_nr\xf8\"\n").unwrap();
+    fs::write(dir.path().join("exports/newsletter.toml"), [0xff, 0xfe, b'c', 0]).unwrap();
     let findings = load(dir.path(), &catalog()).diagnostics;
     insta::assert_snapshot!("unreadable", findings.render(Style::Plain));
 
