@@ -340,6 +340,7 @@ impl Engine {
         let plugin = self.parts.plugins.load(&connection.plugin)?;
         let segments = self.open_segments(export, &descriptor)?;
         let spec = self.spec(export);
+        connector.accepts("", &spec, OFFLINE_TIMEOUT).await?;
         let targets = connector.targets("", &spec, OFFLINE_TIMEOUT).await?;
         let ledger_names =
             export.segments.iter().zip(&targets).map(|(id, target)| ledger_name(id, &connection.id, target)).collect();

@@ -126,6 +126,18 @@ fn what_a_plugin_objects_to_is_shown_where_it_stands() {
 }
 
 #[test]
+fn what_the_connector_does_not_accept_does_not_start() {
+    let scene = Scene::new(&people(1..=3));
+    scene.segment("vip", &people(1..=3));
+    scene.segments(&["newsletter", "vip"], "");
+    scene.connection("list_id = \"contactlist_1\"");
+    for words in ["plan", "run"] {
+        scene.call(words).exits(2).says("SP0611").says("list_id");
+    }
+    assert_eq!((scene.requests(), scene.call("runs --output json").exits(0).objects().len()), (0, 0));
+}
+
+#[test]
 fn every_code_is_explained() {
     let scene = Scene::new(&[]);
     let codes = scene.call("explain --output json");
