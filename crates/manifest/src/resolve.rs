@@ -13,7 +13,7 @@ use crate::document::Document;
 use crate::load::{Folder, SETTINGS, typed};
 use crate::project::{Connection, Consent, Egress, Export, Plugins, Schedule, Segment, Source, State, StateUrl};
 use crate::raw::{ConnectionFile, Key, ScheduleTable, SegmentFile, SettingsFile, SourceFile, Url};
-use crate::secret::SecretRef;
+use crate::secret::{SecretRef, misplaced, names_a_secret};
 use crate::{export, suggest};
 
 /// All files but `segport.toml`, with what they are checked against.
@@ -250,7 +250,10 @@ pub(crate) fn settings(
 fn reference(document: &Document, at: &str, value: &Value, findings: &mut Vec<Diagnostic>) -> Option<SecretRef> {
     SecretRef::try_from(value)
         .map_err(|error| {
-            let finding = Diagnostic::error(Code::BadSecretReference, error.to_string());
+            let finding = match names_a_secret(value) {
+                true => misplaced(),
+                false => Diagnostic::error(Code::BadSecretReference, error.to_string()),
+            };
             findings.push(finding.at(document.at_value(at), "a secret reference is needed"));
         })
         .ok()
@@ -276,7 +279,7 @@ pub(crate) fn unusable_state(message: impl Into<String>) -> Diagnostic {
 pub(crate) fn holds_secret(url: &Value) -> bool {
     match url {
         Value::String(url) => has_password(url),
-        other => SecretRef::try_from(other).is_err(),
+        other => SecretRef::try_from(other).is_err() || names_a_secret(other),
     }
 }
 

@@ -28,6 +28,15 @@ pub enum SecretRef {
     Credential(String),
 }
 
+/// Letters and digits in a row, digits among them, from which on a text is taken for a secret and not for the name of one.
+const KEY_CHARS: usize = 20;
+
+/// What is wrong where a secret stands in the place of its name.
+pub(crate) const IN_PLACE_OF_ITS_NAME: &str = "a secret is written where its name belongs";
+/// And what to do.
+pub(crate) const WRITE_ITS_NAME: &str = "this looks like the secret itself; put it in a variable and write the variable's name here, such as \
+     `{ env = \"NAME\" }`; if the file was ever shared or committed, replace the secret";
+
 /// A value that is not a secret reference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -61,6 +70,23 @@ fn is_variable(text: &str) -> bool {
 
 fn is_file_name(text: &str) -> bool {
     !text.starts_with('.') && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+}
+
+/// Whether a reference has a secret in the place of a name.
+pub(crate) fn names_a_secret(reference: &Value) -> bool {
+    let mut names = reference.as_object().into_iter().flat_map(|table| table.values());
+    names.any(|name| name.as_str().is_some_and(looks_like_a_secret))
+}
+
+/// The finding about such a reference.
+pub(crate) fn misplaced() -> Diagnostic {
+    Diagnostic::error(Code::SecretLiteral, IN_PLACE_OF_ITS_NAME).help(WRITE_ITS_NAME)
+}
+
+/// Whether a text looks like a key: nobody calls a variable or a file so, and so it is never shown.
+fn looks_like_a_secret(text: &str) -> bool {
+    text.split(|c: char| !c.is_ascii_alphanumeric())
+        .any(|word| word.len() >= KEY_CHARS && word.contains(|c: char| c.is_ascii_digit()))
 }
 
 impl fmt::Display for SecretRef {
@@ -99,9 +125,31 @@ impl SecretRef {
     /// The secret itself.
     ///
     /// # Errors
-    /// A finding that names the variable, file or credential and never shows what it holds: `SP0303` to `SP0306`.
+    /// A finding that names the variable, file or credential and never shows what it holds: `SP0303` to `SP0306`; `SP0301` if
+    /// the name is probably the secret itself.
     pub fn resolve(&self, project_dir: &Path, env: &dyn Environment) -> Result<Secret, Box<Diagnostic>> {
-        let text = match self {
+        let text = self.read(project_dir, env).map_err(|finding| self.without_a_secret(finding))?;
+        if text.is_empty() {
+            let finding = Diagnostic::error(Code::SecretEmpty, format!("{self} is empty"));
+            return Err(Box::new(finding.help("put the secret itself there, without quotes")));
+        }
+        Ok(Secret::new(text))
+    }
+
+    /// `finding` about this reference, unless that would show a secret.
+    fn without_a_secret(&self, finding: Box<Diagnostic>) -> Box<Diagnostic> {
+        let name = match self {
+            Self::Env(name) | Self::Credential(name) => name.into(),
+            Self::File(path) => path.to_string_lossy(),
+        };
+        if looks_like_a_secret(&name) {
+            return Box::new(misplaced());
+        }
+        finding
+    }
+
+    fn read(&self, project_dir: &Path, env: &dyn Environment) -> Result<String, Box<Diagnostic>> {
+        Ok(match self {
             Self::Env(name) => env.variable(name).ok_or_else(|| {
                 Diagnostic::error(Code::SecretNotInEnvironment, format!("{self} is not set"))
                     .help(format!("set it for this process, such as `export {name}=...`"))
@@ -123,12 +171,7 @@ impl SecretRef {
                         .help(format!("add `LoadCredential={name}:...` to the systemd unit"))
                 })?
             }
-        };
-        if text.is_empty() {
-            let finding = Diagnostic::error(Code::SecretEmpty, format!("{self} is empty"));
-            return Err(Box::new(finding.help("put the secret itself there, without quotes")));
-        }
-        Ok(Secret::new(text))
+        })
     }
 }
 

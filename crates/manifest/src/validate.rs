@@ -11,7 +11,7 @@ use crate::codes::Code;
 use crate::diagnostic::{Diagnostic, Location};
 use crate::document::Document;
 use crate::schema::known_keys;
-use crate::secret::{SecretRef, secret_pointers};
+use crate::secret::{IN_PLACE_OF_ITS_NAME, SecretRef, WRITE_ITS_NAME, names_a_secret, secret_pointers};
 use crate::walk::subschemas;
 use crate::{pointer, suggest};
 
@@ -65,7 +65,9 @@ impl Compiled {
             let misplaced = violation.code == Code::UnknownKey || PLUGIN_TABLES.contains(&violation.pointer.as_str());
             (misplaced && kind.may_hold_secrets()) || in_secret(&violation.pointer)
         };
-        let hidden: Vec<_> = violations.iter().filter(hidden).map(|violation| violation.pointer.clone()).collect();
+        let mut hidden: Vec<_> = violations.iter().filter(hidden).map(|violation| violation.pointer.clone()).collect();
+        // A secret in the place of its name is told of later, by whoever does not find what it names.
+        hidden.extend(secrets.into_iter().filter(|at| value.pointer(at).is_some_and(names_a_secret)));
         document.mask(&hidden);
         findings.extend(violations.iter().map(|violation| violation.report(document)));
         violations.into_iter().map(|violation| violation.pointer).collect()
@@ -256,19 +258,24 @@ fn broken_secret(value: &Value, at: &str) -> Option<Violation> {
     let there = value.pointer(at)?;
     let error = SecretRef::try_from(there).err()?;
     let literal = !there.is_object();
+    let misplaced = names_a_secret(there);
     Some(Violation {
         pointer: at.to_owned(),
-        code: if literal { Code::SecretLiteral } else { Code::BadSecretReference },
+        code: if literal || misplaced { Code::SecretLiteral } else { Code::BadSecretReference },
         message: if literal {
             format!("the secret `{}` is written into the file", pointer::last(at))
+        } else if misplaced {
+            IN_PLACE_OF_ITS_NAME.to_owned()
         } else {
             error.to_string()
         },
-        help: Some(
+        help: Some(if misplaced {
+            WRITE_ITS_NAME.to_owned()
+        } else {
             "write where it is kept: `{ env = \"NAME\" }`, `{ file = \"PATH\" }` or `{ credential = \"NAME\" }`"
                 .to_owned()
-                + if literal { "; if the file was ever shared or committed, replace the secret" } else { "" },
-        ),
+                + if literal { "; if the file was ever shared or committed, replace the secret" } else { "" }
+        }),
         mark: Mark::Value,
     })
 }

@@ -248,6 +248,44 @@ fn secrets_are_resolved_or_named() {
 }
 
 #[test]
+fn a_secret_in_the_place_of_its_name_is_not_shown() {
+    let check = |reference: &str, is_taken_for_one: bool| {
+        let settings = format!("[project]\nname = \"acme\"\n[state]\nkey = {reference}\nurl = {reference}\n");
+        let connection = format!("plugin = \"mailer\"\nsettings = {{ api_key = {reference}, rate = 5 }}\n");
+        for changes in [("segport.toml", settings.as_str()), ("connections/mailer.toml", connection.as_str())] {
+            let dir = project(&[changes]);
+            let loaded = load(dir.path(), &catalog());
+            let mut findings = loaded.diagnostics;
+            if let Some(project) = loaded.project {
+                findings.extend(check_secrets(&project, &catalog(), &environment(&[])));
+                let settings = &project.connections.get("mailer").unwrap_or_else(|| panic!("{findings}")).settings;
+                let schema = &mailer().settings_schema;
+                findings.extend(
+                    resolve_secrets(settings, schema, dir.path(), &environment(&[])).err().into_iter().flatten(),
+                );
+            }
+            let shown = findings.render(Style::Plain);
+            let name = reference.split('"').nth(1).unwrap();
+            assert_eq!(shown.contains(name), !is_taken_for_one, "{shown}");
+            assert_eq!(codes(&findings).contains(&"SP0301"), is_taken_for_one, "{shown}");
+            assert_eq!(shown.contains("this looks like the secret itself"), is_taken_for_one, "{shown}");
+        }
+    };
+    for secret in
+        ["0123456789abcdef0123456789abcdef", "a0123456789abcdef0123456789abcde", "sk_live_4eC39HqLyjWDarjtT1zd"]
+    {
+        for kind in ["env", "file", "credential"] {
+            check(&format!("{{ {kind} = \"{secret}\" }}"), true);
+        }
+    }
+    check("{ file = \"secrets/0123456789abcdef0123456789abcdef\" }", true);
+    for name in ["MAILER_API_KEY_2", "AVERYLONGNAMEWITHOUTANYUNDERSCORES", "KEY0123456789"] {
+        check(&format!("{{ env = \"{name}\" }}"), false);
+    }
+    check("{ file = \"secrets/2026-11-23/mailer.production.key\" }", false);
+}
+
+#[test]
 fn the_hash_moves_with_what_is_sent_and_with_nothing_else() {
     let base = config_hash(&loaded(&project(&[])), "newsletter").unwrap();
     assert_eq!(base.len(), 64);
