@@ -20,7 +20,7 @@ pub struct Settings {
 
     /// Address of the API without a trailing slash. Change it only for a stand-in or a proxy.
     #[serde(default = "default_base_url")]
-    #[schemars(example = VENDOR_BASE_URL)]
+    #[schemars(example = VENDOR_BASE_URL, extend("x-segport-destination" = true))]
     pub base_url: String,
 
     /// Most calls a second. At the vendor's host 1 to 20; with another `base_url` any number, and 0 for no limit.

@@ -8,6 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::Result;
 
+/// The keyword that marks a setting as an address which the connector calls (`x-segport-destination: true`), so that it can be
+/// judged before a run.
+pub const DESTINATION_MARK: &str = "x-segport-destination";
+
 /// A request that the host sends: it adds TLS, pooling, the rate limit, retries and the deadline.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {

@@ -12,7 +12,7 @@ use segport_host::{ConnectorInstance, LoadError, LoadErrorKind, Plugins, SourceI
 use segport_ledger::Store;
 use segport_manifest::{
     Code, Connection, Diagnostics, Export, ProcessEnvironment, Project, Segment, check_columns, config_hash,
-    resolve_secrets,
+    destinations, resolve_secrets,
 };
 use segport_transport::Transport;
 use serde_json::Value;
@@ -408,6 +408,10 @@ impl Engine {
         let line = Arc::new(Line::default());
         let http: Arc<dyn HttpClient> = Arc::<Line>::clone(&line);
         let connector = ConnectorInstance::open(&*plugin, settings, http)?;
+        for (setting, address) in destinations(&connection.settings, &descriptor.settings_schema) {
+            let named = |why: Error| Error::new(why.kind(), format!("`{setting}`: {}", why.message()));
+            self.parts.transport.judge(address).map_err(named)?;
+        }
         line.put(self.parts.transport.connection(&connection.id, connector.limits()));
         Ok((connector, line, descriptor))
     }

@@ -1,6 +1,9 @@
-//! The checks of what lies outside the files: the columns of segments, and secrets.
+//! The checks of what lies outside the files: the columns of segments, secrets, and the addresses of destinations.
 
 use std::collections::BTreeMap;
+
+use segport_core::http::DESTINATION_MARK;
+use serde_json::Value;
 
 use crate::catalog::Catalog;
 use crate::codes::Code;
@@ -8,6 +11,7 @@ use crate::diagnostic::{Diagnostic, Diagnostics, Location};
 use crate::project::{Export, Project, Segment, StateUrl};
 use crate::resolve::{state_url_problem, unusable_state};
 use crate::secret::{Environment, SecretRef, resolve_at, secret_pointers};
+use crate::walk::walk;
 use crate::{pointer, suggest};
 
 /// Checks the columns that keys and mappings name against those that the segments have.
@@ -126,11 +130,24 @@ fn state_url(reference: &SecretRef, project: &Project, env: &dyn Environment) ->
     }
 }
 
+/// The addresses that a connector calls, by the names of the settings that hold them.
+pub fn destinations<'a>(settings: &'a Value, schema: &Value) -> BTreeMap<String, &'a str> {
+    let mut found = BTreeMap::new();
+    walk(settings, schema, &mut |at, _, schema| {
+        if schema.get(DESTINATION_MARK) == Some(&Value::Bool(true))
+            && let Some(address) = settings.pointer(at).and_then(Value::as_str)
+        {
+            found.insert(pointer::dotted(at), address);
+        }
+    });
+    found
+}
+
 /// The tables of sources, segments and connections that belong to plugins: file, pointer, value and schema.
 fn plugin_tables<'a>(
     project: &'a Project,
     catalog: &'a Catalog,
-) -> impl Iterator<Item = (String, &'static str, &'a serde_json::Value, &'a serde_json::Value)> {
+) -> impl Iterator<Item = (String, &'static str, &'a Value, &'a Value)> {
     let sources = project.sources.values().filter_map(|source| {
         let schema = &catalog.get(&source.plugin)?.settings_schema;
         Some((format!("sources/{}.toml", source.id), "/settings", &source.settings, schema))

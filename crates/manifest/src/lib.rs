@@ -45,7 +45,7 @@ mod walk;
 
 pub use catalog::Catalog;
 pub use codes::{Code, explain};
-pub use columns::{check_columns, check_secrets};
+pub use columns::{check_columns, check_secrets, destinations};
 pub use consent::{EditError, write_consent};
 pub use diagnostic::{Diagnostic, Diagnostics, FileText, Location, Severity, Style};
 pub use hash::config_hash;

@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use segport_core::http::{HttpClient, Request, Response};
 use segport_core::{Error, ErrorKind, Limits, Result};
 use tokio::sync::{Semaphore, watch};
+use url::Url;
 
 use crate::attempt::{Prepared, Way, Wire};
 use crate::budget::{Budget, Turn};
@@ -94,6 +95,16 @@ impl Transport {
     pub fn new(options: Options) -> Self {
         let clients = [OnceLock::new(), OnceLock::new()];
         Self { shared: Arc::new(Shared { options, clients, lanes: Mutex::new(HashMap::new()) }) }
+    }
+
+    /// Whether requests to `address` are allowed, as far as that can be told without asking a resolver.
+    ///
+    /// # Errors
+    /// `config_invalid` with the reason why not. What is no address at all is left to whoever uses it.
+    pub fn judge(&self, address: &str) -> Result<()> {
+        let Ok(url) = Url::parse(address) else { return Ok(()) };
+        let judged = self.shared.options.egress.judge(&url);
+        judged.map(drop).map_err(|why| Error::new(ErrorKind::ConfigInvalid, why.to_string()))
     }
 
     /// A handle on the connection `name` with counters of its own. All handles of a name share one limiter, one pause and one

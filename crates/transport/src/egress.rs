@@ -59,7 +59,7 @@ pub(crate) enum Reach {
 }
 
 impl Egress {
-    /// What the scheme of `url` may reach; an address given as a number is judged at once.
+    /// What the scheme of `url` may reach; an address given as a number, or as `localhost`, is judged at once.
     pub(crate) fn judge(self, url: &Url) -> Result<Reach, Refused> {
         let reach = match (url.scheme(), self) {
             ("https", Self::PublicOnly) => Reach::Public,
@@ -71,6 +71,10 @@ impl Egress {
         match url.host() {
             Some(Host::Ipv4(ip)) => reach.admit(ip.into(), || ip.to_string())?,
             Some(Host::Ipv6(ip)) => reach.admit(ip.into(), || ip.to_string())?,
+            // Always loopback (RFC 6761, 6.3), so no resolver need be asked.
+            Some(Host::Domain(name)) if name == "localhost" || name.ends_with(".localhost") => {
+                reach.admit(Ipv4Addr::LOCALHOST.into(), || name.to_owned())?;
+            }
             Some(Host::Domain(_)) | None => {}
         }
         Ok(reach)
@@ -259,6 +263,11 @@ mod tests {
         for spelling in ["2130706433", "0x7f.1", "0177.0.0.1", "127.1"] {
             check(PublicOnly, &format!("https://{spelling}/"), hint);
         }
+        for name in ["localhost", "LOCALHOST:8443", "app.localhost"] {
+            check(PublicOnly, &format!("https://{name}/"), hint);
+            check(AllowPrivate, &format!("http://{name}/"), Ok(Reach::Private));
+        }
+        check(PublicOnly, "https://localhost.example.com/", Ok(Reach::Public));
         check(PublicOnly, "http://api.example.com/", Err("use https"));
         check(PublicOnly, "http://127.0.0.1/", hint);
         check(AllowPrivate, "https://127.0.0.1/", Ok(Reach::Anywhere));

@@ -170,8 +170,18 @@ fn a_destination_that_is_gone_fails_the_run_and_nothing_is_lost() {
 fn private_addresses_are_refused_unless_allowed() {
     let scene = Scene::new(&people(1..=5));
     scene.edit("segport.toml", "allow_private = true", "allow_private = false");
-    let refused = scene.run("");
-    assert_eq!(refused.exits(1).report().summary(), "failed: 5 read, 5 deferred");
-    assert!(refused.stdout.contains("allow_private"), "{refused}");
-    assert_eq!(scene.requests(), 0);
+    for address in ["", "https://10.1.2.3/v1", "https://[::1]/v1", "https://localhost/v1"] {
+        if !address.is_empty() {
+            scene.connection("");
+            scene.edit("connections/autopilot.toml", &scene.sandbox.base_url(), address);
+        }
+        for words in ["run", "plan"] {
+            scene.call(words).exits(2).says("SP0611").says("`base_url`").says("allow_private = true");
+        }
+        let found = scene.call("check");
+        found.exits(1).prints("SP0611").prints("--> connections/autopilot.toml:9:1").prints("allow_private = true");
+    }
+    scene.edit("connections/autopilot.toml", "https://localhost/v1", "https://api.example.com/v1");
+    scene.call("check").exits(0);
+    assert_eq!((scene.requests(), scene.call("runs --output json").exits(0).objects().len()), (0, 0));
 }

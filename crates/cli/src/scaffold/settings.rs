@@ -13,6 +13,7 @@ pub struct Settings {
     pub api_key: Secret,
 
     /// Address of the API without a trailing slash.
+    #[schemars(extend("x-segport-destination" = true))]
     pub base_url: String,
 
     /// Most calls a second; 0 = no limit.
