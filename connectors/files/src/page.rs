@@ -138,8 +138,7 @@ impl TextColumn {
         let mut present = match null_values {
             [] => BooleanBuffer::new_set(rows),
             [only] if only.is_empty() => {
-                let starts = self.offsets.iter();
-                starts.clone().zip(starts.skip(1)).map(|(from, to)| from != to).collect()
+                BooleanBuffer::collect_bool(rows, |row| self.offsets.get(row) != self.offsets.get(row + 1))
             }
             texts => self.fields().map(|field| !texts.iter().any(|text| text.as_bytes() == field)).collect(),
         };

@@ -20,15 +20,11 @@ impl<'a> DestinationId<'a> {
         let (prefix, text) = id.split_at_checked(id.len().checked_sub(Self::UUID_LENGTH)?)?;
         // Of the forms that are read, only the one with hyphens has this length.
         let uuid = uuid::Uuid::try_parse_ascii(text.as_bytes()).ok()?;
-        let mut buffer = uuid::Uuid::encode_buffer();
-        let upper_case = if *uuid.hyphenated().encode_lower(&mut buffer) == *text {
-            false
-        } else if *uuid.hyphenated().encode_upper(&mut buffer) == *text {
-            true
-        } else {
-            return None;
-        };
-        Some(Self::Uuid { prefix, uuid: uuid.into_bytes(), upper_case })
+        let has = |is_one: fn(&u8) -> bool| text.bytes().any(|byte| is_one(&byte));
+        let upper_case = has(u8::is_ascii_uppercase);
+        // Letters of both kinds do not come back.
+        let is_mixed = upper_case && has(u8::is_ascii_lowercase);
+        (!is_mixed).then(|| Self::Uuid { prefix, uuid: uuid.into_bytes(), upper_case })
     }
 
     pub(crate) fn is_some(&self) -> bool {
