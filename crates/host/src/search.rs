@@ -37,7 +37,11 @@ impl Search {
         let directory = std::env::current_exe().ok().and_then(|file| Some(file.parent()?.to_owned()));
         if let Some(directory) = directory {
             let installed = directory.join("../lib/segport/plugins");
-            self.directories.extend([directory, installed]);
+            for directory in [directory, installed] {
+                if !self.directories.contains(&directory) {
+                    self.directories.push(directory);
+                }
+            }
         }
         self
     }
@@ -88,4 +92,18 @@ fn id_of(file: &Path) -> Option<String> {
 pub(crate) fn is_id(id: &str) -> bool {
     id.starts_with(|first: char| first.is_ascii_lowercase())
         && id.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_is_looked_at_once() {
+        let beside = std::env::current_exe().unwrap().parent().unwrap().to_owned();
+        let search = Search::new(vec![beside.clone()], "segport.lock").beside_executable();
+        assert_eq!(search.directories.iter().filter(|directory| **directory == beside).count(), 1);
+        let search = Search::new(Vec::new(), "segport.lock").beside_executable();
+        assert_eq!(search.directories[0], beside);
+    }
 }
