@@ -10,6 +10,7 @@ mod exit;
 mod failpoint;
 mod interrupt;
 mod logging;
+mod memory;
 mod output;
 mod progress;
 mod project;
@@ -31,6 +32,7 @@ use commands::Invocation;
 use output::Output;
 
 fn main() -> ExitCode {
+    memory::keep_for_reuse();
     let Arguments { global, command } = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
