@@ -200,9 +200,25 @@ impl Standings {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::SegmentNumber;
 
     /// Where rows stand, and how many.
     type Count = (Standing, u64);
+
+    #[test]
+    fn a_membership_that_is_sent_again_is_uncertain_until_it_is_acknowledged_again() {
+        let [news, vip] = [0, 1].map(|number| Memberships::from(SegmentNumber::new(number).unwrap()));
+        let held = Standing { acknowledged: news.union(vip), held: true, ..Standing::default() };
+        let mut standing = held;
+        standing.intend_delivery(news);
+        assert_eq!((standing.acknowledged, standing.possible), (vip, news));
+        assert_eq!(standing.left_behind(), news.union(vip), "whoever leaves is taken off both lists");
+        let mut refused = standing;
+        refused.undelivered(Undelivered::Refused);
+        assert_eq!((refused.acknowledged, refused.possible, refused.uncertain()), (vip, news, false));
+        standing.done(news, false);
+        assert_eq!(standing, held);
+    }
 
     #[test]
     fn rows_are_counted_where_they_stand() {

@@ -162,8 +162,11 @@ impl Pair {
     /// Lets the source change before a run has seen the last change through.
     pub(super) fn detour(&mut self, dice: &mut Dice) {
         let passing = self.world.emails();
-        // A run that was over before it could be struck has taken these off, whatever becomes of their owners.
-        self.doubtful.extend(self.round.emails.difference(&passing).cloned());
+        // A run that was over before it could be struck has taken these off, whatever becomes of their owners: who had left by
+        // then, and who was on a list with an address of earlier, because that of the source could not be used.
+        let members = self.round.members.iter().map(|member| &member.email);
+        let known = self.round.emails.iter().chain(members);
+        self.doubtful.extend(known.filter(|email| !passing.contains(*email)).cloned());
         self.doubtful.extend(passing);
         self.round.passing.extend(self.world.owners());
         self.round.detours += 1;
