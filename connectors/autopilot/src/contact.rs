@@ -22,7 +22,7 @@ pub(crate) struct Layout {
 struct Column {
     /// Position in the batch.
     index: usize,
-    /// The key as JSON, between its comma and its colon.
+    /// The key as JSON, with the comma before it and the colon after it.
     key: Vec<u8>,
     /// The same, with the quotation mark that opens a text.
     key_of_text: Vec<u8>,

@@ -98,14 +98,19 @@ impl Membership {
     /// Writes contacts that were acknowledged as members of `list` before. Returns whether they count as members now.
     async fn put_again(&self, delivery: &Delivery<'_>, list: &SegmentList) -> Result<(Outcomes, bool)> {
         let known = self.known(&list.id);
-        let look = async || match list.new {
-            true => Ok(false),
-            false => Ok(matches!(delivery.look(list).await?, Look::AllOn)),
-        };
-        if known.way.get().is_none() && *known.is_intact.get_or_try_init(look).await? {
-            return Ok((delivery.put(Some(&list.id)).await?, true));
+        if known.way.get().is_some() || list.new {
+            return self.put_as_tested(delivery, list).await;
         }
-        self.put_as_tested(delivery, list).await
+        let look = async || match delivery.look(list).await.map_err(Unsettled::Failed)? {
+            Look::AllOn => Ok(true),
+            Look::Missing(_) => Ok(false),
+            Look::Unclear => Err(Unsettled::NoVerdict),
+        };
+        match known.is_intact.get_or_try_init(look).await {
+            Ok(true) => Ok((delivery.put(Some(&list.id)).await?, true)),
+            Ok(false) | Err(Unsettled::NoVerdict) => self.put_as_tested(delivery, list).await,
+            Err(Unsettled::Failed(error)) => Err(error),
+        }
     }
 
     /// Writes the contacts the way that is known to work for `list`, testing it if that is not known yet. Returns whether

@@ -219,6 +219,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_written_is_formatted_as_this_workspace_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let made = connector(dir.path(), "mailgrid").unwrap();
+        let roots = made.files.iter().filter(|file| file.ends_with("lib.rs") || file.starts_with("tests"));
+        let mut rustfmt = std::process::Command::new("rustfmt");
+        let config = concat!(env!("CARGO_MANIFEST_DIR"), "/../../rustfmt.toml");
+        rustfmt.args(["--check", "--config-path", config]).args(roots.map(|file| made.dir.join(file)));
+        let checked = rustfmt.output().unwrap();
+        assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stdout));
+    }
+
+    #[test]
     fn a_workspace_is_found_from_below() {
         let dir = tempfile::tempdir().unwrap();
         let workspace = "[workspace]\nmembers = [\"connectors/*\"]\n[workspace.dependencies]\nsegport-sdk = \"0.1\"\n";

@@ -263,6 +263,25 @@ fn full_fills_a_list_that_was_gone() {
     }
 }
 
+#[test]
+fn whom_a_killed_run_was_about_to_put_back_the_next_run_puts_back() {
+    for (membership, hold) in [("probe", Hold::Unseen), ("probe", Hold::Done), ("single", Hold::Done)] {
+        let mut scene = Scene::new(&people(1..=3));
+        let gate = Gate::new(&scene.sandbox);
+        scene.through(&gate, &format!("list_membership = \"{membership}\""));
+        scene.delivers();
+        let list = scene.sandbox.autopilot().counts().lists[0].list_id.clone();
+        assert!(scene.sandbox.autopilot().take_off(&list, &Person::new(2).email));
+        gate.hold("POST /contacts", 1, hold);
+        let run = scene.segport("run --full").start();
+        gate.wait();
+        run.kill();
+        gate.cut();
+        scene.delivers();
+        scene.has_members(&list, &people(1..=3));
+    }
+}
+
 /// Whoever could not be put back is tried again by the next run, since nobody knows any more whether they are on the list.
 #[test]
 fn who_could_not_be_put_back_is_put_back_by_the_next_run() {

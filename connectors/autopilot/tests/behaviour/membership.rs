@@ -315,3 +315,23 @@ fn members_from_before_are_put_back() {
     let one_by_one = ["GET /list/contact/p-b", &a, &b, "POST /contacts 2 -", &c, &d];
     check(false, &["b", "d"], &[&LOOK[..], &LOOK, &bulk[..1], &one_by_one].concat(), all);
 }
+
+/// A look that fails says nothing of the list: that batch is added one by one, and the next one looks again.
+#[test]
+fn a_look_that_fails_is_made_again_by_the_next_batch() {
+    let http = Script::new();
+    let harness = open(value!({}), &http);
+    let session = session(&http, &harness, &["News"]);
+    for _ in 0..2 {
+        http.expect("GET", "/list/L-News/contact/a%40example.com", status(500));
+    }
+    http.expect("POST", "/contacts", json(200, acknowledging(&["a"])));
+    http.expect("POST", "/list/L-News/contact/p-a", status(200));
+    assert_eq!(short(&block_on(harness.write(&again(&session, &["a"]))).unwrap().rows), ["done p-a"]);
+    http.expect("GET", "/list/L-News/contact/b%40example.com", status(200));
+    http.expect("POST", "/contacts", json(200, acknowledging(&["b"])));
+    assert_eq!(short(&block_on(harness.write(&again(&session, &["b"]))).unwrap().rows), ["done p-b"]);
+    http.expect("POST", "/contacts", json(200, acknowledging(&["c"])));
+    assert_eq!(short(&block_on(harness.write(&again(&session, &["c"]))).unwrap().rows), ["done p-c"]);
+    http.assert_done();
+}

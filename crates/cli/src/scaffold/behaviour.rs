@@ -83,7 +83,8 @@ async fn every_row_has_an_outcome() -> Outcome {
     let connector = open(&http)?;
     let session = begun(&http, &connector).await?;
     http.expect("POST", "/members", json(200, r#"{"results":[{"id":"m1"},{"error":"bo@mail.example is blocked"}]}"#));
-    let batch = Batch { session: session.into(), kind: BatchKind::Upsert { join: vec![0], rejoin: Vec::new() }, rows: two_rows()? };
+    let kind = BatchKind::Upsert { join: vec![0], rejoin: Vec::new() };
+    let batch = Batch { session: session.into(), kind, rows: two_rows()? };
     let outcomes = connector.write(&batch).await?;
     assert_eq!(outcomes.rows.first(), Some(&RowOutcome::Done(Some("m1".to_owned()))));
     assert!(matches!(outcomes.rows.get(1), Some(RowOutcome::Refused { reason, .. }) if !reason.contains("bo@")));
@@ -104,7 +105,8 @@ async fn a_short_answer_leaves_rows_unknown() -> Outcome {
     let connector = open(&http)?;
     let session = begun(&http, &connector).await?;
     http.expect("POST", "/members", json(200, r#"{"results":[{"id":"m1"}]}"#));
-    let batch = Batch { session: session.into(), kind: BatchKind::Upsert { join: vec![0], rejoin: Vec::new() }, rows: two_rows()? };
+    let kind = BatchKind::Upsert { join: vec![0], rejoin: Vec::new() };
+    let batch = Batch { session: session.into(), kind, rows: two_rows()? };
     let outcomes = connector.write(&batch).await?.rows;
     assert!(matches!(outcomes.as_slice(), [RowOutcome::Done(_), RowOutcome::Unknown { .. }]));
     Ok(())
@@ -118,7 +120,8 @@ async fn leavers_are_taken_off_the_list() -> Outcome {
     http.expect("POST", "/lists/readers/remove", json(200, "{}"));
     let ids: ArrayRef = Arc::new(StringArray::from(vec!["m1", "m2"]));
     let rows = RecordBatch::try_from_iter([(Batch::DESTINATION_ID, ids)])?;
-    let outcomes = connector.write(&Batch { session: session.into(), kind: BatchKind::Remove { segment: 0 }, rows }).await?;
+    let kind = BatchKind::Remove { segment: 0 };
+    let outcomes = connector.write(&Batch { session: session.into(), kind, rows }).await?;
     assert_eq!(outcomes.rows, [RowOutcome::Done(None), RowOutcome::Done(None)]);
     http.assert_done();
     Ok(())
