@@ -1,5 +1,7 @@
 //! A compact hash table of rows by identity.
 
+use prefetch_index::prefetch_index;
+
 use crate::Identity;
 use crate::standing::Number;
 
@@ -101,19 +103,17 @@ impl Table {
         Place::new(part(identity), slot)
     }
 
-    /// Reads what is known of all these identities, so that memory answers for many at once. Looked up one after the other,
-    /// each would be waited for; in a large table that is what takes the time.
+    /// Announces that these identities will be looked up, so that memory answers for many at once. Looked up one after the
+    /// other, each would be waited for; in a large table that is what takes the time.
     pub(crate) fn warm(&self, identities: &[Identity]) {
-        let mut sum = 0;
         for identity in identities {
             let Some(part) = self.parts.get(part(*identity)) else { continue };
-            let near = part.near(name(*identity));
-            // Three in a cache line, and few searches go further than four lines.
-            for ahead in [0, 3, 6, 9] {
-                sum ^= near.get(ahead).map_or(0, |slot| slot.name);
+            let home = part.home(name(*identity));
+            // Three in a cache line, and few searches go further than three lines.
+            for ahead in [0, 3, 6] {
+                prefetch_index(&part.slots, home + ahead);
             }
         }
-        std::hint::black_box(sum);
     }
 
     /// Makes room for so many rows in all, and some more.
