@@ -104,8 +104,8 @@ pub(crate) fn read(dir: &Path, runtime: Handle) -> Result<Opened, Failure> {
     let plugins = Plugins::new(search(settings.plugins.path.clone(), dir.join(LOCK_FILE)), runtime);
     let mut descriptors = Vec::new();
     let mut unusable = Vec::new();
-    for id in &settings.plugin_ids {
-        match plugins.load(id) {
+    for (id, loaded) in settings.plugin_ids.iter().zip(plugins.load_all(&settings.plugin_ids)) {
+        match loaded {
             Ok(plugin) => descriptors.push(plugin.descriptor().clone()),
             Err(error) => unusable.push((id.clone(), error)),
         }
