@@ -16,7 +16,7 @@ use crate::outbox::{Outbox, Sealed};
 use crate::pack::Listed;
 use crate::plan_report::{PlanReport, PlannedCalls, PlannedLeavers, PlannedSegment};
 use crate::progress::{Progress, Stage};
-use crate::read::{Ahead, Prepared};
+use crate::read::Pages;
 use crate::report::{GuardVerdict, Problem, Severity};
 use crate::run::Cancel;
 
@@ -54,11 +54,7 @@ impl Comparison<'_> {
     ///
     /// # Errors
     /// Of the ledger or the disk. A source's error is part of the result: what was read before it is not lost.
-    pub(crate) async fn compare(
-        &self,
-        snapshot: &mut Snapshot,
-        first: Option<Ahead<Prepared>>,
-    ) -> Result<Compared, StartError> {
+    pub(crate) async fn compare(&self, snapshot: &mut Snapshot, first: Option<Pages>) -> Result<Compared, StartError> {
         let open = self.open;
         self.progress.stage(&open.export.id, Stage::Reading);
         let rows_per_block = rows_per_batch(open) * BATCHES_PER_BLOCK;
@@ -86,7 +82,7 @@ impl Comparison<'_> {
         &self,
         diff: &mut Diff<'_>,
         places: &[Place],
-        mut first: Option<Ahead<Prepared>>,
+        mut first: Option<Pages>,
     ) -> Result<Option<Error>, StartError> {
         for (place, segment) in places.iter().copied().zip(&self.open.segments) {
             let Some(mut pages) = first.take().or_else(|| self.read(place.position)) else { continue };
@@ -126,7 +122,7 @@ impl Comparison<'_> {
         Ok(None)
     }
 
-    fn read(&self, position: usize) -> Option<Ahead<Prepared>> {
+    fn read(&self, position: usize) -> Option<Pages> {
         begin_reading(self.open, position, self.run, self.hasher)
     }
 
@@ -139,7 +135,7 @@ impl Comparison<'_> {
 }
 
 /// Starts reading the segment at this position of an export.
-pub(crate) fn begin_reading(open: &OpenExport, position: usize, run: &str, hasher: &Hasher) -> Option<Ahead<Prepared>> {
+pub(crate) fn begin_reading(open: &OpenExport, position: usize, run: &str, hasher: &Hasher) -> Option<Pages> {
     let (segment, ledger_name) = (open.segments.get(position)?, open.ledger_names.get(position)?);
     let namer = Namer::new(hasher, &open.spec.fields, segment.mapping.identity(), ledger_name);
     Some(segment.reader.start(run, &segment.mapping, namer))

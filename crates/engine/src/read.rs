@@ -1,4 +1,7 @@
 //! Reading a segment: pages in order, the next ones read and mapped while the ledger is loaded or the last is compared.
+//!
+//! To map a page and name its rows takes longer than to read or to compare it. So it is done by whoever has time: the task that
+//! reads ahead, or who waits for the page.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,21 +70,70 @@ impl SegmentReader {
     }
 
     /// Starts reading from the beginning, each page mapped and its rows named.
-    pub(crate) fn start(&self, run: &str, mapping: &Arc<Mapping>, namer: Namer) -> Ahead<Prepared> {
-        let (mut pages, mapping, room) = (self.pages(run), Arc::clone(mapping), Room::new(MOST_BYTES));
-        Ahead::start(MOST_PAGES, async move |prepared| {
+    pub(crate) fn start(&self, run: &str, mapping: &Arc<Mapping>, namer: Namer) -> Pages {
+        let preparer = Arc::new(Preparer { mapping: Arc::clone(mapping), namer });
+        let (mut pages, makes, room) = (self.pages(run), Arc::clone(&preparer), Room::new(MOST_BYTES));
+        let turn = Arc::new(Semaphore::new(1));
+        let ahead = Ahead::start(MOST_PAGES, async move |waiting| {
             while let Some(page) = pages.next().await {
                 let page = match page {
-                    Ok(page) => Prepared::new(page, &mapping, &namer, &room).await,
+                    Ok(page) => {
+                        let page = Raw { taken: room.take(Preparer::bytes(&page)).await, page };
+                        match Arc::clone(&turn).try_acquire_owned() {
+                            Ok(turn) if is_idle(&waiting) => Ok(Waiting::Raw(page, turn)),
+                            _ => makes.prepare(page).map(Waiting::Prepared),
+                        }
+                    }
                     Err(error) => Err(error),
                 };
                 let is_last = page.is_err();
-                if prepared.send(page).await.is_err() || is_last {
+                if waiting.send(page).await.is_err() || is_last {
                     return;
                 }
             }
+        });
+        Pages { ahead, preparer }
+    }
+}
+
+/// Whether nothing waits for whoever takes from this channel.
+fn is_idle<T>(channel: &mpsc::Sender<T>) -> bool {
+    channel.capacity() == channel.max_capacity()
+}
+
+/// The pages of a segment, in order. Dropping it ends the reading.
+#[derive(Debug)]
+pub(crate) struct Pages {
+    ahead: Ahead<Waiting>,
+    preparer: Arc<Preparer>,
+}
+
+impl Pages {
+    /// The next page; `None` after the last, and nothing follows an error.
+    pub(crate) async fn next(&mut self) -> Option<Result<Prepared>> {
+        Some(match self.ahead.next().await? {
+            Ok(Waiting::Prepared(page)) => Ok(page),
+            // Its turn ends when the page is prepared.
+            Ok(Waiting::Raw(page, _turn)) => self.preparer.prepare(page),
+            Err(error) => Err(error),
         })
     }
+}
+
+/// A page that waits to be compared.
+#[derive(Debug)]
+enum Waiting {
+    Prepared(Prepared),
+    /// Whoever compares had nothing to do when it was read, and prepares it; one page at a time.
+    Raw(Raw, OwnedSemaphorePermit),
+}
+
+/// A page as it was read.
+#[derive(Debug)]
+struct Raw {
+    page: Page,
+    /// The room it takes.
+    taken: Option<OwnedSemaphorePermit>,
 }
 
 /// A page that is ready to be compared.
@@ -97,15 +149,24 @@ pub(crate) struct Prepared {
     _taken: Option<OwnedSemaphorePermit>,
 }
 
-impl Prepared {
-    /// Maps a page and names its rows, once there is room for it.
-    async fn new(page: Page, mapping: &Mapping, namer: &Namer, room: &Room) -> Result<Self> {
+/// Maps the pages of a segment and names their rows.
+#[derive(Debug)]
+struct Preparer {
+    mapping: Arc<Mapping>,
+    namer: Namer,
+}
+
+impl Preparer {
+    /// How much memory a page takes.
+    fn bytes(page: &Page) -> usize {
         let unreadable = page.unreadable.iter().map(|row| size_of_val(row) + row.place.len() + row.reason.len());
-        let named = page.rows.num_rows() * size_of::<Candidate>();
-        let taken = room.take(rows::bytes(&page.rows) + named + unreadable.sum::<usize>()).await;
-        let mapped = mapping.map(&page.rows)?;
-        let candidates = namer.name(&mapped)?;
-        Ok(Self { rows: mapped.rows, candidates, unreadable: page.unreadable, _taken: taken })
+        rows::bytes(&page.rows) + page.rows.num_rows() * size_of::<Candidate>() + unreadable.sum::<usize>()
+    }
+
+    fn prepare(&self, Raw { page, taken }: Raw) -> Result<Prepared> {
+        let mapped = self.mapping.map(&page.rows)?;
+        let candidates = self.namer.name(&mapped)?;
+        Ok(Prepared { rows: mapped.rows, candidates, unreadable: page.unreadable, _taken: taken })
     }
 }
 
