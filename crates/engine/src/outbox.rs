@@ -213,8 +213,25 @@ impl BlockStore {
             .map_err(|_| Error::new(ErrorKind::Internal, "rows that waited on disk were changed there"))?
             .len();
         bytes.truncate(plain);
+        self.give_back(offset, length);
         Ok(bytes.into())
     }
+
+    /// Gives back the room of a block that is not needed any more. What the system has not yet brought to the disk by then, it
+    /// need not bring there; of a large run that is most of what waits.
+    #[cfg(target_os = "linux")]
+    fn give_back(&self, offset: u64, length: usize) {
+        use rustix::fs::{FallocateFlags, fallocate};
+        if let Some(file) = &self.file {
+            let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+            // A file system without holes gives the room back with the file.
+            fallocate(file, hole, offset, length as u64).ok();
+        }
+    }
+
+    /// The room is given back with the file.
+    #[cfg(not(target_os = "linux"))]
+    fn give_back(&self, _: u64, _: usize) {}
 
     fn open_file(&mut self) -> Result<&mut File> {
         if self.file.is_none() {
@@ -312,6 +329,26 @@ mod tests {
         assert_eq!(seen, row);
         assert!(sizes.iter().rev().skip(1).all(|&size| size == rows_per_block), "{sizes:?}");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "the file has no name");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn blocks_that_were_read_back_leave_the_disk() {
+        use std::os::unix::fs::MetadataExt;
+
+        let dir = tempfile::tempdir().unwrap();
+        let mut outbox = Outbox::new(page(0, 1, 1).0.schema(), 1000, dir.path()).unwrap();
+        for from in (0..20_000).step_by(1000) {
+            let (rows, tickets) = page(from, 1000, 1000);
+            outbox.push(rows, tickets).unwrap();
+        }
+        let mut sealed = outbox.seal().unwrap();
+        let on_disk = |sealed: &Sealed| sealed.store.file.as_ref().unwrap().metadata().unwrap().blocks() * 512;
+        let all = on_disk(&sealed);
+        assert!(all > 10_000_000, "{all} bytes");
+        while sealed.next_block().unwrap().is_some() {}
+        let left = on_disk(&sealed);
+        assert!(left < all / 20, "{left} of {all} bytes");
     }
 
     #[test]
