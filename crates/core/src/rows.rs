@@ -1,6 +1,7 @@
 //! Rows as Arrow IPC streams: the one form in which they cross the plugin boundary or wait on disk.
 
 mod plain;
+mod write;
 
 use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -29,6 +30,9 @@ pub fn bytes(rows: &RecordBatch) -> usize {
 /// # Errors
 /// `contract` for a batch that IPC cannot carry.
 pub fn encode(rows: &RecordBatch, out: &mut Vec<u8>) -> Result<()> {
+    if write::plain(rows, out).map_err(unwritable)?.is_some() {
+        return Ok(());
+    }
     out.reserve(HEADS + bytes(rows));
     let mut writer = StreamWriter::try_new(out, rows.schema_ref()).map_err(unwritable)?;
     writer.write(rows).map_err(unwritable)?;

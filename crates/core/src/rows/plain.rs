@@ -5,6 +5,7 @@
 //! Whatever this accepts, the library accepts, with equal values. Streams that are not so plain (dictionaries, compression, other
 //! types) are left to the library.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use arrow_array::types::{ArrowPrimitiveType, Float64Type, Int64Type};
@@ -12,7 +13,7 @@ use arrow_array::{ArrayRef, BooleanArray, PrimitiveArray, RecordBatch, StringArr
 use arrow_buffer::{ArrowNativeType, BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow_ipc::convert::try_fb_to_schema;
 use arrow_ipc::root_as_message;
-use arrow_schema::{DataType, Schema};
+use arrow_schema::{DataType, SchemaRef};
 
 /// What a stream turns out to be.
 #[derive(Debug)]
@@ -37,13 +38,25 @@ pub(super) fn decode(stream: Buffer) -> Stream {
     batch(schema, rest).unwrap_or(Stream::Broken)
 }
 
-fn is_plain(data_type: &DataType) -> bool {
+/// Whether columns of this type are plain.
+pub(super) fn is_plain(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Utf8 | DataType::Int64 | DataType::Float64 | DataType::Boolean)
 }
 
-fn schema(stream: Buffer) -> Option<(Schema, Buffer)> {
+fn schema(stream: Buffer) -> Option<(SchemaRef, Buffer)> {
+    thread_local! {
+        /// What was read last on this thread: batches come by the thousand.
+        static LATEST: RefCell<Option<(Buffer, SchemaRef)>> = const { RefCell::new(None) };
+    }
     let (head, rest) = message(stream)?;
-    Some((try_fb_to_schema(root_as_message(&head).ok()?.header_as_schema()?).ok()?, rest))
+    let latest = LATEST.with_borrow(|latest| latest.clone());
+    if let Some((_, schema)) = latest.filter(|(read, _)| *read == head) {
+        return Some((schema, rest));
+    }
+    let schema = Arc::new(try_fb_to_schema(root_as_message(&head).ok()?.header_as_schema()?).ok()?);
+    // Copied, since what it is a part of may be large.
+    LATEST.set(Some((Buffer::from_slice_ref(&head), Arc::clone(&schema))));
+    Some((schema, rest))
 }
 
 /// The head of the first message, and what follows it: its body, and further messages.
@@ -57,7 +70,7 @@ fn message(stream: Buffer) -> Option<(Buffer, Buffer)> {
 }
 
 /// The batch of the next message; `None` if it is broken.
-fn batch(schema: Schema, stream: Buffer) -> Option<Stream> {
+fn batch(schema: SchemaRef, stream: Buffer) -> Option<Stream> {
     let (head, rest) = message(stream)?;
     let message = root_as_message(&head).ok()?;
     let body = rest.get_slice(0, usize::try_from(message.bodyLength()).ok()?)?;
@@ -95,7 +108,7 @@ fn batch(schema: Schema, stream: Buffer) -> Option<Stream> {
         };
         columns.push(column);
     }
-    RecordBatch::try_new(Arc::new(schema), columns).ok().map(Stream::Plain)
+    RecordBatch::try_new(schema, columns).ok().map(Stream::Plain)
 }
 
 fn bits(buffer: Buffer, rows: usize) -> Option<BooleanBuffer> {
@@ -182,6 +195,19 @@ mod tests {
             let Stream::Plain(plain) = decode(stream(&bytes)) else { panic!("not plain") };
             // Compared as text, since no two NaN are equal.
             prop_assert_eq!(format!("{plain:?}"), format!("{rows:?}"));
+            let library = decode_any(Bytes::from(bytes)).expect("the library reads it too");
+            prop_assert_eq!(format!("{library:?}"), format!("{rows:?}"));
+        }
+
+        #[test]
+        fn streams_of_several_schemas_are_told_apart(batches in proptest::collection::vec((batch(), 1_usize..6), 1..5)) {
+            for (rows, columns) in batches {
+                let rows = rows.project(&(0..columns.min(5)).collect::<Vec<_>>()).unwrap();
+                let mut bytes = Vec::new();
+                encode(&rows, &mut bytes).unwrap();
+                let Stream::Plain(plain) = decode(stream(&bytes)) else { panic!("not plain") };
+                prop_assert_eq!(format!("{plain:?}"), format!("{rows:?}"));
+            }
         }
 
         #[test]
