@@ -13,6 +13,8 @@ use crate::fields::{EMAIL, Key};
 #[derive(Debug)]
 pub(crate) struct Layout {
     email: usize,
+    /// The address's key, with the brace that opens the contact.
+    email_key: JsonKey,
     standard: Vec<Column>,
     custom: Vec<Column>,
     width: usize,
@@ -22,10 +24,8 @@ pub(crate) struct Layout {
 struct Column {
     /// Position in the batch.
     index: usize,
-    /// The key as JSON, with the comma before it and the colon after it.
-    key: Vec<u8>,
-    /// The same, with the quotation mark that opens a text.
-    key_of_text: Vec<u8>,
+    /// The key, with the comma before it.
+    key: JsonKey,
     field_type: FieldType,
     clear_null: bool,
 }
@@ -33,8 +33,38 @@ struct Column {
 impl Column {
     /// Appends the key and a value; the unit is a null.
     fn write(&self, value: &impl serde::Serialize, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.key);
+        self.key.write(out);
         write_json(value, out);
+    }
+}
+
+/// A key as JSON, with what stands before it and the colon after it.
+#[derive(Debug)]
+struct JsonKey {
+    /// And a quotation mark, for a text. Zeros make it as long as a [`STRIDE`].
+    bytes: Vec<u8>,
+    /// Up to the colon.
+    length: usize,
+}
+
+impl JsonKey {
+    fn new(before: u8, name: &str) -> Self {
+        let mut bytes = vec![before];
+        write_json(name, &mut bytes);
+        bytes.push(b':');
+        let length = bytes.len();
+        bytes.push(b'"');
+        bytes.resize(bytes.len().max(STRIDE), 0);
+        Self { bytes, length }
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        append(&self.bytes, self.length, out);
+    }
+
+    /// With the quotation mark that opens a text.
+    fn write_for_text(&self, out: &mut Vec<u8>) {
+        append(&self.bytes, self.length + 1, out);
     }
 }
 
@@ -48,11 +78,8 @@ impl Layout {
         let (mut standard, mut custom) = (Vec::new(), Vec::new());
         for (index, field) in fields.iter().enumerate() {
             let column = |name: &str| {
-                let mut key = vec![b','];
-                write_json(name, &mut key);
-                key.push(b':');
-                let key_of_text = [&key[..], b"\""].concat();
-                Column { index, key, key_of_text, field_type: field.field_type, clear_null: field.clear_null }
+                let key = JsonKey::new(b',', name);
+                Column { index, key, field_type: field.field_type, clear_null: field.clear_null }
             };
             match Key::of(field)? {
                 Key::Email => email = Some(index),
@@ -66,7 +93,8 @@ impl Layout {
                 format!("field `{}` must be mapped: contacts are matched on it", EMAIL.name),
             )
         })?;
-        Ok(Self { email, standard, custom, width: fields.len() })
+        let email_key = JsonKey::new(b'{', EMAIL.wire);
+        Ok(Self { email, email_key, standard, custom, width: fields.len() })
     }
 
     /// Reads `rows` by this layout, and sets aside what must not be sent.
@@ -86,8 +114,9 @@ impl Layout {
             columns.iter().map(|column| Ok((column, Cells::read(rows, column)?))).collect::<Result<Vec<_>>>()
         };
         let (standard, custom) = (read(&self.standard)?, read(&self.custom)?);
+        let sent = Vec::with_capacity(rows.num_rows());
         let mut contacts =
-            Contacts { emails, standard, custom, sent: Vec::with_capacity(rows.num_rows()), outcomes: Vec::new() };
+            Contacts { emails, email_key: &self.email_key, standard, custom, sent, outcomes: Vec::new() };
         for row in 0..rows.num_rows() {
             let refusal = contacts.refusal(row);
             if refusal.is_none() {
@@ -103,6 +132,7 @@ impl Layout {
 #[derive(Debug)]
 pub(crate) struct Contacts<'a> {
     emails: Texts<'a>,
+    email_key: &'a JsonKey,
     standard: Vec<(&'a Column, Cells<'a>)>,
     custom: Vec<(&'a Column, Cells<'a>)>,
     sent: Vec<usize>,
@@ -181,7 +211,7 @@ impl Contacts<'_> {
 
     /// Appends the contact of one row; `tail` stands behind its last field.
     fn write(&self, row: usize, tail: &[u8], out: &mut Vec<u8>) {
-        self.emails.write(row, b"{\"Email\":", b"{\"Email\":\"", out);
+        self.emails.write(row, self.email_key, out);
         for (column, cells) in &self.standard {
             cells.write(row, column, out);
         }
@@ -261,7 +291,7 @@ impl<'a> Cells<'a> {
                     column.write(&(), out);
                 }
             }
-            Self::Text(texts) => texts.write(row, &column.key, &column.key_of_text, out),
+            Self::Text(texts) => texts.write(row, &column.key, out),
             Self::Integer(values) => column.write(&values.value(row), out),
             Self::Float(values) => column.write(&values.value(row), out),
             Self::Boolean(values) => column.write(&values.value(row), out),
@@ -287,17 +317,39 @@ impl<'a> Texts<'a> {
         Ok(Self { values, are_plain: all.is_some_and(is_plain) })
     }
 
-    /// Appends the key and the text; `key_of_text` is the key with the quotation mark that opens it.
-    fn write(&self, row: usize, key: &[u8], key_of_text: &[u8], out: &mut Vec<u8>) {
+    /// Appends the key and the text.
+    fn write(&self, row: usize, key: &JsonKey, out: &mut Vec<u8>) {
         let text = self.values.value(row);
         if self.are_plain {
-            out.extend_from_slice(key_of_text);
-            out.extend_from_slice(text.as_bytes());
+            key.write_for_text(out);
+            append(self.ahead(row), text.len(), out);
             out.push(b'"');
         } else {
-            out.extend_from_slice(key);
+            key.write(out);
             write_json(text, out);
         }
+    }
+
+    /// The bytes of the column from this row's on.
+    fn ahead(&self, row: usize) -> &[u8] {
+        let from = self.values.value_offsets().get(row).and_then(|offset| usize::try_from(*offset).ok());
+        from.and_then(|from| self.values.value_data().get(from..)).unwrap_or_default()
+    }
+}
+
+/// What is up to this long is copied as if it were this long: a copy of known length takes a few instructions, any other a call,
+/// and a contact has two dozen.
+const STRIDE: usize = 32;
+
+/// Appends the first `length` of these bytes.
+fn append(bytes: &[u8], length: usize, out: &mut Vec<u8>) {
+    match bytes.first_chunk::<STRIDE>() {
+        Some(stride) if length <= STRIDE => {
+            let end = out.len() + length;
+            out.extend_from_slice(stride);
+            out.truncate(end);
+        }
+        _ => out.extend_from_slice(bytes.get(..length).unwrap_or(bytes)),
     }
 }
 

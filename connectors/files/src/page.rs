@@ -46,6 +46,10 @@ pub(crate) struct RowAt {
     pub(crate) line: u64,
 }
 
+/// A field up to this length is copied as if it were this long: a copy of known length takes a few instructions, any other a
+/// call, and a row has a dozen.
+const STRIDE: usize = 32;
+
 /// The fields of one column of a page, as bytes.
 #[derive(Debug)]
 pub(crate) struct TextColumn {
@@ -71,6 +75,19 @@ impl TextColumn {
     #[inline]
     pub(crate) fn push(&mut self, bytes: &[u8]) {
         self.values.extend_from_slice(bytes);
+    }
+
+    /// Appends the first `length` of these bytes.
+    #[inline]
+    pub(crate) fn push_first(&mut self, bytes: &[u8], length: usize) {
+        match bytes.first_chunk::<STRIDE>() {
+            Some(stride) if length <= STRIDE => {
+                let end = self.values.len() + length;
+                self.values.extend_from_slice(stride);
+                self.values.truncate(end);
+            }
+            _ => self.push(bytes.get(..length).unwrap_or(bytes)),
+        }
     }
 
     /// Length of the field under way.

@@ -14,120 +14,96 @@ pub(crate) fn is_email(address: &str) -> bool {
     if address.len() > MAX_EMAIL_BYTES {
         return false;
     }
-    // From the end, so that the last `@` comes first. Addresses are short, and so nothing here needs a run-up or a branch for
-    // each byte but that one.
-    let mut bytes = address.as_bytes().iter().rev();
-    let (mut domain, mut is_split) = (Side::default(), false);
-    for byte in bytes.by_ref() {
-        if *byte == b'@' {
-            is_split = true;
-            break;
+    // Addresses are too short for a search that needs a run-up.
+    let Some(at) = address.bytes().rposition(|byte| byte == b'@') else { return false };
+    let (Some(local), Some(domain)) = (address.get(..at), address.get(at + 1..)) else { return false };
+    is_local(local) && is_domain(domain)
+}
+
+fn is_local(local: &str) -> bool {
+    let look = Look::at(local);
+    look.common & LOCAL != 0
+        && look.touching & DOT == 0
+        && local.len() <= MAX_LOCAL_BYTES
+        && (look.any & FOREIGN == 0 || !local.chars().any(|c| c.is_whitespace() || c.is_control()))
+}
+
+fn is_domain(domain: &str) -> bool {
+    let look = Look::at(domain);
+    look.common & DOMAIN != 0
+        && look.any & DOT != 0
+        && look.touching == 0
+        && (domain.len() <= MAX_LABEL_BYTES || domain.split('.').all(|label| label.len() <= MAX_LABEL_BYTES))
+        && (look.any & FOREIGN == 0 || domain.chars().all(|c| c.is_ascii() || c.is_alphanumeric()))
+}
+
+/// What is to be seen in one pass over one side of the `@`, without a branch for each byte.
+struct Look {
+    /// The classes that all bytes are in.
+    common: u16,
+    /// The classes that some byte is in.
+    any: u16,
+    /// [`DOT`] where one stands beside a dot or an end, [`AFTER_DOT`] and [`BEFORE_DOT`] where a hyphen does.
+    touching: u16,
+}
+
+impl Look {
+    fn at(side: &str) -> Self {
+        let (mut common, mut any, mut touching, mut last) = (u16::MAX, 0, 0, OUTSIDE);
+        for byte in side.bytes() {
+            // The table has an entry for every byte.
+            let classes = CLASSES[usize::from(byte)];
+            common &= classes;
+            any |= classes;
+            touching |= classes & (last >> FORBIDS);
+            last = classes;
         }
-        domain.take(*byte);
-    }
-    let mut local = Side::default();
-    bytes.for_each(|byte| local.take(*byte));
-    is_split && local.is_local() && domain.is_domain() && is_spelled_out(address, &domain)
-}
-
-/// The bytes before or after the `@`, as they come from the end.
-#[derive(Debug)]
-struct Side {
-    /// The classes that all of them are in.
-    common: u8,
-    /// Those of the last one taken.
-    last: u8,
-    /// Has [`DOT`] where dots touch, and [`EDGE`] where a label begins or ends with a hyphen.
-    touching: u8,
-    dots: usize,
-    length: usize,
-}
-
-impl Default for Side {
-    fn default() -> Self {
-        Self { common: u8::MAX, last: OUTSIDE, touching: 0, dots: 0, length: 0 }
+        touching |= OUTSIDE & (last >> FORBIDS);
+        Self { common, any, touching: touching & (DOT | AFTER_DOT | BEFORE_DOT) }
     }
 }
 
-impl Side {
-    fn take(&mut self, byte: u8) {
-        let classes = classes(byte);
-        self.touching |= touching_of(classes, self.last);
-        self.last = classes;
-        self.common &= classes;
-        self.dots += usize::from(byte == b'.');
-        self.length += 1;
-    }
+/// The class of bytes that may stand before the `@`.
+const LOCAL: u16 = 1;
+/// The class of bytes that may stand after it.
+const DOMAIN: u16 = 2;
+/// The class of bytes of other scripts, which are looked at as letters.
+const FOREIGN: u16 = 4;
+/// The class of the dot.
+const DOT: u16 = 8;
+/// The class of what a dot may not stand before: the hyphen, after the `@`.
+const AFTER_DOT: u16 = 16;
+/// The class of what a hyphen may not stand before: the dot, after the `@`.
+const BEFORE_DOT: u16 = 32;
+/// So many bits above a class is what says that none of it may follow.
+const FORBIDS: u32 = 8;
 
-    /// Whether nothing of that kind touches, its left end included.
-    fn is_free_of(&self, touching: u8) -> bool {
-        (self.touching | touching_of(OUTSIDE, self.last)) & touching == 0
-    }
+/// What is outside counts as a dot: none may stand at either end.
+const OUTSIDE: u16 = DOT | BEFORE_DOT | (DOT | AFTER_DOT) << FORBIDS;
 
-    fn is_local(&self) -> bool {
-        self.common & LOCAL != 0 && self.is_free_of(DOT) && self.length <= MAX_LOCAL_BYTES
-    }
-
-    fn is_domain(&self) -> bool {
-        self.common & DOMAIN != 0 && self.is_free_of(DOT | EDGE) && self.dots > 0
-    }
-}
-
-/// Has [`DOT`] if two bytes of these classes are dots, and [`EDGE`] if one is a dot, and the other one or a hyphen.
-fn touching_of(left: u8, right: u8) -> u8 {
-    (left & right & DOT) | (((left << 1) & right) | ((right << 1) & left)) & EDGE
-}
-
-/// Looks at what few addresses have: letters of other scripts, and long labels.
-fn is_spelled_out(address: &str, domain: &Side) -> bool {
-    if address.is_ascii() && domain.length <= MAX_LABEL_BYTES {
-        return true;
-    }
-    let (local, domain) = address.split_at(address.len() - domain.length);
-    domain.split('.').all(|label| label.len() <= MAX_LABEL_BYTES)
-        && domain.chars().all(|c| c.is_ascii() || c.is_alphanumeric())
-        && (local.is_ascii() || !local.chars().any(|c| c.is_whitespace() || c.is_control()))
-}
-
-/// Where a byte may stand; those of other scripts are looked at as letters.
-const CLASSES: [u8; 256] = {
+/// What each byte is, and what may not follow it.
+const CLASSES: [u16; 256] = {
     let mut classes = [0; 256];
     let mut byte = 0;
     while byte < classes.len() {
         let ascii = byte as u8;
-        if ascii.is_ascii_alphanumeric() || !ascii.is_ascii() {
+        if ascii.is_ascii_alphanumeric() {
             classes[byte] = LOCAL | DOMAIN;
+        } else if !ascii.is_ascii() {
+            classes[byte] = LOCAL | DOMAIN | FOREIGN;
         }
         byte += 1;
     }
-    let signs = b"._-+!#$%&'*/=?^`{|}~";
+    let signs = b"_+!#$%&'*/=?^`{|}~";
     let mut at = 0;
     while at < signs.len() {
-        classes[signs[at] as usize] |= LOCAL;
+        classes[signs[at] as usize] = LOCAL;
         at += 1;
     }
-    classes[b'.' as usize] |= DOMAIN | DOT | EDGE;
-    classes[b'-' as usize] |= DOMAIN | EDGE;
+    classes[b'.' as usize] = LOCAL | DOMAIN | OUTSIDE;
+    classes[b'-' as usize] = LOCAL | DOMAIN | AFTER_DOT | BEFORE_DOT << FORBIDS;
     classes
 };
-
-/// The class of bytes that may stand before the `@`.
-const LOCAL: u8 = 1;
-/// The class of bytes that may stand after it.
-const DOMAIN: u8 = 2;
-/// The class of the dot.
-const DOT: u8 = 4;
-/// The class of bytes that may not stand beside a dot after the `@`.
-const EDGE: u8 = DOT << 1;
-
-/// What is outside counts as a dot: none may stand at either end.
-const OUTSIDE: u8 = DOT | EDGE;
-
-/// The classes that a byte is in.
-fn classes(byte: u8) -> u8 {
-    // The table has an entry for every byte.
-    CLASSES[usize::from(byte)]
-}
 
 /// Whether `text` is an ISO 8601 date (`2026-11-23`) or date and time, with or without an offset.
 pub(crate) fn is_iso_date(text: &str) -> bool {

@@ -155,12 +155,12 @@ impl Records {
         let mut ended = false;
         while !ended && rest.first().is_some_and(|first| Some(*first) != self.quote) {
             let Some(length) = self.stops.find(rest) else { break };
-            let (Some(field), Some(&stop)) = (rest.get(..length), rest.get(length)) else { break };
+            let Some(&stop) = rest.get(length) else { break };
             if stop == b'\r' || length > self.max_field_bytes {
                 break;
             }
             if let Some(column) = sink.field(*index) {
-                column.push(field);
+                column.push_first(rest, length);
                 column.end();
             }
             rest = rest.get(length + 1..).unwrap_or_default();
