@@ -41,9 +41,9 @@ impl Column {
 /// A key as JSON, with what stands before it and the colon after it.
 #[derive(Debug)]
 struct JsonKey {
-    /// And a quotation mark, for a text. Zeros make it as long as a [`STRIDE`].
+    /// All of that, then the quotation mark that opens a text, then zeros up to the length of a [`STRIDE`].
     bytes: Vec<u8>,
-    /// Up to the colon.
+    /// Of what ends with the colon.
     length: usize,
 }
 
@@ -441,6 +441,36 @@ mod tests {
             }
         }
         assert!(is_plain("e\u{301} 👋 \u{7f}\u{80}\u{2028} !#[]".as_bytes()));
+    }
+
+    #[test]
+    fn pieces_around_the_length_of_a_stride_are_copied_whole() {
+        let lengths = [0, 1, STRIDE - 1, STRIDE, STRIDE + 1, 3 * STRIDE];
+        // What stands behind a text is another one, or nothing.
+        for (length, behind) in lengths.into_iter().flat_map(|length| lengths.map(|behind| (length, behind))) {
+            let name = "n".repeat(length + 1);
+            let layout = Layout::new(&[
+                field("email", FieldType::Email, false, false),
+                field(&name, FieldType::String, true, false),
+            ]);
+            let (text, other) = ("x".repeat(length), "y".repeat(behind));
+            let rows = batch(vec![
+                texts(&[Some("z@x.no"), Some("a@x.no"), Some("b@x.no")]),
+                texts(&[Some("before"), Some(&text), Some(&other)]),
+            ]);
+            let layout = layout.unwrap();
+            for rows in [rows.slice(1, 2), rows.slice(1, 1)] {
+                let contacts = layout.contacts(&rows).unwrap();
+                let body: Value = serde_json::from_slice(&contacts.body(None, None)).unwrap();
+                let expected = [("a@x.no", &text), ("b@x.no", &other)];
+                for (nth, (email, value)) in expected.into_iter().enumerate().take(rows.num_rows()) {
+                    let (_, fields) = contacts.as_sent().nth(nth).unwrap();
+                    assert_eq!(body["contacts"][nth], Value::Object(fields.clone()));
+                    assert_eq!(fields["Email"], email);
+                    assert_eq!(fields["custom"].as_object().unwrap().values().collect::<Vec<_>>(), [value]);
+                }
+            }
+        }
     }
 
     #[test]

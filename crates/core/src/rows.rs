@@ -30,8 +30,8 @@ pub fn bytes(rows: &RecordBatch) -> usize {
 /// # Errors
 /// `contract` for a batch that IPC cannot carry.
 pub fn encode(rows: &RecordBatch, out: &mut Vec<u8>) -> Result<()> {
-    if write::plain(rows, out).map_err(unwritable)?.is_some() {
-        return Ok(());
+    if let Some(columns) = write::plain_columns(rows) {
+        return write::plain(rows, &columns, out).map_err(unwritable);
     }
     out.reserve(HEADS + bytes(rows));
     let mut writer = StreamWriter::try_new(out, rows.schema_ref()).map_err(unwritable)?;
@@ -65,8 +65,13 @@ fn decode_any(bytes: Bytes) -> Result<RecordBatch> {
         let mut buffer = Buffer::from(bytes);
         let mut decoder = StreamDecoder::new();
         while !buffer.is_empty() {
-            if let Some(rows) = decoder.decode(&mut buffer).map_err(unreadable)? {
-                return Ok(rows);
+            match decoder.decode(&mut buffer).map_err(unreadable)? {
+                // Nothing stands behind their number, so it may be any.
+                Some(rows) if rows.num_columns() == 0 && rows.num_rows() > 0 => {
+                    return Err(Error::new(ErrorKind::Contract, "rows without a column"));
+                }
+                Some(rows) => return Ok(rows),
+                None => {}
             }
         }
         Err(Error::new(ErrorKind::Contract, "rows were announced but the Arrow stream holds none"))
@@ -104,7 +109,8 @@ fn unreadable(error: ArrowError) -> Error {
 mod tests {
     use std::sync::Arc;
 
-    use arrow_array::{ArrayRef, Int64Array, StringArray};
+    use arrow_array::{ArrayRef, Int64Array, RecordBatchOptions, StringArray};
+    use arrow_schema::Schema;
 
     use super::*;
 
@@ -121,6 +127,21 @@ mod tests {
         let bytes = Bytes::from(bytes);
         assert_eq!(decode_schema(&bytes).unwrap(), rows().schema());
         assert_eq!(decode(bytes).unwrap(), rows());
+    }
+
+    #[test]
+    fn rows_have_columns() {
+        let of = |rows: usize| {
+            let options = RecordBatchOptions::new().with_row_count(Some(rows));
+            let batch = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &options).unwrap();
+            let mut bytes = Vec::new();
+            encode(&batch, &mut bytes).unwrap();
+            decode(Bytes::from(bytes)).map(|rows| rows.num_rows())
+        };
+        assert_eq!(of(0).unwrap(), 0);
+        for rows in [1, 1 << 60] {
+            assert_eq!(of(rows).unwrap_err().kind(), ErrorKind::Contract);
+        }
     }
 
     #[test]

@@ -43,7 +43,8 @@ struct Look {
     common: u16,
     /// The classes that some byte is in.
     any: u16,
-    /// [`DOT`] where one stands beside a dot or an end, [`AFTER_DOT`] and [`BEFORE_DOT`] where a hyphen does.
+    /// [`DOT`] where one stands beside a dot or an end, [`NOT_AFTER_DOT`] where a label begins with a hyphen, and
+    /// [`NOT_AFTER_HYPHEN`] where one ends with it.
     touching: u16,
 }
 
@@ -59,7 +60,7 @@ impl Look {
             last = classes;
         }
         touching |= OUTSIDE & (last >> FORBIDS);
-        Self { common, any, touching: touching & (DOT | AFTER_DOT | BEFORE_DOT) }
+        Self { common, any, touching: touching & (DOT | NOT_AFTER_DOT | NOT_AFTER_HYPHEN) }
     }
 }
 
@@ -71,15 +72,15 @@ const DOMAIN: u16 = 2;
 const FOREIGN: u16 = 4;
 /// The class of the dot.
 const DOT: u16 = 8;
-/// The class of what a dot may not stand before: the hyphen, after the `@`.
-const AFTER_DOT: u16 = 16;
-/// The class of what a hyphen may not stand before: the dot, after the `@`.
-const BEFORE_DOT: u16 = 32;
+/// The class of what may not follow a dot after the `@`, other than a dot: the hyphen.
+const NOT_AFTER_DOT: u16 = 16;
+/// The class of what may not follow a hyphen after the `@`: the dot.
+const NOT_AFTER_HYPHEN: u16 = 32;
 /// So many bits above a class is what says that none of it may follow.
 const FORBIDS: u32 = 8;
 
 /// What is outside counts as a dot: none may stand at either end.
-const OUTSIDE: u16 = DOT | BEFORE_DOT | (DOT | AFTER_DOT) << FORBIDS;
+const OUTSIDE: u16 = DOT | NOT_AFTER_HYPHEN | (DOT | NOT_AFTER_DOT) << FORBIDS;
 
 /// What each byte is, and what may not follow it.
 const CLASSES: [u16; 256] = {
@@ -101,7 +102,7 @@ const CLASSES: [u16; 256] = {
         at += 1;
     }
     classes[b'.' as usize] = LOCAL | DOMAIN | OUTSIDE;
-    classes[b'-' as usize] = LOCAL | DOMAIN | AFTER_DOT | BEFORE_DOT << FORBIDS;
+    classes[b'-' as usize] = LOCAL | DOMAIN | NOT_AFTER_DOT | NOT_AFTER_HYPHEN << FORBIDS;
     classes
 };
 

@@ -1,11 +1,14 @@
 //! Rows that are to be sent, held between the plan and the delivery.
 //!
 //! A plan must be complete before anything is sent, so the rows wait. They are profile data: beyond a few megabytes they go
-//! to a file without a name, encrypted with a key that exists only in this process.
+//! to files without a name, encrypted with a key that exists only in this process. A file is closed when its last rows were
+//! read; what the system has not brought to the disk by then it need not bring there any more.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
@@ -16,6 +19,8 @@ use segport_ledger::{Fingerprint, Identity, KeyHash};
 
 /// Bytes of encoded blocks that wait in memory before the rest goes to disk.
 const IN_MEMORY: usize = 8 << 20;
+/// Bytes after which a file takes no further block.
+const IN_FILE: u64 = 128 << 20;
 
 /// What the ledger needs to know of a row that is being sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,7 +100,7 @@ impl Outbox {
             let joined = self.join()?;
             self.store.append(&joined, &self.tickets)?;
         }
-        Ok(Sealed { store: self.store, next: 0, rows: self.rows })
+        Ok(Sealed { store: self.store, rows: self.rows })
     }
 }
 
@@ -103,7 +108,6 @@ impl Outbox {
 #[derive(Debug)]
 pub(crate) struct Sealed {
     store: BlockStore,
-    next: usize,
     rows: u64,
 }
 
@@ -115,9 +119,7 @@ impl Sealed {
 
     /// The next block, or `None` after the last.
     pub(crate) fn next_block(&mut self) -> Result<Option<Block>> {
-        let block = self.store.take(self.next)?;
-        self.next += 1;
-        Ok(block)
+        self.store.take()
     }
 }
 
@@ -125,20 +127,27 @@ impl Sealed {
 struct BlockStore {
     dir: PathBuf,
     in_memory: usize,
-    places: Vec<Place>,
-    file: Option<File>,
-    end: u64,
+    waiting: VecDeque<Place>,
+    /// How many blocks were taken out again.
+    taken: usize,
+    /// The file that takes the next block, and where that will begin.
+    filling: Option<(Arc<File>, u64)>,
     cipher: LessSafeKey,
 }
 
 enum Place {
     Memory(Bytes),
-    Disk { offset: u64, length: usize },
+    /// The last block of a file closes it.
+    Disk {
+        file: Arc<File>,
+        offset: u64,
+        length: usize,
+    },
 }
 
 impl std::fmt::Debug for BlockStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("BlockStore").field("blocks", &self.places.len()).field("bytes_on_disk", &self.end).finish()
+        f.debug_struct("BlockStore").field("blocks", &self.waiting.len()).finish_non_exhaustive()
     }
 }
 
@@ -156,9 +165,9 @@ impl BlockStore {
         Ok(Self {
             dir: dir.to_owned(),
             in_memory: 0,
-            places: Vec::new(),
-            file: None,
-            end: 0,
+            waiting: VecDeque::new(),
+            taken: 0,
+            filling: None,
             cipher: LessSafeKey::new(key),
         })
     }
@@ -177,33 +186,38 @@ impl BlockStore {
         rows::encode(rows, &mut bytes)?;
         if self.in_memory + bytes.len() <= IN_MEMORY {
             self.in_memory += bytes.len();
-            self.places.push(Place::Memory(bytes.into()));
+            self.waiting.push_back(Place::Memory(bytes.into()));
             return Ok(());
         }
-        let nonce = self.nonce(self.places.len());
+        let nonce = nonce(self.taken + self.waiting.len());
         self.cipher
             .seal_in_place_append_tag(nonce, Aad::empty(), &mut bytes)
             .map_err(|_| Error::new(ErrorKind::Internal, "rows that wait on disk could not be encrypted"))?;
-        let offset = self.end;
-        self.open_file()?.write_all(&bytes).map_err(|error| self.disk("written", &error))?;
-        self.end += bytes.len() as u64;
-        self.places.push(Place::Disk { offset, length: bytes.len() });
+        let (file, offset) = match self.filling.take().filter(|(_, end)| *end < IN_FILE) {
+            Some(filling) => filling,
+            None => (self.new_file()?, 0),
+        };
+        (&*file).write_all(&bytes).map_err(|error| self.disk("written", &error))?;
+        self.filling = Some((Arc::clone(&file), offset + bytes.len() as u64));
+        self.waiting.push_back(Place::Disk { file, offset, length: bytes.len() });
         Ok(())
     }
 
-    fn take(&mut self, position: usize) -> Result<Option<Block>> {
-        let nonce = self.nonce(position);
-        let Some(place) = self.places.get_mut(position) else { return Ok(None) };
+    /// The next block. Nothing may be appended any more.
+    fn take(&mut self) -> Result<Option<Block>> {
+        self.filling = None;
+        let Some(place) = self.waiting.pop_front() else { return Ok(None) };
+        let nonce = nonce(self.taken);
+        self.taken += 1;
         let bytes = match place {
-            Place::Memory(bytes) => std::mem::take(bytes),
-            &mut Place::Disk { offset, length } => self.read_back(nonce, offset, length)?,
+            Place::Memory(bytes) => bytes,
+            Place::Disk { file, offset, length } => self.read_back(nonce, &file, offset, length)?,
         };
         decode(bytes).map(Some)
     }
 
-    fn read_back(&mut self, nonce: Nonce, offset: u64, length: usize) -> Result<Bytes> {
+    fn read_back(&self, nonce: Nonce, mut file: &File, offset: u64, length: usize) -> Result<Bytes> {
         let mut bytes = Vec::with_capacity(length);
-        let file = self.open_file()?;
         file.seek(SeekFrom::Start(offset))
             .and_then(|_| file.take(length as u64).read_to_end(&mut bytes))
             .map_err(|error| self.disk("read back", &error))?;
@@ -213,40 +227,14 @@ impl BlockStore {
             .map_err(|_| Error::new(ErrorKind::Internal, "rows that waited on disk were changed there"))?
             .len();
         bytes.truncate(plain);
-        self.give_back(offset, length);
         Ok(bytes.into())
     }
 
-    /// Gives back the room of a block that is not needed any more. What the system has not yet brought to the disk by then, it
-    /// need not bring there; of a large run that is most of what waits.
-    #[cfg(target_os = "linux")]
-    fn give_back(&self, offset: u64, length: usize) {
-        use rustix::fs::{FallocateFlags, fallocate};
-        if let Some(file) = &self.file {
-            let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-            // A file system without holes gives the room back with the file.
-            fallocate(file, hole, offset, length as u64).ok();
-        }
-    }
-
-    /// The room is given back with the file.
-    #[cfg(not(target_os = "linux"))]
-    fn give_back(&self, _: u64, _: usize) {}
-
-    fn open_file(&mut self) -> Result<&mut File> {
-        if self.file.is_none() {
-            std::fs::create_dir_all(&self.dir).map_err(|error| self.disk("created", &error))?;
-            let file = tempfile::tempfile_in(&self.dir).map_err(|error| self.disk("created", &error))?;
-            return Ok(self.file.insert(file));
-        }
-        self.file.as_mut().ok_or_else(|| Error::new(ErrorKind::Internal, "the file of waiting rows is gone"))
-    }
-
-    /// A block's position is used once per key, as the cipher demands.
-    fn nonce(&self, position: usize) -> Nonce {
-        let mut nonce = [0; NONCE_LEN];
-        nonce[..8].copy_from_slice(&(position as u64).to_le_bytes());
-        Nonce::assume_unique_for_key(nonce)
+    fn new_file(&self) -> Result<Arc<File>> {
+        std::fs::create_dir_all(&self.dir)
+            .and_then(|()| tempfile::tempfile_in(&self.dir))
+            .map(Arc::new)
+            .map_err(|error| self.disk("created", &error))
     }
 
     fn disk(&self, verb: &str, error: &std::io::Error) -> Error {
@@ -257,6 +245,13 @@ impl BlockStore {
         .with("directory", self.dir.display().to_string())
         .because(error)
     }
+}
+
+/// A block's position is used once per key, as the cipher demands.
+fn nonce(position: usize) -> Nonce {
+    let mut nonce = [0; NONCE_LEN];
+    nonce[..8].copy_from_slice(&(position as u64).to_le_bytes());
+    Nonce::assume_unique_for_key(nonce)
 }
 
 fn decode(bytes: Bytes) -> Result<Block> {
@@ -285,6 +280,7 @@ fn ticket(bytes: &[u8]) -> Option<Ticket> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
     use std::sync::Arc;
 
     use arrow_array::cast::AsArray;
@@ -331,26 +327,6 @@ mod tests {
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "the file has no name");
     }
 
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn blocks_that_were_read_back_leave_the_disk() {
-        use std::os::unix::fs::MetadataExt;
-
-        let dir = tempfile::tempdir().unwrap();
-        let mut outbox = Outbox::new(page(0, 1, 1).0.schema(), 1000, dir.path()).unwrap();
-        for from in (0..20_000).step_by(1000) {
-            let (rows, tickets) = page(from, 1000, 1000);
-            outbox.push(rows, tickets).unwrap();
-        }
-        let mut sealed = outbox.seal().unwrap();
-        let on_disk = |sealed: &Sealed| sealed.store.file.as_ref().unwrap().metadata().unwrap().blocks() * 512;
-        let all = on_disk(&sealed);
-        assert!(all > 10_000_000, "{all} bytes");
-        while sealed.next_block().unwrap().is_some() {}
-        let left = on_disk(&sealed);
-        assert!(left < all / 20, "{left} of {all} bytes");
-    }
-
     #[test]
     fn blocks_come_back_in_order_from_memory_and_disk() {
         check(&[], 100, 1);
@@ -358,5 +334,27 @@ mod tests {
         check(&[250, 50, 1], 100, 1);
         check(&[700, 700, 700], 300, 1000);
         check(&[4000, 4000, 4001], 1000, 2000);
+    }
+
+    #[test]
+    fn files_are_closed_as_they_are_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut outbox = Outbox::new(page(0, 1, 1).0.schema(), 1000, dir.path()).unwrap();
+        for from in (0..150_000).step_by(1000) {
+            let (rows, tickets) = page(from, 1000, 2000);
+            outbox.push(rows, tickets).unwrap();
+        }
+        let mut sealed = outbox.seal().unwrap();
+        let mut open = Vec::new();
+        while sealed.next_block().unwrap().is_some() {
+            let files = sealed.store.waiting.iter().filter_map(|place| match place {
+                Place::Memory(_) => None,
+                Place::Disk { file, .. } => Some(Arc::as_ptr(file)),
+            });
+            open.push(files.collect::<HashSet<_>>().len());
+        }
+        open.dedup();
+        assert_eq!(open, [3, 2, 1, 0], "of 300 MB, nothing holds a file whose last block was taken");
+        assert!(sealed.store.filling.is_none());
     }
 }

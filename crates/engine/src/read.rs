@@ -3,7 +3,9 @@
 //! To map a page and name its rows takes longer than to read or to compare it. So it is done by whoever has time: the task that
 //! reads ahead, or who waits for the page.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arrow_array::RecordBatch;
@@ -71,17 +73,33 @@ impl SegmentReader {
 
     /// Starts reading from the beginning, each page mapped and its rows named.
     pub(crate) fn start(&self, run: &str, mapping: &Arc<Mapping>, namer: Namer) -> Pages {
-        let preparer = Arc::new(Preparer { mapping: Arc::clone(mapping), namer });
-        let (mut pages, makes, room) = (self.pages(run), Arc::clone(&preparer), Room::new(MOST_BYTES));
-        let turn = Arc::new(Semaphore::new(1));
+        Pages::start(self.pages(run), Preparer { mapping: Arc::clone(mapping), namer })
+    }
+}
+
+/// The pages of a segment, in order. Dropping it ends the reading.
+#[derive(Debug)]
+pub(crate) struct Pages {
+    ahead: Ahead<Waiting>,
+    preparer: Arc<Preparer>,
+    /// Whether somebody has asked for the next page and waits for it.
+    is_awaited: Arc<AtomicBool>,
+}
+
+impl Pages {
+    fn start(mut pages: Ahead<Page>, preparer: Preparer) -> Self {
+        let (preparer, is_awaited, room) =
+            (Arc::new(preparer), Arc::new(AtomicBool::new(false)), Room::new(MOST_BYTES));
+        let (own_preparer, others_wait) = (Arc::clone(&preparer), Arc::clone(&is_awaited));
         let ahead = Ahead::start(MOST_PAGES, async move |waiting| {
             while let Some(page) = pages.next().await {
                 let page = match page {
                     Ok(page) => {
                         let page = Raw { taken: room.take(Preparer::bytes(&page)).await, page };
-                        match Arc::clone(&turn).try_acquire_owned() {
-                            Ok(turn) if is_idle(&waiting) => Ok(Waiting::Raw(page, turn)),
-                            _ => makes.prepare(page).map(Waiting::Prepared),
+                        if others_wait.swap(false, Ordering::Relaxed) {
+                            Ok(Waiting::Raw(page))
+                        } else {
+                            own_preparer.prepare(page).map(Waiting::Prepared)
                         }
                     }
                     Err(error) => Err(error),
@@ -92,31 +110,26 @@ impl SegmentReader {
                 }
             }
         });
-        Pages { ahead, preparer }
+        Self { ahead, preparer, is_awaited }
     }
-}
 
-/// Whether nothing waits for whoever takes from this channel.
-fn is_idle<T>(channel: &mpsc::Sender<T>) -> bool {
-    channel.capacity() == channel.max_capacity()
-}
-
-/// The pages of a segment, in order. Dropping it ends the reading.
-#[derive(Debug)]
-pub(crate) struct Pages {
-    ahead: Ahead<Waiting>,
-    preparer: Arc<Preparer>,
-}
-
-impl Pages {
     /// The next page; `None` after the last, and nothing follows an error.
     pub(crate) async fn next(&mut self) -> Option<Result<Prepared>> {
-        Some(match self.ahead.next().await? {
+        self.is_awaited.store(true, Ordering::Relaxed);
+        let page = self.ahead.next().await;
+        self.is_awaited.store(false, Ordering::Relaxed);
+        let prepared = match page? {
             Ok(Waiting::Prepared(page)) => Ok(page),
-            // Its turn ends when the page is prepared.
-            Ok(Waiting::Raw(page, _turn)) => self.preparer.prepare(page),
+            // The preparer keeps nothing of a page that it broke off at.
+            Ok(Waiting::Raw(page)) => {
+                catch_unwind(AssertUnwindSafe(|| self.preparer.prepare(page))).unwrap_or_else(|_| Err(broken_off()))
+            }
             Err(error) => Err(error),
-        })
+        };
+        if prepared.is_err() {
+            self.ahead.end();
+        }
+        Some(prepared)
     }
 }
 
@@ -124,8 +137,8 @@ impl Pages {
 #[derive(Debug)]
 enum Waiting {
     Prepared(Prepared),
-    /// Whoever compares had nothing to do when it was read, and prepares it; one page at a time.
-    Raw(Raw, OwnedSemaphorePermit),
+    /// Whoever compares was waiting for it, and prepares it.
+    Raw(Raw),
 }
 
 /// A page as it was read.
@@ -160,7 +173,8 @@ impl Preparer {
     /// How much memory a page takes.
     fn bytes(page: &Page) -> usize {
         let unreadable = page.unreadable.iter().map(|row| size_of_val(row) + row.place.len() + row.reason.len());
-        rows::bytes(&page.rows) + page.rows.num_rows() * size_of::<Candidate>() + unreadable.sum::<usize>()
+        let named = page.rows.num_rows().saturating_mul(size_of::<Candidate>());
+        rows::bytes(&page.rows).saturating_add(named).saturating_add(unreadable.sum())
     }
 
     fn prepare(&self, Raw { page, taken }: Raw) -> Result<Prepared> {
@@ -216,21 +230,120 @@ impl<T: Send + 'static> Ahead<T> {
         // A maker that broke off is not one that came to the end: who it had not read would be taken for leavers. What it said
         // may hold a profile's data.
         let ended = self.maker.take()?.await;
-        ended.is_err().then(|| Err(Error::new(ErrorKind::Internal, "the reading of a segment broke off")))
+        ended.is_err().then(|| Err(broken_off()))
     }
+}
+
+impl<T> Ahead<T> {
+    /// Makes no further page, and forgets those that wait.
+    fn end(&mut self) {
+        self.pages.close();
+        while self.pages.try_recv().is_ok() {}
+        if let Some(maker) = self.maker.take() {
+            maker.abort();
+        }
+    }
+}
+
+fn broken_off() -> Error {
+    Error::new(ErrorKind::Internal, "the reading of a segment broke off")
 }
 
 impl<T> Drop for Ahead<T> {
     fn drop(&mut self) {
-        self.maker.iter().for_each(JoinHandle::abort);
+        self.end();
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
+    use arrow_array::{RecordBatchOptions, StringArray};
+    use arrow_schema::Schema;
     use futures::FutureExt;
+    use segport_core::{FieldType, Secret};
+    use segport_ledger::{Hasher, StateKey};
+    use segport_manifest::{FieldMapping, WhenNull};
 
     use super::*;
+
+    /// Who prepares the pages.
+    #[derive(Debug, Clone, Copy)]
+    enum By {
+        /// The task that reads ahead.
+        Maker,
+        /// Who waits for them.
+        Taker,
+    }
+
+    fn page(column: &str, address: &str) -> Page {
+        let values: StringArray = [Some(address)].into_iter().collect();
+        let rows = RecordBatch::try_from_iter_with_nullable([(column, Arc::new(values) as _, true)]).unwrap();
+        Page { rows, unreadable: Vec::new(), next: None }
+    }
+
+    /// What the pages given come to: the address of each, or its error.
+    async fn read(given: Vec<Result<Page>>, by: By) -> Vec<String> {
+        let field = FieldMapping {
+            name: "email".to_owned(),
+            custom: false,
+            field_type: FieldType::Email,
+            column: "mail".to_owned(),
+            transform: Vec::new(),
+            when_null: WhenNull::Omit,
+            span: 0..0,
+        };
+        let key = StateKey::from_secret(&Secret::new("of this test, and no other")).unwrap();
+        let fields = Mapping::described(std::slice::from_ref(&field));
+        let namer = Namer::new(&Hasher::new(&key), &fields, 0, "segment");
+        let mapping = Arc::new(Mapping::new(&[field], vec![None], 0, &[]));
+        let source = Ahead::start(1, async move |pages| {
+            for page in given {
+                if pages.send(page).await.is_err() {
+                    return;
+                }
+            }
+        });
+        let mut pages = Pages::start(source, Preparer { mapping, namer });
+        if matches!(by, By::Maker) {
+            while pages.ahead.maker.as_ref().is_some_and(|maker| !maker.is_finished()) {
+                tokio::task::yield_now().await;
+            }
+        }
+        let mut seen = Vec::new();
+        while let Some(page) = pages.next().await {
+            seen.push(match page {
+                Ok(page) => format!("{:?}", page.candidates),
+                Err(error) => error.to_string(),
+            });
+        }
+        seen
+    }
+
+    #[tokio::test]
+    async fn it_is_the_same_whoever_prepares_a_page() {
+        let good = || ["a@x.no", "b@x.no", "c@x.no", "no address"].map(|address| Ok(page("mail", address)));
+        let [by_maker, by_taker] = [read(good().into(), By::Maker).await, read(good().into(), By::Taker).await];
+        assert_eq!(by_maker, by_taker);
+        assert_eq!(by_maker.iter().collect::<HashSet<_>>().len(), 4);
+
+        // More rows than there is memory for what is said of each.
+        let options = RecordBatchOptions::new().with_row_count(Some(1 << 60));
+        let endless = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &options).unwrap();
+        let bad = [
+            (Ok(page("other", "a@x.no")), "mail"),
+            (Ok(Page { rows: endless, unreadable: Vec::new(), next: None }), "broke off"),
+            (Err(Error::new(ErrorKind::Unavailable, "the file is gone")), "is gone"),
+        ];
+        for (bad, expected) in bad {
+            for by in [By::Maker, By::Taker] {
+                let seen = read(vec![bad.clone(), Ok(page("mail", "a@x.no"))], by).await;
+                assert_eq!(seen.len(), 1, "nothing follows an error: {seen:?}");
+                assert!(seen.iter().all(|said| said.contains(expected)), "{seen:?} of {by:?}");
+            }
+        }
+    }
 
     #[test]
     fn what_waits_is_bounded_and_a_page_of_any_size_has_its_turn() {

@@ -80,7 +80,8 @@ impl Plugins {
         Ok(Arc::clone(self.verified().entry(id.to_owned()).or_insert(plugin)))
     }
 
-    /// Loads several plugins side by side, each as [`Plugins::load`] does; what came of them in the order of `ids`.
+    /// Loads several plugins, each as [`Plugins::load`] does, but reads, hashes and copies them side by side; what came of them
+    /// in the order of `ids`.
     pub fn load_all<'a>(&self, ids: impl IntoIterator<Item = &'a String>) -> Vec<Result<Arc<dyn Plugin>, LoadError>> {
         thread::scope(|scope| {
             let start = |id: &'a String| (id, Builder::new().spawn_scoped(scope, move || self.load(id)));
@@ -104,7 +105,11 @@ impl Plugins {
             match self.load_file(id, &file, pin.as_ref()) {
                 Ok(loaded) => {
                     if pin.is_none() {
-                        self.pin(pin_of(loaded, &file))?;
+                        let pinned = self.pin(pin_of(loaded, &file))?;
+                        if pinned.sha256 != loaded.sha256() {
+                            attempts.push(changed(&pinned, loaded.sha256()).at(file));
+                            continue;
+                        }
                     }
                     return Ok(Arc::new(LibraryPlugin::new(loaded, self.runtime.clone())));
                 }
@@ -119,13 +124,7 @@ impl Plugins {
         let copy = PrivateCopy::make(file)?;
         let sha256 = copy.sha256();
         match pin {
-            Some(pin) if pin.sha256 != sha256 => Err(Problem::new(
-                LoadErrorKind::Changed,
-                format!(
-                    "has changed: its SHA-256 is {sha256}, segport.lock has {} (version {})",
-                    pin.sha256, pin.version
-                ),
-            )),
+            Some(pin) if pin.sha256 != sha256 => Err(changed(pin, sha256)),
             None if self.search.unpinned == Unpinned::Refuse => Err(Problem::new(
                 LoadErrorKind::NotAccepted,
                 format!("was not accepted yet: segport.lock does not name it (SHA-256 {sha256})"),
@@ -163,7 +162,8 @@ impl Plugins {
         Ok(installed)
     }
 
-    /// Accepts the files that are there now: loads each one to learn its version, and writes the lock file anew.
+    /// Accepts the files that are there now: loads each one to learn its version, and writes the lock file anew. A plugin that
+    /// somebody else is just loading stays as it was accepted before.
     ///
     /// # Errors
     /// [`LoadError`] for the first plugin that cannot be loaded, or a lock file that cannot be written; nothing is
@@ -182,13 +182,13 @@ impl Plugins {
         Ok(pins.into_values().collect())
     }
 
-    /// Adds a pin to the lock file.
-    fn pin(&self, pin: Pin) -> Result<(), LoadError> {
+    /// Adds a pin to the lock file, and returns the one that stands there: others may have pinned since.
+    fn pin(&self, pin: Pin) -> Result<Pin, LoadError> {
         let _pinning = self.pinning();
-        // Read again: others may have pinned since.
         let mut pins = lock::read(&self.search.lock_file)?;
-        pins.entry(pin.id.clone()).or_insert(pin);
-        lock::write(&self.search.lock_file, &pins)
+        let pinned = pins.entry(pin.id.clone()).or_insert(pin).clone();
+        lock::write(&self.search.lock_file, &pins)?;
+        Ok(pinned)
     }
 
     fn verified(&self) -> MutexGuard<'_, BTreeMap<String, Arc<dyn Plugin>>> {
@@ -214,6 +214,12 @@ fn loaded(id: &str, copy: &PrivateCopy) -> Result<&'static Loaded, String> {
     let loaded = Loaded::load(id, copy.path(), copy.sha256())?;
     all.insert(key, loaded);
     Ok(loaded)
+}
+
+fn changed(pin: &Pin, sha256: &str) -> Problem {
+    let Pin { sha256: accepted, version, .. } = pin;
+    let text = format!("has changed: its SHA-256 is {sha256}, segport.lock has {accepted} (version {version})");
+    Problem::new(LoadErrorKind::Changed, text)
 }
 
 fn pin_of(loaded: &Loaded, file: &Path) -> Pin {

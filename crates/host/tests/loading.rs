@@ -293,6 +293,26 @@ async fn installed_lists_what_is_there_and_what_is_missed() {
 }
 
 #[tokio::test]
+async fn plugins_that_are_loaded_side_by_side_fail_each_by_itself_and_are_all_pinned() {
+    let project = Project::with(&["probe", "counter", "small"]);
+    let ids = ["probe", "small", "nowhere", "counter", "Not an id"].map(str::to_owned);
+    let plugins = project.load();
+    let loaded = plugins.load_all(&ids);
+    let seen: Vec<_> =
+        loaded.iter().map(|loaded| loaded.as_ref().map_or_else(|_| "-", |it| &it.descriptor().id)).collect();
+    assert_eq!(seen, ["probe", "-", "-", "counter", "-"]);
+    for (id, loaded) in ids.iter().zip(&loaded) {
+        match loaded {
+            Ok(plugin) => assert!(Arc::ptr_eq(plugin, &plugins.load(id).unwrap()), "`{id}` is kept"),
+            Err(error) => assert_eq!(error.to_string(), plugins.load(id).unwrap_err().to_string()),
+        }
+    }
+    let lock = fs::read_to_string(project.lock_file()).unwrap();
+    assert!(["probe", "counter"].iter().all(|id| lock.contains(&format!("id = \"{id}\""))), "{lock}");
+    assert!(!lock.contains("small"), "{lock}");
+}
+
+#[tokio::test]
 async fn the_same_file_is_loaded_once() {
     let project = Project::with(&["probe"]);
     let (first, second) = (project.load().load("probe").unwrap(), project.load().load("probe").unwrap());

@@ -104,13 +104,14 @@ impl Table {
     }
 
     /// Announces that these identities will be looked up, so that memory answers for many at once. Looked up one after the
-    /// other, each would be waited for; in a large table that is what takes the time.
+    /// other, each would be waited for; in a large table that is what takes the time. Processors for which there is no prefetch
+    /// are told nothing.
     pub(crate) fn warm(&self, identities: &[Identity]) {
         for identity in identities {
             let Some(part) = self.parts.get(part(*identity)) else { continue };
             let home = part.home(name(*identity));
-            // Three in a cache line, and few searches go further than three lines.
-            for ahead in [0, 3, 6] {
+            // Three slots in a cache line, and few searches go further than three lines.
+            for ahead in [0, 4, 8] {
                 prefetch_index(&part.slots, home + ahead);
             }
         }

@@ -23,4 +23,15 @@ proptest! {
         let seen = Folder::with("f.jsonl", lines.join("\n")).read(json!({"path": "f.jsonl"})).unwrap();
         prop_assert_eq!(&seen.rows, &expected);
     }
+    #[test]
+    fn fields_without_quotes_arrive_whatever_their_length(
+        rows in proptest::collection::vec(("[aé]{1,40}", "[b-d]{1,70}"), 1..20),
+        end in prop::sample::select(vec!["", "\n"]),
+    ) {
+        let expected: Vec<String> = rows.iter().map(|(first, last)| format!("{first}|{last}")).collect();
+        let csv: Vec<String> = rows.iter().map(|(first, last)| format!("{first},{last}")).collect();
+        let csv = format!("first,last\n{}{end}", csv.join("\n"));
+        let seen = Folder::with("f.csv", csv).read(json!({"path": "f.csv"})).unwrap();
+        prop_assert_eq!(&seen.rows, &expected);
+    }
 }

@@ -15,6 +15,9 @@ use arrow_ipc::convert::try_fb_to_schema;
 use arrow_ipc::root_as_message;
 use arrow_schema::{DataType, SchemaRef};
 
+/// Bytes of a schema beyond which it is read anew each time.
+const LONGEST_REMEMBERED: usize = 64 << 10;
+
 /// What a stream turns out to be.
 #[derive(Debug)]
 pub(super) enum Stream {
@@ -54,8 +57,10 @@ fn schema(stream: Buffer) -> Option<(SchemaRef, Buffer)> {
         return Some((schema, rest));
     }
     let schema = Arc::new(try_fb_to_schema(root_as_message(&head).ok()?.header_as_schema()?).ok()?);
-    // Copied, since what it is a part of may be large.
-    LATEST.set(Some((Buffer::from_slice_ref(&head), Arc::clone(&schema))));
+    if head.len() <= LONGEST_REMEMBERED {
+        // Copied, since what it is a part of may be large.
+        LATEST.set(Some((Buffer::from_slice_ref(&head), Arc::clone(&schema))));
+    }
     Some((schema, rest))
 }
 

@@ -1,8 +1,8 @@
 //! Writing plain streams: a schema and one batch of texts, numbers and truth values.
 //!
 //! The library takes longer to write a batch of a hundred rows than to copy ten times as many: it writes the schema anew each
-//! time, though it stays the same, and makes a piece of memory for each thing it looks at. Whatever this writes, the library
-//! reads as the same rows. Columns of other types are left to the library.
+//! time, though it stays the same, and allocates for each column and each buffer. Whatever this writes, the library reads as the
+//! same rows. Columns of other types are left to the library.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -26,11 +26,15 @@ const MARK: [u8; 4] = [0xff; 4];
 /// Ends a stream: a message without a head.
 const END: [u8; 8] = [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
 
-/// Appends the rows as a stream, if all their columns are plain.
-pub(super) fn plain(rows: &RecordBatch, out: &mut Vec<u8>) -> Result<Option<()>, ArrowError> {
-    let Some(columns) = rows.columns().iter().map(Column::of).collect::<Option<Vec<_>>>() else { return Ok(None) };
+/// The columns of these rows; `None` if there are none, or one is not plain.
+pub(super) fn plain_columns(rows: &RecordBatch) -> Option<Vec<Column<'_>>> {
+    rows.columns().iter().map(Column::of).collect::<Option<Vec<_>>>().filter(|columns| !columns.is_empty())
+}
+
+/// Appends the rows, which have these columns, as a stream.
+pub(super) fn plain(rows: &RecordBatch, columns: &[Column<'_>], out: &mut Vec<u8>) -> Result<(), ArrowError> {
     let (mut nodes, mut places, mut length) = (Vec::new(), Vec::new(), 0);
-    for column in &columns {
+    for column in columns {
         nodes.push(FieldNode::new(signed(rows.num_rows()), signed(column.nulls().map_or(0, NullBuffer::null_count))));
         for part in column.parts().into_iter().flatten() {
             places.push(Buffer::new(signed(length), signed(part.bytes())));
@@ -55,7 +59,7 @@ pub(super) fn plain(rows: &RecordBatch, out: &mut Vec<u8>) -> Result<Option<()>,
         pad(out, start);
     }
     out.extend_from_slice(&END);
-    Ok(Some(()))
+    Ok(())
 }
 
 /// Zeros up to where the next part begins.
@@ -107,7 +111,7 @@ fn schema(schema: &SchemaRef) -> Result<Bytes, ArrowError> {
 }
 
 /// A plain column.
-enum Column<'a> {
+pub(super) enum Column<'a> {
     Text(&'a StringArray),
     Number(&'a [u8], Option<&'a NullBuffer>),
     Truth(&'a BooleanArray),
@@ -193,7 +197,7 @@ impl Part<'_> {
     }
 }
 
-/// Lengths of memory, which are never greater.
+/// Lengths in memory, and of columns that are in it, which are never greater.
 fn signed(length: usize) -> i64 {
     i64::try_from(length).unwrap_or(i64::MAX)
 }
