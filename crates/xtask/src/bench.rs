@@ -229,6 +229,8 @@ pub(crate) fn median(rounds: &[Figures]) -> Figures {
 
 /// Runs a program in a process of its own that does nothing else, so that the system's account of it is exact.
 pub(crate) fn measure(program: &Path, arguments: &[&str], dir: Option<&Path>) -> Done<Figures> {
+    // What others have written, such as the build, would else be brought to the disk meanwhile.
+    Command::new("sync").status().map_err(problem)?;
     let own = std::env::current_exe().map_err(problem)?;
     let mut command = Command::new(own);
     command.args(["bench", "measure"]).arg(program).args(arguments);
