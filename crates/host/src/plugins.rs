@@ -230,3 +230,28 @@ fn pin_of(loaded: &Loaded, file: &Path) -> Pin {
         version: loaded.descriptor().version.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn of_two_that_pin_a_plugin_the_first_counts() {
+        let directory = tempfile::tempdir().unwrap();
+        let plugins = || {
+            let search = Search::new(Vec::new(), directory.path().join("segport.lock"));
+            Plugins::new(search, Handle::current())
+        };
+        let pin = |sha256: &str| Pin {
+            id: "probe".to_owned(),
+            file: "libprobe.so".to_owned(),
+            sha256: sha256.to_owned(),
+            version: "1.0.0".to_owned(),
+        };
+        let (first, second) = ("a".repeat(64), "b".repeat(64));
+        assert_eq!(plugins().pin(pin(&first)).unwrap().sha256, first);
+        assert_eq!(plugins().pin(pin(&second)).unwrap().sha256, first, "whoever has the second file must not use it");
+        let problem = changed(&pin(&first), &second).text;
+        assert_eq!(problem, format!("has changed: its SHA-256 is {second}, segport.lock has {first} (version 1.0.0)"));
+    }
+}
