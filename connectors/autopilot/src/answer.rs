@@ -30,11 +30,36 @@ fn as_written<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -
     T::deserialize(deserializer).map(Some)
 }
 
+/// Methods of a visitor for which a truth value, a number and `null` are all the same.
+macro_rules! scalars_are {
+    ($value:expr) => {
+        fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+            Ok($value)
+        }
+
+        fn visit_unit<E>(self) -> Result<Self::Value, E> {
+            Ok($value)
+        }
+
+        fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+            Ok($value)
+        }
+
+        fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+            Ok($value)
+        }
+
+        fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+            Ok($value)
+        }
+    };
+}
+
 /// What stands at `email_contact_map`.
 #[derive(Debug)]
 enum AddressMap<'a> {
     /// Its entries in the order of the answer, which is that of the request in every recorded example.
-    Entries(Vec<(Cow<'a, str>, &'a RawValue)>),
+    Entries(Vec<(Cow<'a, str>, Id<'a>)>),
     /// It is no object.
     Other,
 }
@@ -51,7 +76,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for AddressMap<'a> {
 
             fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
                 let mut entries = Vec::with_capacity(100);
-                while let Some((Text(address), id)) = map.next_entry::<Text<'de>, &RawValue>()? {
+                while let Some((Text(address), id)) = map.next_entry::<Text<'de>, Id<'de>>()? {
                     entries.push((address, id));
                 }
                 Ok(AddressMap::Entries(entries))
@@ -66,25 +91,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for AddressMap<'a> {
                 Ok(AddressMap::Other)
             }
 
-            fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
-                Ok(AddressMap::Other)
-            }
-
-            fn visit_unit<E>(self) -> Result<Self::Value, E> {
-                Ok(AddressMap::Other)
-            }
-
-            fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
-                Ok(AddressMap::Other)
-            }
-
-            fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
-                Ok(AddressMap::Other)
-            }
-
-            fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
-                Ok(AddressMap::Other)
-            }
+            scalars_are!(AddressMap::Other);
         }
         deserializer.deserialize_any(InOrder)
     }
@@ -95,14 +102,47 @@ impl<'de: 'a, 'a> Deserialize<'de> for AddressMap<'a> {
 #[serde(transparent)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// The id that a value of the answer is; `None` if it is no text.
-fn id(value: &RawValue) -> Option<Cow<'_, str>> {
-    // The value has been read as JSON before, so text without escapes is what stands between its quotes.
-    let inside = value.get().strip_prefix('"').and_then(|rest| rest.strip_suffix('"'))?;
-    if !inside.contains('\\') {
-        return Some(Cow::Borrowed(inside));
+/// What stands for the id of a contact.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Id<'a> {
+    /// Borrowed from the answer unless it has escapes.
+    Text(Cow<'a, str>),
+    /// It is no text.
+    Other,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Id<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TextOrOther;
+        impl<'de> Visitor<'de> for TextOrOther {
+            type Value = Id<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an id")
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(Id::Text(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Id::Text(Cow::Owned(text.to_owned())))
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(Id::Other)
+            }
+
+            fn visit_seq<S: SeqAccess<'de>>(self, mut seq: S) -> Result<Self::Value, S::Error> {
+                while seq.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Id::Other)
+            }
+
+            scalars_are!(Id::Other);
+        }
+        deserializer.deserialize_any(TextOrOther)
     }
-    serde_json::from_str(value.get()).ok().map(|Text(text)| text)
 }
 
 /// Reads the answer to a bulk call of the addresses `sent`, which are lower-cased.
@@ -121,7 +161,7 @@ pub(crate) fn acknowledged(body: &[u8], sent: &[&str]) -> Acknowledged {
         return unknown("Autopilot's answer is cut off or not JSON");
     };
     match (email_contact_map, contact_ids) {
-        (Some(AddressMap::Entries(entries)), _) => by_address(&entries, sent),
+        (Some(AddressMap::Entries(entries)), _) => by_address(entries, sent),
         (Some(AddressMap::Other), _) => unknown("`email_contact_map` of Autopilot's answer cannot be read"),
         (None, Some(ids)) => match ordered(ids, sent.len()).filter(|_| is_bare(body)) {
             Some(outcomes) => Acknowledged {
@@ -138,19 +178,19 @@ pub(crate) fn acknowledged(body: &[u8], sent: &[&str]) -> Acknowledged {
 }
 
 /// A sent address that the map lacks is that contact's failure: no answer ever seen lists failures in another way.
-fn by_address(entries: &[(Cow<'_, str>, &RawValue)], sent: &[&str]) -> Acknowledged {
+fn by_address(entries: Vec<(Cow<'_, str>, Id<'_>)>, sent: &[&str]) -> Acknowledged {
     let is_in_order = entries.len() == sent.len() && entries.iter().zip(sent).all(|((key, _), email)| key == email);
     if is_in_order {
-        let outcomes = entries.iter().map(|(_, value)| named(value)).collect();
+        let outcomes = entries.into_iter().map(|(_, id)| named(id)).collect();
         return Acknowledged { outcomes, notes: Vec::new() };
     }
     // Keys are the addresses as sent in every recorded answer, but nothing promises their letter case.
-    let exact = by_key(entries.iter().map(|(key, value)| (Cow::Borrowed(&**key), *value)));
-    let folded = by_key(entries.iter().map(|(key, value)| (Cow::Owned(small(key)), *value)));
+    let exact = by_key(entries.iter().map(|(key, id)| (Cow::Borrowed(&**key), id)));
+    let folded = by_key(entries.iter().map(|(key, id)| (Cow::Owned(small(key)), id)));
     let outcomes = sent
         .iter()
         .map(|&email| match exact.get(email).or_else(|| folded.get(small(email).as_str())) {
-            Some(Some(value)) => named(value),
+            Some(Some(id)) => named(Id::clone(id)),
             Some(None) => {
                 RowOutcome::Unknown { reason: "Autopilot's answer gives this contact several ids".to_owned() }
             }
@@ -168,18 +208,16 @@ fn by_address(entries: &[(Cow<'_, str>, &RawValue)], sent: &[&str]) -> Acknowled
     Acknowledged { outcomes, notes }
 }
 
-/// The value of each key; none for a key that has several.
-fn by_key<'a>(
-    entries: impl Iterator<Item = (Cow<'a, str>, &'a RawValue)>,
-) -> HashMap<Cow<'a, str>, Option<&'a RawValue>> {
-    let mut values: HashMap<Cow<'_, str>, Option<&RawValue>> = HashMap::new();
-    for (key, value) in entries {
-        let known = values.entry(key).or_insert(Some(value));
-        if known.is_some_and(|known| known.get() != value.get()) {
+/// The id of each key; none for a key that has several.
+fn by_key<'a>(entries: impl Iterator<Item = (Cow<'a, str>, &'a Id<'a>)>) -> HashMap<Cow<'a, str>, Option<&'a Id<'a>>> {
+    let mut ids: HashMap<Cow<'_, str>, Option<&Id<'_>>> = HashMap::new();
+    for (key, id) in entries {
+        let known = ids.entry(key).or_insert(Some(id));
+        if known.is_some_and(|known| known != id) {
             *known = None;
         }
     }
-    values
+    ids
 }
 
 /// `address` in small letters; only of letters that are a capital of exactly one, since a Kelvin sign, whose small letter is
@@ -195,10 +233,10 @@ fn small(address: &str) -> String {
     address.chars().map(letter).collect()
 }
 
-/// The outcome of a contact that the answer names with this value.
-fn named(value: &RawValue) -> RowOutcome {
-    match id(value) {
-        Some(id) if is_id(&id) => RowOutcome::Done(Some(id.into_owned())),
+/// The outcome of a contact that the answer names with this id.
+fn named(id: Id<'_>) -> RowOutcome {
+    match id {
+        Id::Text(id) if is_id(&id) => RowOutcome::Done(Some(id.into_owned())),
         _ => RowOutcome::Unknown { reason: "Autopilot's answer has no usable id for this contact".to_owned() },
     }
 }

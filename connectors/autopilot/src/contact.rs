@@ -114,9 +114,8 @@ impl Layout {
             columns.iter().map(|column| Ok((column, Cells::read(rows, column)?))).collect::<Result<Vec<_>>>()
         };
         let (standard, custom) = (read(&self.standard)?, read(&self.custom)?);
-        let sent = Vec::with_capacity(rows.num_rows());
-        let mut contacts =
-            Contacts { emails, email_key: &self.email_key, standard, custom, sent, outcomes: Vec::new() };
+        let (sent, outcomes) = (Vec::with_capacity(rows.num_rows()), Vec::with_capacity(rows.num_rows()));
+        let mut contacts = Contacts { emails, email_key: &self.email_key, standard, custom, sent, outcomes };
         for row in 0..rows.num_rows() {
             let refusal = contacts.refusal(row);
             if refusal.is_none() {

@@ -80,7 +80,7 @@ impl Connector for Autopilot {
     fn open(settings: Settings, _: &Context) -> Result<Self> {
         let base = settings.validate()?;
         Ok(Self {
-            client: Client::new(base, settings.api_key.clone(), settings.max_in_flight),
+            client: Client::new(base, settings.api_key.clone(), settings.max_in_flight()),
             membership: Membership::new(settings.list_membership),
             plans: Plans::default(),
             lists: Semaphore::new(1),

@@ -35,11 +35,12 @@ pub struct Settings {
     #[schemars(range(min = 1, max = 600))]
     pub request_timeout_secs: u32,
 
-    /// Most calls under way at once, and so most batches too. Raise it when answers take longer than
-    /// `max_in_flight / requests_per_second` seconds, since the rate is not reached otherwise.
-    #[serde(default = "default_max_in_flight")]
+    /// Most calls under way at once, and so most batches too. Default: 10, or 20 where `requests_per_second` is 0 and nothing
+    /// else sets the pace. Raise it when answers take longer than `max_in_flight / requests_per_second` seconds, since the rate
+    /// is not reached otherwise.
+    #[serde(default)]
     #[schemars(range(min = 1, max = 100))]
-    pub max_in_flight: u32,
+    pub max_in_flight: Option<u32>,
 
     /// How contacts get on the list of their segment. Default: `"probe"`.
     #[serde(default)]
@@ -91,8 +92,9 @@ fn default_request_timeout_secs() -> u32 {
     60
 }
 
-fn default_max_in_flight() -> u32 {
-    10
+/// One public client has 20 calls under way at once.
+fn default_max_in_flight(requests_per_second: f64) -> u32 {
+    if requests_per_second == 0.0 { 20 } else { 10 }
 }
 
 fn default_rows_per_batch() -> u32 {
@@ -110,9 +112,14 @@ impl Settings {
             rows_per_batch: default_rows_per_batch(),
             requests_per_second: default_requests_per_second(),
             rows_per_export: Some(default_rows_per_export()),
-            max_in_flight: default_max_in_flight(),
+            max_in_flight: default_max_in_flight(default_requests_per_second()),
             request_timeout_ms: u64::from(default_request_timeout_secs()) * 1000,
         }
+    }
+
+    /// Most calls under way at once.
+    pub(crate) fn max_in_flight(&self) -> u32 {
+        self.max_in_flight.unwrap_or_else(|| default_max_in_flight(self.requests_per_second))
     }
 
     /// The limits that these settings put in force.
@@ -121,7 +128,7 @@ impl Settings {
             rows_per_batch: self.rows_per_batch,
             requests_per_second: self.requests_per_second,
             rows_per_export: Some(self.rows_per_export),
-            max_in_flight: self.max_in_flight,
+            max_in_flight: self.max_in_flight(),
             request_timeout_ms: u64::from(self.request_timeout_secs) * 1000,
         }
     }
@@ -158,7 +165,7 @@ impl Settings {
             }
         };
         within("request_timeout_secs", self.request_timeout_secs.into(), 600);
-        within("max_in_flight", self.max_in_flight.into(), 100);
+        within("max_in_flight", self.max_in_flight().into(), 100);
         within("rows_per_batch", self.rows_per_batch.into(), 100);
         within("rows_per_export", self.rows_per_export, 10_000_000);
         if self.list_id.as_deref().is_some_and(|id| id.trim().is_empty()) {
@@ -256,6 +263,17 @@ mod tests {
                 request_timeout_ms: 60_000,
             }
         );
+    }
+
+    #[test]
+    fn more_calls_are_under_way_where_nothing_else_sets_the_pace() {
+        let check = |overrides: Value, expected: u32| {
+            assert_eq!(settings(overrides.clone()).limits().max_in_flight, expected, "{overrides}");
+        };
+        check(json!({ "requests_per_second": 20 }), 10);
+        check(json!({ "requests_per_second": 0 }), 20);
+        check(json!({ "requests_per_second": 0, "max_in_flight": 3 }), 3);
+        check(json!({ "max_in_flight": 30 }), 30);
     }
 
     #[test]

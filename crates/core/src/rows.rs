@@ -1,5 +1,6 @@
 //! Rows as Arrow IPC streams: the one form in which they cross the plugin boundary or wait on disk.
 
+mod encoded;
 mod plain;
 mod write;
 
@@ -13,6 +14,7 @@ use arrow_ipc::writer::StreamWriter;
 use arrow_schema::{ArrowError, SchemaRef};
 use bytes::Bytes;
 
+pub use self::encoded::EncodedRows;
 use self::plain::Stream;
 use crate::{Error, ErrorKind, Result};
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use arrow_array::RecordBatch;
 use futures::stream::{FuturesUnordered, StreamExt};
+use segport_core::rows::EncodedRows;
 use segport_core::{BatchKind, Capabilities, Error, ErrorKind, Found, Outcomes, Result, RowOutcome};
 use segport_host::Writer;
 use segport_ledger::{Journal, Suppressions};
@@ -230,7 +230,7 @@ impl Delivery<'_> {
             }
             has_called = true;
             let write =
-                async |kind: &BatchKind, rows: &RecordBatch| self.writer.write(kind, rows, self.call_timeout).await;
+                async |kind: &BatchKind, rows: &EncodedRows| self.writer.write(kind, rows, self.call_timeout).await;
             match self.call_for(&parcel, &mut part, &mut judged, write).await {
                 Ok(outcomes) => judged.take(&part, outcomes),
                 Err(error) if error.kind() == ErrorKind::Rejected && part.len() > 1 => {
@@ -253,7 +253,7 @@ impl Delivery<'_> {
         let Capabilities { settle: can_look_up, repeatable, .. } = self.writer.capabilities();
         let found = if can_look_up {
             let settle =
-                async |kind: &BatchKind, rows: &RecordBatch| self.writer.settle(kind, rows, self.call_timeout).await;
+                async |kind: &BatchKind, rows: &EncodedRows| self.writer.settle(kind, rows, self.call_timeout).await;
             self.call_for(parcel, &mut rows, judged, settle).await
         } else {
             Ok(vec![Found::Unclear { reason: CANNOT_ASK.to_owned() }; rows.len()])
@@ -286,7 +286,7 @@ impl Delivery<'_> {
         parcel: &Parcel,
         part: &mut Vec<u32>,
         judged: &mut Judged,
-        call: impl AsyncFnOnce(&BatchKind, &RecordBatch) -> Result<T>,
+        call: impl AsyncFnOnce(&BatchKind, &EncodedRows) -> Result<T>,
     ) -> Result<T> {
         let call = async {
             let list = self.suppressions.now().await.map_err(|error| ledger(error).with("sent", "no"))?;

@@ -367,14 +367,12 @@ impl<'a> Diff<'a> {
         if picked.rows.is_empty() {
             return Ok(());
         }
-        let rows = if picked.rows.len() == rows.num_rows() {
-            rows.clone()
-        } else {
-            arrow_select::take::take_record_batch(rows, &UInt32Array::from(picked.rows)).map_err(|error| {
-                Error::new(ErrorKind::Internal, "rows could not be picked from a page").because(&error)
-            })?
-        };
-        self.outbox.push(rows, picked.tickets)
+        if picked.rows.len() == rows.num_rows() {
+            return self.outbox.push(rows, picked.tickets);
+        }
+        let rows = arrow_select::take::take_record_batch(rows, &UInt32Array::from(picked.rows))
+            .map_err(|error| Error::new(ErrorKind::Internal, "rows could not be picked from a page").because(&error))?;
+        self.outbox.push(&rows, picked.tickets)
     }
 
     fn absorb(&mut self, bits: u128) {

@@ -3,6 +3,9 @@
 //! A plan must be complete before anything is sent, so the rows wait. They are profile data: beyond a few megabytes they go
 //! to files without a name, encrypted with a key that exists only in this process. A file is closed when its last rows were
 //! read; what the system has not brought to the disk by then it need not bring there any more.
+//!
+//! They wait in the form in which they cross the plugin boundary, cut to the size of a call. Where all rows of a block must gain
+//! the same memberships, as in most runs, nobody reads them again before the plugin does.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -12,11 +15,20 @@ use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-use segport_core::{Error, ErrorKind, Result, rows};
+use segport_core::rows::{self, EncodedRows};
+use segport_core::{Error, ErrorKind, Result};
 use segport_ledger::{Fingerprint, Identity, KeyHash};
 
+/// Most bundles of a block.
+pub(crate) const BUNDLES_PER_BLOCK: usize = 128;
+/// Bytes after which a block takes no further bundle, so that wide rows need no more memory than others.
+const IN_BLOCK: usize = 4 << 20;
+/// Rows of a bundle where a call has fewer: a bundle takes more than a thousand bytes whatever it holds.
+const SMALLEST_BUNDLE: usize = 32;
+/// Where the parts of a block begin.
+const ALIGN: usize = 8;
 /// Bytes of encoded blocks that wait in memory before the rest goes to disk.
 const IN_MEMORY: usize = 8 << 20;
 /// Bytes after which a file takes no further block.
@@ -34,71 +46,84 @@ pub(crate) struct Ticket {
     pub(crate) in_doubt: bool,
 }
 
-/// Some thousand rows with their tickets.
+/// Rows that were encoded together, with a ticket each.
 #[derive(Debug)]
-pub(crate) struct Block {
-    pub(crate) rows: RecordBatch,
+pub(crate) struct Bundle {
+    pub(crate) rows: EncodedRows,
     pub(crate) tickets: Vec<Ticket>,
 }
+
+/// Some thousand rows.
+pub(crate) type Block = Vec<Bundle>;
 
 /// Collects rows into blocks and gives the blocks back in the same order.
 #[derive(Debug)]
 pub(crate) struct Outbox {
     schema: SchemaRef,
-    rows_per_block: usize,
+    rows_per_bundle: usize,
+    /// Fewer rows than a bundle has.
     pending: Vec<RecordBatch>,
+    /// Theirs.
     tickets: Vec<Ticket>,
+    block: BlockWriter,
     store: BlockStore,
     rows: u64,
 }
 
 impl Outbox {
-    /// An empty outbox whose blocks hold `rows_per_block` rows, the last one fewer; `dir` is where a file may be made.
-    pub(crate) fn new(schema: SchemaRef, rows_per_block: usize, dir: &Path) -> Result<Self> {
+    /// An empty outbox whose bundles hold `rows_per_batch` rows, or more where those are few, the last one fewer; `dir` is where
+    /// files may be made.
+    pub(crate) fn new(schema: SchemaRef, rows_per_batch: usize, dir: &Path) -> Result<Self> {
         Ok(Self {
             schema,
-            rows_per_block,
+            rows_per_bundle: rows_per_batch.max(SMALLEST_BUNDLE),
             pending: Vec::new(),
             tickets: Vec::new(),
+            block: BlockWriter::default(),
             store: BlockStore::new(dir)?,
             rows: 0,
         })
     }
 
     /// Adds rows with one ticket each.
-    pub(crate) fn push(&mut self, rows: RecordBatch, tickets: impl IntoIterator<Item = Ticket>) -> Result<()> {
+    pub(crate) fn push(&mut self, rows: &RecordBatch, tickets: Vec<Ticket>) -> Result<()> {
         self.rows += rows.num_rows() as u64;
-        self.pending.push(rows);
-        self.tickets.extend(tickets);
-        if self.tickets.len() >= self.rows_per_block { self.pack() } else { Ok(()) }
-    }
-
-    /// Writes every full block; what is left over waits for more.
-    fn pack(&mut self) -> Result<()> {
-        let joined = self.join()?;
-        let mut start = 0;
-        while joined.num_rows() - start >= self.rows_per_block {
-            let tickets: Vec<Ticket> = self.tickets.drain(..self.rows_per_block).collect();
-            self.store.append(&joined.slice(start, self.rows_per_block), &tickets)?;
-            start += self.rows_per_block;
-        }
-        if start < joined.num_rows() {
-            self.pending.push(joined.slice(start, joined.num_rows() - start));
+        let (mut start, mut tickets) = (0, tickets.into_iter());
+        while start < rows.num_rows() {
+            let taken = (self.rows_per_bundle - self.tickets.len()).min(rows.num_rows() - start);
+            self.pending.push(rows.slice(start, taken));
+            self.tickets.extend(tickets.by_ref().take(taken));
+            start += taken;
+            if self.tickets.len() == self.rows_per_bundle {
+                self.end_bundle()?;
+            }
         }
         Ok(())
     }
 
-    fn join(&mut self) -> Result<RecordBatch> {
-        let pending = std::mem::take(&mut self.pending);
-        arrow_select::concat::concat_batches(&self.schema, &pending)
-            .map_err(|error| Error::new(ErrorKind::Internal, "mapped pages do not fit together").because(&error))
+    /// Encodes the rows that are pending.
+    fn end_bundle(&mut self) -> Result<()> {
+        match self.pending.as_slice() {
+            [rows] => self.block.add(rows, &self.tickets)?,
+            parts => {
+                let rows = arrow_select::concat::concat_batches(&self.schema, parts).map_err(|error| {
+                    Error::new(ErrorKind::Internal, "mapped pages do not fit together").because(&error)
+                })?;
+                self.block.add(&rows, &self.tickets)?;
+            }
+        }
+        self.pending.clear();
+        self.tickets.clear();
+        if self.block.is_full() { self.store.append(&mut self.block) } else { Ok(()) }
     }
 
     /// Ends the collecting.
     pub(crate) fn seal(mut self) -> Result<Sealed> {
         if !self.tickets.is_empty() {
-            let joined = self.join()?;
-            self.store.append(&joined, &self.tickets)?;
+            self.end_bundle()?;
+        }
+        if self.block.bundles > 0 {
+            self.store.append(&mut self.block)?;
         }
         Ok(Sealed { store: self.store, rows: self.rows })
     }
@@ -151,9 +176,48 @@ impl std::fmt::Debug for BlockStore {
     }
 }
 
+/// A block that is being written: for each bundle, how many rows it has, how long their stream is, the tickets, the stream.
+#[derive(Debug, Default)]
+struct BlockWriter {
+    bytes: Vec<u8>,
+    bundles: usize,
+}
+
 const TICKET_BYTES: usize = 16 + 8 + 16 + 1;
 const ADDED: u8 = 1;
 const IN_DOUBT: u8 = 2;
+
+impl BlockWriter {
+    fn is_full(&self) -> bool {
+        self.bundles >= BUNDLES_PER_BLOCK || self.bytes.len() >= IN_BLOCK
+    }
+
+    fn add(&mut self, rows: &RecordBatch, tickets: &[Ticket]) -> Result<()> {
+        let Self { bytes, bundles } = self;
+        bytes.extend_from_slice(&(tickets.len() as u64).to_le_bytes());
+        let length = bytes.len();
+        bytes.extend_from_slice(&[0; 8]);
+        for ticket in tickets {
+            bytes.extend_from_slice(&ticket.identity.bits().to_le_bytes());
+            bytes.extend_from_slice(&ticket.key.bits().to_le_bytes());
+            bytes.extend_from_slice(&ticket.fingerprint.bits().to_le_bytes());
+            bytes.push((u8::from(ticket.added) * ADDED) | (u8::from(ticket.in_doubt) * IN_DOUBT));
+        }
+        align(bytes);
+        let start = bytes.len();
+        rows::encode(rows, bytes)?;
+        let written = (bytes.len() - start) as u64;
+        bytes.iter_mut().skip(length).zip(written.to_le_bytes()).for_each(|(to, byte)| *to = byte);
+        align(bytes);
+        *bundles += 1;
+        Ok(())
+    }
+}
+
+/// Columns need no copy when they are read where a stream begins at a multiple of eight.
+fn align(bytes: &mut Vec<u8>) {
+    bytes.resize(bytes.len().next_multiple_of(ALIGN), 0);
+}
 
 impl BlockStore {
     fn new(dir: &Path) -> Result<Self> {
@@ -172,34 +236,27 @@ impl BlockStore {
         })
     }
 
-    fn append(&mut self, rows: &RecordBatch, tickets: &[Ticket]) -> Result<()> {
-        let mut bytes = Vec::with_capacity(8 + tickets.len() * TICKET_BYTES + rows.get_array_memory_size());
-        bytes.extend_from_slice(&(tickets.len() as u64).to_le_bytes());
-        for ticket in tickets {
-            bytes.extend_from_slice(&ticket.identity.bits().to_le_bytes());
-            bytes.extend_from_slice(&ticket.key.bits().to_le_bytes());
-            bytes.extend_from_slice(&ticket.fingerprint.bits().to_le_bytes());
-            bytes.push((u8::from(ticket.added) * ADDED) | (u8::from(ticket.in_doubt) * IN_DOUBT));
-        }
-        // The IPC payload is aligned so that its columns need no copy when they are read back.
-        bytes.resize(bytes.len().next_multiple_of(64), 0);
-        rows::encode(rows, &mut bytes)?;
+    /// Takes a block, whose writer then begins the next one.
+    fn append(&mut self, BlockWriter { bytes, bundles }: &mut BlockWriter) -> Result<()> {
+        *bundles = 0;
         if self.in_memory + bytes.len() <= IN_MEMORY {
             self.in_memory += bytes.len();
-            self.waiting.push_back(Place::Memory(bytes.into()));
+            self.waiting.push_back(Place::Memory(Bytes::copy_from_slice(bytes)));
+            bytes.clear();
             return Ok(());
         }
         let nonce = nonce(self.taken + self.waiting.len());
         self.cipher
-            .seal_in_place_append_tag(nonce, Aad::empty(), &mut bytes)
+            .seal_in_place_append_tag(nonce, Aad::empty(), bytes)
             .map_err(|_| Error::new(ErrorKind::Internal, "rows that wait on disk could not be encrypted"))?;
         let (file, offset) = match self.filling.take().filter(|(_, end)| *end < IN_FILE) {
             Some(filling) => filling,
             None => (self.new_file()?, 0),
         };
-        (&*file).write_all(&bytes).map_err(|error| self.disk("written", &error))?;
+        (&*file).write_all(bytes).map_err(|error| self.disk("written", &error))?;
         self.filling = Some((Arc::clone(&file), offset + bytes.len() as u64));
         self.waiting.push_back(Place::Disk { file, offset, length: bytes.len() });
+        bytes.clear();
         Ok(())
     }
 
@@ -254,15 +311,36 @@ fn nonce(position: usize) -> Nonce {
     Nonce::assume_unique_for_key(nonce)
 }
 
-fn decode(bytes: Bytes) -> Result<Block> {
-    let broken = || Error::new(ErrorKind::Internal, "a block of waiting rows is damaged");
-    let count: [u8; 8] = bytes.get(..8).and_then(|count| count.try_into().ok()).ok_or_else(broken)?;
-    let count = usize::try_from(u64::from_le_bytes(count)).map_err(|_| broken())?;
-    let end = 8 + count * TICKET_BYTES;
-    let tickets: Vec<Ticket> =
-        bytes.get(8..end).ok_or_else(broken)?.chunks_exact(TICKET_BYTES).filter_map(ticket).collect();
-    let rows = rows::decode(bytes.slice(end.next_multiple_of(64)..))?;
-    if rows.num_rows() == count && tickets.len() == count { Ok(Block { rows, tickets }) } else { Err(broken()) }
+/// Takes a block apart. Its bytes are those that were written: what comes from disk is proved by its seal.
+fn decode(mut bytes: Bytes) -> Result<Block> {
+    let mut block = Block::with_capacity(BUNDLES_PER_BLOCK);
+    while !bytes.is_empty() {
+        let bundle = split_bundle(&mut bytes);
+        block.push(bundle.ok_or_else(|| Error::new(ErrorKind::Internal, "a block of waiting rows is damaged"))?);
+    }
+    Ok(block)
+}
+
+/// Takes the first bundle off a block.
+fn split_bundle(bytes: &mut Bytes) -> Option<Bundle> {
+    let count = split_number(bytes)?;
+    let length = split_number(bytes)?;
+    let tickets = split_padded(bytes, count * TICKET_BYTES)?;
+    let tickets = tickets.chunks_exact(TICKET_BYTES).map(ticket).collect::<Option<_>>()?;
+    let stream = split_padded(bytes, length)?;
+    Some(Bundle { rows: EncodedRows::from_stream(stream, count), tickets })
+}
+
+fn split_number(bytes: &mut Bytes) -> Option<usize> {
+    let number = u64::from_le_bytes(*bytes.first_chunk()?);
+    bytes.advance(8);
+    usize::try_from(number).ok()
+}
+
+/// Takes so many bytes, and what aligns the next part.
+fn split_padded(bytes: &mut Bytes, length: usize) -> Option<Bytes> {
+    let padded = length.next_multiple_of(ALIGN);
+    (padded <= bytes.len()).then(|| bytes.split_to(padded).slice(..length))
 }
 
 fn ticket(bytes: &[u8]) -> Option<Ticket> {
@@ -302,47 +380,58 @@ mod tests {
         (rows, (from..from + count).map(ticket).collect())
     }
 
-    fn check(pages: &[u32], rows_per_block: usize, width: usize) {
+    fn check(pages: &[u32], rows_per_batch: usize, width: usize, [rows_per_bundle, bundles_per_block]: [usize; 2]) {
         let dir = tempfile::tempdir().unwrap();
         let schema = page(0, 1, 1).0.schema();
-        let mut outbox = Outbox::new(schema, rows_per_block, dir.path()).unwrap();
+        let mut outbox = Outbox::new(schema, rows_per_batch, dir.path()).unwrap();
         let mut row = 0;
         for &count in pages {
             let (rows, tickets) = page(row, count, width);
-            outbox.push(rows, tickets).unwrap();
+            outbox.push(&rows, tickets).unwrap();
             row += count;
         }
         let mut sealed = outbox.seal().unwrap();
-        let (mut seen, mut sizes) = (0_u32, Vec::new());
+        assert_eq!(sealed.rows(), u64::from(row));
+        let (mut seen, mut sizes, mut blocks) = (0_u32, Vec::new(), Vec::new());
         while let Some(block) = sealed.next_block().unwrap() {
-            for (value, ticket) in block.rows.column(0).as_string::<i32>().iter().zip(&block.tickets) {
-                assert_eq!(value.unwrap(), format!("{seen:0>width$}"));
-                assert_eq!((ticket.added, ticket.in_doubt), (seen.is_multiple_of(2), seen.is_multiple_of(3)));
-                seen += 1;
+            blocks.push(block.len());
+            for Bundle { rows, tickets } in block {
+                let decoded = rows.decode().unwrap();
+                assert_eq!((decoded.num_rows(), tickets.len()), (rows.count(), rows.count()));
+                for (value, ticket) in decoded.column(0).as_string::<i32>().iter().zip(&tickets) {
+                    assert_eq!(value.unwrap(), format!("{seen:0>width$}"));
+                    assert_eq!(ticket.identity.bits(), u128::from(seen));
+                    assert_eq!((ticket.added, ticket.in_doubt), (seen.is_multiple_of(2), seen.is_multiple_of(3)));
+                    seen += 1;
+                }
+                sizes.push(tickets.len());
             }
-            sizes.push(block.tickets.len());
         }
         assert_eq!(seen, row);
-        assert!(sizes.iter().rev().skip(1).all(|&size| size == rows_per_block), "{sizes:?}");
+        assert!(sizes.iter().rev().skip(1).all(|&size| size == rows_per_bundle), "{sizes:?}");
+        assert!(blocks.iter().rev().skip(1).all(|&bundles| bundles == bundles_per_block), "{blocks:?}");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "the file has no name");
     }
 
     #[test]
-    fn blocks_come_back_in_order_from_memory_and_disk() {
-        check(&[], 100, 1);
-        check(&[1], 100, 1);
-        check(&[250, 50, 1], 100, 1);
-        check(&[700, 700, 700], 300, 1000);
-        check(&[4000, 4000, 4001], 1000, 2000);
+    fn rows_come_back_in_order_from_memory_and_disk() {
+        check(&[], 100, 1, [100, BUNDLES_PER_BLOCK]);
+        check(&[1], 100, 1, [100, BUNDLES_PER_BLOCK]);
+        check(&[250, 50, 1], 100, 1, [100, BUNDLES_PER_BLOCK]);
+        check(&[99, 1, 1, 199], 100, 1, [100, BUNDLES_PER_BLOCK]);
+        check(&[700, 700, 700], 300, 1000, [300, 14]);
+        check(&[4000, 4000, 4001], 50, 2000, [50, 41]);
+        check(&[9000], 1, 1, [SMALLEST_BUNDLE, BUNDLES_PER_BLOCK]);
+        check(&[300], 2, 25_000, [SMALLEST_BUNDLE, 6]);
     }
 
     #[test]
     fn files_are_closed_as_they_are_read() {
         let dir = tempfile::tempdir().unwrap();
-        let mut outbox = Outbox::new(page(0, 1, 1).0.schema(), 1000, dir.path()).unwrap();
+        let mut outbox = Outbox::new(page(0, 1, 1).0.schema(), SMALLEST_BUNDLE, dir.path()).unwrap();
         for from in (0..150_000).step_by(1000) {
             let (rows, tickets) = page(from, 1000, 2000);
-            outbox.push(rows, tickets).unwrap();
+            outbox.push(&rows, tickets).unwrap();
         }
         let mut sealed = outbox.seal().unwrap();
         let mut open = Vec::new();

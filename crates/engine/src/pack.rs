@@ -4,20 +4,21 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use arrow_array::{RecordBatch, StringArray, UInt32Array};
+use segport_core::rows::EncodedRows;
 use segport_core::{Batch, BatchKind, Error, ErrorKind, Result};
 use segport_ledger::{Identity, Index, Intent, Journal, Leaver, Memberships, SegmentNumber};
 use tokio::sync::mpsc;
 
 use crate::deliver::ledger;
 use crate::diff::Scope;
-use crate::outbox::{Block, Sealed, Ticket};
+use crate::outbox::{Block, Bundle, Sealed, Ticket};
 
 /// Rows for one call, and what the ledger needs to know of them.
 #[derive(Debug)]
 pub(crate) enum Parcel {
     /// Rows to write.
     Upsert {
-        rows: RecordBatch,
+        rows: EncodedRows,
         tickets: Vec<Ticket>,
         /// The memberships the call adds, and those it names again.
         links: Links,
@@ -88,17 +89,22 @@ impl Parcel {
     }
 
     /// What to do with these of its rows, and the rows.
-    pub(crate) fn batch(&self, part: &[u32]) -> Result<(BatchKind, RecordBatch)> {
+    pub(crate) fn batch(&self, part: &[u32]) -> Result<(BatchKind, EncodedRows)> {
         Ok(match self {
             Self::Upsert { rows, join, rejoin, .. } => {
-                (BatchKind::Upsert { join: join.clone(), rejoin: rejoin.clone() }, picked(rows, part)?)
+                let rows = if part.len() == rows.count() {
+                    rows.clone()
+                } else {
+                    EncodedRows::new(&picked(&rows.decode()?, part)?)?
+                };
+                (BatchKind::Upsert { join: join.clone(), rejoin: rejoin.clone() }, rows)
             }
             Self::Remove { leavers, segment } => {
                 let leavers = part.iter().filter_map(|&row| leavers.get(row as usize));
                 let ids: StringArray = leavers.map(|leaver| leaver.destination_id.as_deref()).collect();
                 let rows = RecordBatch::try_from_iter([(Batch::DESTINATION_ID, Arc::new(ids) as _)])
                     .map_err(|error| Error::new(ErrorKind::Internal, "leavers do not form a batch").because(&error))?;
-                (BatchKind::Remove { segment: segment.position }, rows)
+                (BatchKind::Remove { segment: segment.position }, EncodedRows::new(&rows)?)
             }
         })
     }
@@ -119,7 +125,7 @@ impl Packer<'_> {
     /// Sends the parcels of every block into `parcels`; ends early if nobody takes them any more.
     pub(crate) async fn pack_rows(&self, mut outbox: Sealed, parcels: &mpsc::Sender<Parcel>) -> Result<()> {
         while let Some(block) = outbox.next_block()? {
-            if !self.pack_block(&block, parcels).await? {
+            if !self.pack_block(block, parcels).await? {
                 return Ok(());
             }
         }
@@ -127,7 +133,7 @@ impl Packer<'_> {
     }
 
     /// Sends the parcels of one block into `parcels`; false if nobody takes them any more.
-    pub(crate) async fn pack_block(&self, block: &Block, parcels: &mpsc::Sender<Parcel>) -> Result<bool> {
+    pub(crate) async fn pack_block(&self, block: Block, parcels: &mpsc::Sender<Parcel>) -> Result<bool> {
         self.dispatch(self.cut(block)?, parcels).await
     }
 
@@ -162,24 +168,48 @@ impl Packer<'_> {
     }
 
     /// Rows that must gain the same memberships go together, those in doubt apart from the others.
-    fn cut(&self, block: &Block) -> Result<Vec<Parcel>> {
+    fn cut(&self, block: Block) -> Result<Vec<Parcel>> {
         let mut groups: BTreeMap<Alike, Vec<u32>> = BTreeMap::new();
-        for (row, ticket) in (0..).zip(&block.tickets) {
+        for (row, ticket) in (0..).zip(block.iter().flat_map(|bundle| &bundle.tickets)) {
             let alike = Alike { in_doubt: ticket.in_doubt, links: self.links(ticket) };
             groups.entry(alike).or_default().push(row);
         }
-        let is_alike = groups.len() == 1;
-        let mut packed = Vec::new();
-        for (alike, rows) in groups {
-            let (batch, tickets) = if is_alike {
-                (block.rows.clone(), block.tickets.clone())
-            } else {
-                let tickets = rows.iter().filter_map(|&row| block.tickets.get(row as usize).copied()).collect();
-                (picked(&block.rows, &rows)?, tickets)
-            };
-            packed.extend(self.split(&batch, &tickets, alike));
+        if let Some(alike) = groups.keys().next().copied().filter(|_| groups.len() == 1)
+            && block.iter().all(|bundle| bundle.tickets.len() <= self.rows_per_batch)
+        {
+            let address = self.address(alike);
+            return Ok(block.into_iter().map(|Bundle { rows, tickets }| address.parcel(rows, tickets)).collect());
         }
-        Ok(packed)
+        self.regroup(&block, groups)
+    }
+
+    /// Cuts parcels of rows that do not wait in the form in which they are sent.
+    fn regroup(&self, block: &Block, groups: BTreeMap<Alike, Vec<u32>>) -> Result<Vec<Parcel>> {
+        let parts = block.iter().map(|bundle| bundle.rows.decode()).collect::<Result<Vec<_>>>()?;
+        let Some(first) = parts.first() else { return Ok(Vec::new()) };
+        let rows = arrow_select::concat::concat_batches(first.schema_ref(), &parts).map_err(|error| {
+            Error::new(ErrorKind::Internal, "the bundles of a block do not fit together").because(&error)
+        })?;
+        let tickets: Vec<Ticket> = block.iter().flat_map(|bundle| &bundle.tickets).copied().collect();
+        let mut parcels = Vec::new();
+        for (alike, places) in groups {
+            let address = self.address(alike);
+            for places in places.chunks(self.rows_per_batch) {
+                let rows = EncodedRows::new(&picked(&rows, places)?)?;
+                let tickets = places.iter().filter_map(|&row| tickets.get(row as usize).copied()).collect();
+                parcels.push(address.parcel(rows, tickets));
+            }
+        }
+        Ok(parcels)
+    }
+
+    /// What parcels of such rows have in common.
+    fn address(&self, Alike { in_doubt, links }: Alike) -> Address {
+        let positions = |of: Memberships| -> Vec<u16> {
+            let segments = self.segments.iter().filter(|segment| of.contains(segment.number));
+            segments.map(|segment| segment.position).collect()
+        };
+        Address { links, join: positions(links.join), rejoin: positions(links.rejoin), in_doubt }
     }
 
     /// The memberships that are sent with a row.
@@ -197,25 +227,21 @@ impl Packer<'_> {
             }
         }
     }
+}
 
-    fn split(&self, rows: &RecordBatch, tickets: &[Ticket], Alike { links, in_doubt }: Alike) -> Vec<Parcel> {
-        let positions = |of: Memberships| -> Vec<u16> {
-            let segments = self.segments.iter().filter(|segment| of.contains(segment.number));
-            segments.map(|segment| segment.position).collect()
-        };
-        let (join, rejoin) = (positions(links.join), positions(links.rejoin));
-        tickets
-            .chunks(self.rows_per_batch)
-            .enumerate()
-            .map(|(chunk, tickets)| Parcel::Upsert {
-                rows: rows.slice(chunk * self.rows_per_batch, tickets.len()),
-                tickets: tickets.to_vec(),
-                links,
-                join: join.clone(),
-                rejoin: rejoin.clone(),
-                in_doubt,
-            })
-            .collect()
+/// What stands on every parcel of rows that are alike.
+#[derive(Debug)]
+struct Address {
+    links: Links,
+    join: Vec<u16>,
+    rejoin: Vec<u16>,
+    in_doubt: bool,
+}
+
+impl Address {
+    fn parcel(&self, rows: EncodedRows, tickets: Vec<Ticket>) -> Parcel {
+        let Self { links, join, rejoin, in_doubt } = self;
+        Parcel::Upsert { rows, tickets, links: *links, join: join.clone(), rejoin: rejoin.clone(), in_doubt: *in_doubt }
     }
 }
 

@@ -20,8 +20,6 @@ use crate::read::Pages;
 use crate::report::{GuardVerdict, Problem, Severity};
 use crate::run::Cancel;
 
-/// Batches that make one block of the outbox: intents of a block share one commit.
-pub(crate) const BATCHES_PER_BLOCK: usize = 128;
 /// Longest wait for a connector's estimate.
 const ESTIMATE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -57,7 +55,6 @@ impl Comparison<'_> {
     pub(crate) async fn compare(&self, snapshot: &mut Snapshot, first: Option<Pages>) -> Result<Compared, StartError> {
         let open = self.open;
         self.progress.stage(&open.export.id, Stage::Reading);
-        let rows_per_block = rows_per_batch(open) * BATCHES_PER_BLOCK;
         let schema = open.segments.first().map(|segment| segment.mapping.schema()).ok_or_else(no_segment)?;
         let places: Vec<Place> =
             snapshot.segments().iter().enumerate().map(|(position, &number)| Place { position, number }).collect();
@@ -67,7 +64,7 @@ impl Comparison<'_> {
             cap: open.limits.rows_per_export.unwrap_or(u64::MAX),
             has_several_segments: open.segments.len() > 1,
         };
-        let outbox = Outbox::new(schema, rows_per_block, self.dir).map_err(StartError::Outbox)?;
+        let outbox = Outbox::new(schema, rows_per_batch(open), self.dir).map_err(StartError::Outbox)?;
         let mut diff = Diff::new(rules, &mut snapshot.index, outbox);
         let mut error = self.read_all(&mut diff, &places, first).await?;
         if error.is_none() && diff.rows_to_fetch() > 0 {

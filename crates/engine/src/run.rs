@@ -19,7 +19,7 @@ use crate::diff::{Scope, Tally};
 use crate::engine::{OpenExport, StartError};
 use crate::first_run;
 use crate::guard::{Override, Watch};
-use crate::outbox::Sealed;
+use crate::outbox::{BUNDLES_PER_BLOCK, Sealed};
 use crate::pack::{Listed, Packer, Parcel};
 use crate::plan::{self, Comparison, LeaverFate, LeaverRule, LeaverTally};
 use crate::plan_report::PlanReport;
@@ -352,8 +352,8 @@ impl Sending<'_> {
     ) -> Result<(), StartError> {
         while let Some(block) = outbox.next_block().map_err(StartError::Outbox)? {
             let records: Vec<Record> = block
-                .tickets
                 .iter()
+                .flat_map(|bundle| &bundle.tickets)
                 .map(|ticket| {
                     Record::Row(Row {
                         outcome: Undelivered::Deferred,
@@ -539,7 +539,7 @@ impl Sending<'_> {
 /// no more than a block has.
 fn parcels_ahead(requests_per_second: f64) -> usize {
     if requests_per_second <= 0.0 {
-        return plan::BATCHES_PER_BLOCK;
+        return BUNDLES_PER_BLOCK;
     }
     #[expect(
         clippy::cast_possible_truncation,
@@ -547,7 +547,7 @@ fn parcels_ahead(requests_per_second: f64) -> usize {
         reason = "a positive number, and a cast is capped"
     )]
     let a_second = requests_per_second.ceil() as usize;
-    a_second.clamp(1, plan::BATCHES_PER_BLOCK)
+    a_second.clamp(1, BUNDLES_PER_BLOCK)
 }
 
 /// A batch may take as long as its calls one by one at the connection's rate, behind all others that are under way.

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow_array::{RecordBatch, StringArray};
+use segport_core::rows::EncodedRows;
 use segport_core::{Batch, BatchKind, Connector, Context, Session};
 use segport_host::{ConnectorInstance, Native, Plugins, Search};
 use segport_sdk::test::Script;
@@ -90,7 +91,7 @@ async fn at_once(connector: &Arc<ConnectorInstance>, batch: &RecordBatch) -> Out
 }
 
 async fn write(connector: &ConnectorInstance, batch: &RecordBatch) -> Outcome<()> {
-    connector.writer("run", &session())?.write(&KIND, batch, TIMEOUT).await?;
+    connector.writer("run", &session())?.write(&KIND, &EncodedRows::new(batch)?, TIMEOUT).await?;
     Ok(())
 }
 

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow_array::RecordBatch;
 use segport_core::http::HttpClient;
 use segport_core::op::{self, Call, WriteHead};
+use segport_core::rows::EncodedRows;
 use segport_core::{
     Account, BatchKind, Capabilities, Error, ErrorKind, Estimate, ExportSpec, Found, FoundRows, Frame, Limits,
-    Outcomes, PluginKind, Result, Session, Workload, rows,
+    Outcomes, PluginKind, Result, Session, Workload,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -162,8 +162,8 @@ impl Writer<'_> {
     ///
     /// # Errors
     /// What the connector answers; `contract` unless there is one outcome per row.
-    pub async fn write(&self, kind: &BatchKind, batch: &RecordBatch, timeout: Duration) -> Result<Outcomes> {
-        let outcomes: Outcomes = self.hand_over(op::WRITE, kind, batch, timeout).await?;
+    pub async fn write(&self, kind: &BatchKind, batch: &EncodedRows, timeout: Duration) -> Result<Outcomes> {
+        let outcomes = Outcomes::from_answer(&self.hand_over(op::WRITE, kind, batch, timeout).await?)?;
         self.one_for_each(batch, outcomes.rows.len())?;
         Ok(outcomes)
     }
@@ -172,27 +172,23 @@ impl Writer<'_> {
     ///
     /// # Errors
     /// What the connector answers, `unsupported` if it cannot look rows up; `contract` unless there is one finding per row.
-    pub async fn settle(&self, kind: &BatchKind, batch: &RecordBatch, timeout: Duration) -> Result<Vec<Found>> {
-        let found: FoundRows = self.hand_over(op::SETTLE, kind, batch, timeout).await?;
+    pub async fn settle(&self, kind: &BatchKind, batch: &EncodedRows, timeout: Duration) -> Result<Vec<Found>> {
+        let found: FoundRows = self.hand_over(op::SETTLE, kind, batch, timeout).await?.header()?;
         self.one_for_each(batch, found.rows.len())?;
         Ok(found.rows)
     }
 
-    async fn hand_over<R: DeserializeOwned>(
-        &self,
-        op: u32,
-        kind: &BatchKind,
-        batch: &RecordBatch,
-        timeout: Duration,
-    ) -> Result<R> {
+    async fn hand_over(&self, op: u32, kind: &BatchKind, batch: &EncodedRows, timeout: Duration) -> Result<Frame> {
         let args = WriteHead { session: &self.session, kind: kind.clone() };
-        let request = Frame::encode(&Call { run: self.run.to_owned(), args }, |out| rows::encode(batch, out))?;
-        let answer = self.connector.instance.call(op, timeout, request).await?;
-        Frame::decode(answer)?.header()
+        let request = Frame::encode(&Call { run: self.run.to_owned(), args }, |out| {
+            out.extend_from_slice(batch.stream());
+            Ok(())
+        })?;
+        Frame::decode(self.connector.instance.call(op, timeout, request).await?)
     }
 
-    fn one_for_each(&self, batch: &RecordBatch, given: usize) -> Result<()> {
-        let rows = batch.num_rows();
+    fn one_for_each(&self, batch: &EncodedRows, given: usize) -> Result<()> {
+        let rows = batch.count();
         if given == rows {
             return Ok(());
         }

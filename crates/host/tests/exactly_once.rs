@@ -16,7 +16,7 @@ use std::time::Duration;
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use segport_abi::{Buffer, Completion, EntryFn, HOST_MAGIC, HostTable, MAJOR, MINOR, NO_TIMEOUT, STATUS_OK, Slice};
 use segport_core::op::{self, Call, OpenHead, WriteHead};
-use segport_core::{BatchKind, ErrorKind, Frame, RowOutcome, rows};
+use segport_core::{BatchKind, ErrorKind, Frame, RowOutcome};
 use segport_host::ConnectorInstance;
 use segport_sdk::test::Script;
 use serde_json::{Value, json};
@@ -79,7 +79,11 @@ unsafe impl Sync for Raw {}
 fn request(state: Value) -> Vec<u8> {
     let args = WriteHead { session: session(state), kind: BatchKind::Upsert { join: Vec::new(), rejoin: Vec::new() } };
     let call = Call { run: String::new(), args };
-    Frame::encode(&call, |out| rows::encode(&batch(&["a"]), out)).unwrap().to_vec()
+    let write = |out: &mut Vec<u8>| {
+        out.extend_from_slice(batch(&["a"]).stream());
+        Ok(())
+    };
+    Frame::encode(&call, write).unwrap().to_vec()
 }
 
 /// A small generator, so that a failure can be repeated.

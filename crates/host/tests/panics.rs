@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use segport_core::http::{HttpClient, Request, Response};
 use segport_core::op::{self, Call, WriteHead};
-use segport_core::{BatchKind, Error, ErrorKind, Frame, Result, Workload, rows};
+use segport_core::{BatchKind, Error, ErrorKind, Frame, Result, Workload};
 use segport_host::{Instance, Plugin};
 use segport_sdk::test::{Script, status};
 use serde_json::{Value, json};
@@ -51,7 +51,12 @@ fn request(op: u32) -> Bytes {
 }
 
 fn framed(op: u32, args: Value) -> Bytes {
-    let rows = |out: &mut Vec<u8>| if op == op::WRITE { rows::encode(&batch(&["a"]), out) } else { Ok(()) };
+    let rows = |out: &mut Vec<u8>| {
+        if op == op::WRITE {
+            out.extend_from_slice(batch(&["a"]).stream());
+        }
+        Ok(())
+    };
     Frame::encode(&Call { run: "r1".to_owned(), args }, rows).unwrap()
 }
 

@@ -20,11 +20,12 @@ impl<'a> DestinationId<'a> {
         let (prefix, text) = id.split_at_checked(id.len().checked_sub(Self::UUID_LENGTH)?)?;
         // Of the forms that are read, only the one with hyphens has this length.
         let uuid = uuid::Uuid::try_parse_ascii(text.as_bytes()).ok()?;
-        let has = |is_one: fn(&u8) -> bool| text.bytes().any(|byte| is_one(&byte));
-        let upper_case = has(u8::is_ascii_uppercase);
+        // Without a branch, so that all of it is looked at at once.
+        let (small, capital) = text.bytes().fold((false, false), |(small, capital), byte| {
+            (small | byte.is_ascii_lowercase(), capital | byte.is_ascii_uppercase())
+        });
         // Letters of both kinds do not come back.
-        let is_mixed = upper_case && has(u8::is_ascii_lowercase);
-        (!is_mixed).then(|| Self::Uuid { prefix, uuid: uuid.into_bytes(), upper_case })
+        (!(small && capital)).then(|| Self::Uuid { prefix, uuid: uuid.into_bytes(), upper_case: capital })
     }
 
     pub(crate) fn is_some(&self) -> bool {

@@ -46,7 +46,7 @@ impl<C: Connector> ServedConnector<C> {
         let cx = Context::new(&run, Arc::clone(&self.http));
         let outcomes = log::in_run(&run, self.connector.write(&cx, &batch)).await?;
         one_for_each(&batch, outcomes.rows.len())?;
-        Frame::header_only(&outcomes)
+        outcomes.into_answer()
     }
 
     async fn settle(&self, frame: Frame) -> Result<Bytes> {

@@ -205,7 +205,7 @@ impl<C: Connector> ConnectorHarness<C> {
     /// As [`ConnectorHarness::check`]; `contract` unless there is one outcome per row.
     pub async fn write(&self, batch: &Batch) -> Result<Outcomes> {
         let head = WriteHead { session: &*batch.session, kind: batch.kind.clone() };
-        self.called.call(op::WRITE, head, |out| rows::encode(&batch.rows, out)).await?.header()
+        Outcomes::from_answer(&self.called.call(op::WRITE, head, |out| rows::encode(&batch.rows, out)).await?)
     }
 
     /// [`Connector::settle`].

@@ -52,7 +52,7 @@ fn a_removal_without_a_written_outcome_is_unknown() {
 
 #[test]
 fn rows_that_have_no_room_to_wait_are_not_sent() {
-    // Three blocks, of which the first waits in memory.
+    // Four blocks, of which the first waits in memory.
     let people: Vec<_> = people(1..=600).into_iter().map(|person| person.given_name(&"x".repeat(25_000))).collect();
     let (scene, disk) = (Scene::new(&people), FullDisk::default());
     scene.connection("rows_per_batch = 2");

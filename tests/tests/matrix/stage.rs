@@ -7,6 +7,7 @@ use arrow_array::{ArrayRef, RecordBatch, StringArray};
 use async_trait::async_trait;
 use segport_autopilot::Autopilot;
 use segport_core::http::{HttpClient, Request, Response};
+use segport_core::rows::EncodedRows;
 use segport_core::{Batch, ExportSegment, ExportSpec, FieldType, Limits, MappedField, Result};
 use segport_host::{ConnectorInstance, Native};
 use segport_sandbox::{Rude, RudeServer};
@@ -131,14 +132,16 @@ pub(crate) fn address(name: &str) -> String {
 }
 
 /// Rows of [`export`].
-pub(crate) fn rows(names: &[&str]) -> RecordBatch {
+pub(crate) fn rows(names: &[&str]) -> EncodedRows {
     let emails: ArrayRef = Arc::new(StringArray::from_iter_values(names.iter().map(|name| address(name))));
     let first: ArrayRef = Arc::new(StringArray::from_iter_values(names));
-    RecordBatch::try_from_iter_with_nullable([("f0", emails, true), ("f1", first, true)]).unwrap()
+    let rows = RecordBatch::try_from_iter_with_nullable([("f0", emails, true), ("f1", first, true)]).unwrap();
+    EncodedRows::new(&rows).unwrap()
 }
 
 /// Leavers with these ids.
-pub(crate) fn leavers(ids: &[&str]) -> RecordBatch {
+pub(crate) fn leavers(ids: &[&str]) -> EncodedRows {
     let ids: ArrayRef = Arc::new(StringArray::from_iter_values(ids));
-    RecordBatch::try_from_iter_with_nullable([(Batch::DESTINATION_ID, ids, true)]).unwrap()
+    let rows = RecordBatch::try_from_iter_with_nullable([(Batch::DESTINATION_ID, ids, true)]).unwrap();
+    EncodedRows::new(&rows).unwrap()
 }

@@ -4,7 +4,7 @@
 //! time, though it stays the same, and allocates for each column and each buffer. Whatever this writes, the library reads as the
 //! same rows. Columns of other types are left to the library.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
@@ -31,9 +31,15 @@ pub(super) fn plain_columns(rows: &RecordBatch) -> Option<Vec<Column<'_>>> {
     rows.columns().iter().map(Column::of).collect::<Option<Vec<_>>>().filter(|columns| !columns.is_empty())
 }
 
+thread_local! {
+    /// Where the head of a batch is put together. A piece of memory of this size is slow to get.
+    static FLAT: Cell<FlatBufferBuilder<'static>> = Cell::default();
+}
+
 /// Appends the rows, which have these columns, as a stream.
 pub(super) fn plain(rows: &RecordBatch, columns: &[Column<'_>], out: &mut Vec<u8>) -> Result<(), ArrowError> {
-    let (mut nodes, mut places, mut length) = (Vec::new(), Vec::new(), 0);
+    let (mut nodes, mut places) = (Vec::with_capacity(columns.len()), Vec::with_capacity(3 * columns.len()));
+    let mut length = 0;
     for column in columns {
         nodes.push(FieldNode::new(signed(rows.num_rows()), signed(column.nulls().map_or(0, NullBuffer::null_count))));
         for part in column.parts().into_iter().flatten() {
@@ -41,7 +47,7 @@ pub(super) fn plain(rows: &RecordBatch, columns: &[Column<'_>], out: &mut Vec<u8
             length += part.bytes().next_multiple_of(ALIGN);
         }
     }
-    let mut flat = FlatBufferBuilder::with_capacity(1024);
+    let mut flat = FLAT.take();
     let head = head(&mut flat, rows.num_rows(), &nodes, &places, length);
     let schema = schema(rows.schema_ref())?;
 
@@ -53,6 +59,8 @@ pub(super) fn plain(rows: &RecordBatch, columns: &[Column<'_>], out: &mut Vec<u8
     out.extend_from_slice(&MARK);
     out.extend_from_slice(&told.to_le_bytes());
     out.extend_from_slice(head);
+    flat.reset();
+    FLAT.set(flat);
     pad(out, start);
     for part in columns.iter().flat_map(Column::parts).flatten() {
         part.write(out);

@@ -131,7 +131,7 @@ async fn deliver(
         let names: Vec<&str> = [ANNA, BEN].into_iter().filter(|name| in_doubt.contains(name) == doubt).collect();
         let column: ArrayRef = Arc::new(StringArray::from_iter_values(&names));
         let parcel = Parcel::Upsert {
-            rows: RecordBatch::try_from_iter([("f0", column)]).unwrap(),
+            rows: EncodedRows::new(&RecordBatch::try_from_iter([("f0", column)]).unwrap()).unwrap(),
             tickets: names.iter().map(|name| ticket(name)).collect(),
             links: Links { join: number.into(), rejoin: Memberships::NONE },
             join: vec![0],

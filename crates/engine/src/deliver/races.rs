@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use arrow_array::{Array, ArrayRef, StringArray};
+use arrow_array::{Array, ArrayRef, RecordBatch, StringArray};
 use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -23,7 +23,7 @@ use tokio::task::consume_budget;
 use super::*;
 use crate::diff::Scope;
 use crate::guard::{Guard, Override};
-use crate::outbox::{Block, Ticket};
+use crate::outbox::{Bundle, Ticket};
 use crate::pack::{Listed, Packer};
 use crate::progress::Silent;
 
@@ -254,6 +254,7 @@ async fn check(case: Case) {
         .collect();
     let names: StringArray = (0..case.people).map(|who| Some(who.to_string())).collect();
     let rows = RecordBatch::try_from_iter([("f0", Arc::new(names) as ArrayRef)]).unwrap();
+    let rows = EncodedRows::new(&rows).unwrap();
 
     let destination = Arc::new(Destination::default());
     destination.state().poison.clone_from(&case.poison);
@@ -285,7 +286,7 @@ async fn check(case: Case) {
     };
     let (parcels, to_deliver) = mpsc::channel(1);
     let pack = async {
-        packer.pack_block(&Block { rows, tickets }, &parcels).await.unwrap();
+        packer.pack_block(vec![Bundle { rows, tickets }], &parcels).await.unwrap();
         drop(parcels);
     };
     let disturb = async {

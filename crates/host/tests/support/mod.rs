@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow_array::{RecordBatch, StringArray};
+use segport_core::rows::EncodedRows;
 use segport_core::{ExportSegment, ExportSpec, FieldType, MappedField, Session};
 use segport_host::{ConnectorInstance, Plugins, Search};
 use segport_sdk::test::Script;
@@ -88,9 +89,9 @@ pub(crate) fn with_key(mut settings: Value) -> Value {
 }
 
 /// A batch of one text column.
-pub(crate) fn batch(names: &[&str]) -> RecordBatch {
+pub(crate) fn batch(names: &[&str]) -> EncodedRows {
     let names = Arc::new(StringArray::from(names.to_vec()));
-    RecordBatch::try_from_iter([("f0", names as _)]).unwrap()
+    EncodedRows::new(&RecordBatch::try_from_iter([("f0", names as _)]).unwrap()).unwrap()
 }
 
 /// A session whose state tells the probe's `write` what to do.
