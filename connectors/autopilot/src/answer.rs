@@ -158,7 +158,7 @@ pub(crate) fn acknowledged(body: &[u8], sent: &[&str]) -> Acknowledged {
     // Serde passes over what it skips without looking at its bytes, but JSON is text throughout.
     let text = str::from_utf8(body).ok();
     let Some(Bulk { contact_ids, email_contact_map }) = text.and_then(|text| serde_json::from_str(text).ok()) else {
-        return unknown("Autopilot's answer is cut off or not JSON");
+        return unknown("Autopilot's answer is cut off, or no JSON that can be read");
     };
     match (email_contact_map, contact_ids) {
         (Some(AddressMap::Entries(entries)), _) => by_address(entries, sent),
@@ -358,6 +358,10 @@ mod tests {
             check(whole.get(..end).unwrap(), &none, 0);
         }
         check(&format!("{whole}{whole}"), &none, 0);
+        // What no reader of JSON takes makes the whole unreadable.
+        for id in ["1e999", r#""\ud800""#] {
+            check(&whole.replace(r#":"1""#, &format!(":{id}")), &none, 0);
+        }
         // Bytes that are no text make it no JSON, also where nothing is read.
         for place in 1..whole.len() {
             let mut body = whole.replacen('{', "{\"_removeResultKeys\":\"x\",", 1).into_bytes();

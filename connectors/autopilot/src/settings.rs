@@ -35,8 +35,8 @@ pub struct Settings {
     #[schemars(range(min = 1, max = 600))]
     pub request_timeout_secs: u32,
 
-    /// Most calls under way at once, and so most batches too. Default: 10, or 20 where `requests_per_second` is 0 and nothing
-    /// else sets the pace. Raise it when answers take longer than `max_in_flight / requests_per_second` seconds, since the rate
+    /// Most calls under way at once, and so most batches too. Default: 10; 20 where `requests_per_second` is 0, since nothing
+    /// else sets the pace then. Raise it when answers take longer than `max_in_flight / requests_per_second` seconds, since the rate
     /// is not reached otherwise.
     #[serde(default)]
     #[schemars(range(min = 1, max = 100))]

@@ -11,7 +11,7 @@ use crate::{BatchKind, Limits, UnreadableRow};
 pub const CHECK: u32 = 1;
 /// [`crate::Connector::begin`]: [`Call`] of [`crate::ExportSpec`] to [`crate::Session`].
 pub const BEGIN: u32 = 2;
-/// [`crate::Connector::write`]: [`Call`] of [`WriteHead`] and rows to [`crate::Outcomes`].
+/// [`crate::Connector::write`]: [`Call`] of [`WriteHead`] and rows to [`crate::Outcomes`], whose ids may be the payload.
 pub const WRITE: u32 = 3;
 /// [`crate::Connector::finish`]: [`Call`] of [`crate::Session`] to `null`.
 pub const FINISH: u32 = 4;

@@ -3,9 +3,8 @@
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
-use arrow_array::builder::StringBuilder;
 use arrow_array::cast::AsArray;
-use arrow_array::{RecordBatch, StringArray};
+use arrow_array::{Array, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use bytes::Bytes;
 use serde::de::value::MapAccessDeserializer;
@@ -134,17 +133,11 @@ impl Outcomes {
 
     /// The ids, if there are rows and all of them are done.
     fn ids_if_done(&self) -> Option<StringArray> {
-        let bytes = self.rows.iter().map(|outcome| match outcome {
-            RowOutcome::Done(id) => Some(id.as_ref().map_or(0, String::len)),
+        let ids = self.rows.iter().map(|outcome| match outcome {
+            RowOutcome::Done(id) => Some(id.as_deref()),
             _ => None,
         });
-        let bytes = bytes.sum::<Option<usize>>().filter(|_| !self.rows.is_empty())?;
-        let mut ids = StringBuilder::with_capacity(self.rows.len(), bytes);
-        for outcome in &self.rows {
-            let RowOutcome::Done(id) = outcome else { return None };
-            ids.append_option(id.as_deref());
-        }
-        Some(ids.finish())
+        ids.collect::<Option<StringArray>>().filter(|ids| !ids.is_empty())
     }
 
     /// Reads the answer to a call of [`crate::op::WRITE`].

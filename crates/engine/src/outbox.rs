@@ -23,7 +23,8 @@ use segport_ledger::{Fingerprint, Identity, KeyHash};
 
 /// Most bundles of a block.
 pub(crate) const BUNDLES_PER_BLOCK: usize = 128;
-/// Bytes after which a block takes no further bundle, so that wide rows need no more memory than others.
+/// Bytes after which a block takes no further bundle, so that wide rows need no more memory than others. The price: each block
+/// may end with a call that is not full for each set of memberships.
 const IN_BLOCK: usize = 4 << 20;
 /// Rows of a bundle where a call has fewer: a bundle takes more than a thousand bytes whatever it holds.
 const SMALLEST_BUNDLE: usize = 32;
@@ -57,7 +58,6 @@ pub(crate) struct Bundle {
 pub(crate) type Block = Vec<Bundle>;
 
 /// Collects rows into blocks and gives the blocks back in the same order.
-#[derive(Debug)]
 pub(crate) struct Outbox {
     schema: SchemaRef,
     rows_per_bundle: usize,
@@ -71,12 +71,13 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
-    /// An empty outbox whose bundles hold `rows_per_batch` rows, or more where those are few, the last one fewer; `dir` is where
-    /// files may be made.
+    /// An empty outbox whose bundles hold `rows_per_batch` rows, or a multiple where those are few, the last one fewer; `dir` is
+    /// where files may be made.
     pub(crate) fn new(schema: SchemaRef, rows_per_batch: usize, dir: &Path) -> Result<Self> {
+        let rows_per_batch = rows_per_batch.max(1);
         Ok(Self {
             schema,
-            rows_per_bundle: rows_per_batch.max(SMALLEST_BUNDLE),
+            rows_per_bundle: rows_per_batch * SMALLEST_BUNDLE.div_ceil(rows_per_batch),
             pending: Vec::new(),
             tickets: Vec::new(),
             block: BlockWriter::default(),
@@ -170,6 +171,13 @@ enum Place {
     },
 }
 
+/// What is not encoded yet is as secret as what is.
+impl std::fmt::Debug for Outbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Outbox").field("rows", &self.rows).finish_non_exhaustive()
+    }
+}
+
 impl std::fmt::Debug for BlockStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("BlockStore").field("blocks", &self.waiting.len()).finish_non_exhaustive()
@@ -177,7 +185,7 @@ impl std::fmt::Debug for BlockStore {
 }
 
 /// A block that is being written: for each bundle, how many rows it has, how long their stream is, the tickets, the stream.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct BlockWriter {
     bytes: Vec<u8>,
     bundles: usize,
@@ -193,6 +201,9 @@ impl BlockWriter {
     }
 
     fn add(&mut self, rows: &RecordBatch, tickets: &[Ticket]) -> Result<()> {
+        if rows.num_rows() != tickets.len() {
+            return Err(Error::new(ErrorKind::Internal, "rows that wait must have one ticket each"));
+        }
         let Self { bytes, bundles } = self;
         bytes.extend_from_slice(&(tickets.len() as u64).to_le_bytes());
         let length = bytes.len();
@@ -419,10 +430,12 @@ mod tests {
         check(&[1], 100, 1, [100, BUNDLES_PER_BLOCK]);
         check(&[250, 50, 1], 100, 1, [100, BUNDLES_PER_BLOCK]);
         check(&[99, 1, 1, 199], 100, 1, [100, BUNDLES_PER_BLOCK]);
-        check(&[700, 700, 700], 300, 1000, [300, 14]);
+        check(&[4000, 4000, 700], 300, 1000, [300, 14]);
         check(&[4000, 4000, 4001], 50, 2000, [50, 41]);
         check(&[9000], 1, 1, [SMALLEST_BUNDLE, BUNDLES_PER_BLOCK]);
         check(&[300], 2, 25_000, [SMALLEST_BUNDLE, 6]);
+        check(&[100], 20, 1, [40, BUNDLES_PER_BLOCK]);
+        check(&[100], 31, 1, [62, BUNDLES_PER_BLOCK]);
     }
 
     #[test]

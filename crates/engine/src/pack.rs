@@ -88,10 +88,11 @@ impl Parcel {
         tickets.get(row as usize).is_some_and(|ticket| suppressed.contains(&ticket.identity))
     }
 
-    /// What to do with these of its rows, and the rows.
+    /// What to do with these of its rows, in ascending order and each once, and the rows.
     pub(crate) fn batch(&self, part: &[u32]) -> Result<(BatchKind, EncodedRows)> {
         Ok(match self {
             Self::Upsert { rows, join, rejoin, .. } => {
+                // All of them, and so in the order in which they were encoded.
                 let rows = if part.len() == rows.count() {
                     rows.clone()
                 } else {
@@ -177,8 +178,8 @@ impl Packer<'_> {
         if let Some(alike) = groups.keys().next().copied().filter(|_| groups.len() == 1)
             && block.iter().all(|bundle| bundle.tickets.len() <= self.rows_per_batch)
         {
-            let address = self.address(alike);
-            return Ok(block.into_iter().map(|Bundle { rows, tickets }| address.parcel(rows, tickets)).collect());
+            let label = self.label(alike);
+            return Ok(block.into_iter().map(|Bundle { rows, tickets }| label.parcel(rows, tickets)).collect());
         }
         self.regroup(&block, groups)
     }
@@ -193,23 +194,23 @@ impl Packer<'_> {
         let tickets: Vec<Ticket> = block.iter().flat_map(|bundle| &bundle.tickets).copied().collect();
         let mut parcels = Vec::new();
         for (alike, places) in groups {
-            let address = self.address(alike);
+            let label = self.label(alike);
             for places in places.chunks(self.rows_per_batch) {
                 let rows = EncodedRows::new(&picked(&rows, places)?)?;
                 let tickets = places.iter().filter_map(|&row| tickets.get(row as usize).copied()).collect();
-                parcels.push(address.parcel(rows, tickets));
+                parcels.push(label.parcel(rows, tickets));
             }
         }
         Ok(parcels)
     }
 
     /// What parcels of such rows have in common.
-    fn address(&self, Alike { in_doubt, links }: Alike) -> Address {
+    fn label(&self, Alike { in_doubt, links }: Alike) -> Label {
         let positions = |of: Memberships| -> Vec<u16> {
             let segments = self.segments.iter().filter(|segment| of.contains(segment.number));
             segments.map(|segment| segment.position).collect()
         };
-        Address { links, join: positions(links.join), rejoin: positions(links.rejoin), in_doubt }
+        Label { links, join: positions(links.join), rejoin: positions(links.rejoin), in_doubt }
     }
 
     /// The memberships that are sent with a row.
@@ -231,14 +232,14 @@ impl Packer<'_> {
 
 /// What stands on every parcel of rows that are alike.
 #[derive(Debug)]
-struct Address {
+struct Label {
     links: Links,
     join: Vec<u16>,
     rejoin: Vec<u16>,
     in_doubt: bool,
 }
 
-impl Address {
+impl Label {
     fn parcel(&self, rows: EncodedRows, tickets: Vec<Ticket>) -> Parcel {
         let Self { links, join, rejoin, in_doubt } = self;
         Parcel::Upsert { rows, tickets, links: *links, join: join.clone(), rejoin: rejoin.clone(), in_doubt: *in_doubt }
@@ -261,4 +262,78 @@ fn picked(rows: &RecordBatch, places: &[u32]) -> Result<RecordBatch> {
     }
     arrow_select::take::take_record_batch(rows, &UInt32Array::from(places.to_vec()))
         .map_err(|error| Error::new(ErrorKind::Internal, "rows could not be picked from a block").because(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use arrow_array::cast::AsArray;
+    use jiff::Timestamp;
+    use segport_ledger::{Fingerprint, KeyHash, Memory, NewRun, NoFaults, StateKey, Store};
+
+    use super::*;
+
+    /// Cuts a block of bundles of so many rows, which are numbered, and in doubt as told; returns which of them each parcel has,
+    /// those in doubt with a question mark.
+    async fn cut(bundles: &[u32], rows_per_batch: usize, is_in_doubt: fn(u32) -> bool) -> Vec<String> {
+        let key = StateKey::from_secret(&segport_core::Secret::new("of the parcels, and no other")).unwrap();
+        let store = Store::in_memory(&Memory::new(|| Duration::ZERO), &key, Arc::new(NoFaults));
+        let segments = ["news".to_owned()];
+        let new = NewRun { run_id: "run", started_at: Timestamp::UNIX_EPOCH, segments: &segments };
+        let run = store.lease("export").await.unwrap().begin(new).await.unwrap();
+        let listed = [Listed { number: run.snapshot.segments()[0], position: 0 }];
+        let packer = Packer {
+            index: &run.snapshot.index,
+            journal: &run.journal,
+            rows_per_batch,
+            segments: &listed,
+            scope: &Scope::Changes,
+        };
+        let mut rows = 0..;
+        let block = bundles.iter().map(|&count| {
+            let rows: Vec<u32> = rows.by_ref().take(count as usize).collect();
+            let names: StringArray = rows.iter().map(|row| Some(row.to_string())).collect();
+            let batch = RecordBatch::try_from_iter([("f0", Arc::new(names) as _)]).unwrap();
+            let ticket = |&row: &u32| Ticket {
+                identity: Identity::from_bits(row.into()),
+                key: KeyHash::from_bits(1),
+                fingerprint: Fingerprint::from_bits(7),
+                added: true,
+                in_doubt: is_in_doubt(row),
+            };
+            Bundle { rows: EncodedRows::new(&batch).unwrap(), tickets: rows.iter().map(ticket).collect() }
+        });
+        let parcels = packer.cut(block.collect()).unwrap();
+        parcels.iter().map(shown).collect()
+    }
+
+    fn shown(parcel: &Parcel) -> String {
+        let Parcel::Upsert { rows, tickets, in_doubt, join, .. } = parcel else { panic!("{parcel:?}") };
+        assert_eq!(join, &[0], "all are new");
+        let rows = rows.decode().unwrap();
+        let names: Vec<&str> = rows.column(0).as_string::<i32>().iter().flatten().collect();
+        let identities: Vec<String> = tickets.iter().map(|ticket| ticket.identity.bits().to_string()).collect();
+        assert_eq!(names, identities, "each row has its own ticket");
+        format!("{}{}", names.join(" "), if *in_doubt { " ?" } else { "" })
+    }
+
+    #[tokio::test]
+    async fn bundles_that_are_alike_are_parcels_as_they_are() {
+        assert_eq!(cut(&[3, 3, 2], 3, |_| false).await, ["0 1 2", "3 4 5", "6 7"]);
+        assert_eq!(cut(&[3, 3, 2], 3, |_| true).await, ["0 1 2 ?", "3 4 5 ?", "6 7 ?"]);
+        assert_eq!(cut(&[], 3, |_| false).await, [""; 0]);
+    }
+
+    #[tokio::test]
+    async fn rows_that_are_not_alike_are_put_together_anew() {
+        assert_eq!(cut(&[3, 3, 2], 3, |row| row % 3 == 1).await, ["0 2 3", "5 6", "1 4 7 ?"]);
+        assert_eq!(cut(&[3, 3], 3, |row| row < 4).await, ["4 5", "0 1 2 ?", "3 ?"]);
+    }
+
+    #[tokio::test]
+    async fn bundles_of_several_calls_are_cut() {
+        assert_eq!(cut(&[4, 4, 1], 2, |_| false).await, ["0 1", "2 3", "4 5", "6 7", "8"]);
+        assert_eq!(cut(&[4, 3], 1, |row| row == 5).await, ["0", "1", "2", "3", "4", "6", "5 ?"]);
+    }
 }

@@ -536,7 +536,7 @@ impl Sending<'_> {
 }
 
 /// How many parcels have their intents written and wait to be sent, so that nobody waits for the disk: those of a second, and
-/// no more than a block has.
+/// no more than a block has bundles.
 fn parcels_ahead(requests_per_second: f64) -> usize {
     if requests_per_second <= 0.0 {
         return BUNDLES_PER_BLOCK;

@@ -6,7 +6,7 @@ use arrow_array::RecordBatch;
 use bytes::Bytes;
 
 use super::{decode, encode};
-use crate::Result;
+use crate::{Error, ErrorKind, Result};
 
 /// Rows as a stream of Arrow IPC, with their number. Clones share the stream.
 #[derive(Clone)]
@@ -44,9 +44,14 @@ impl EncodedRows {
     /// The rows.
     ///
     /// # Errors
-    /// `contract` if the stream is none of rows.
+    /// `contract` if the stream is none of as many rows.
     pub fn decode(&self) -> Result<RecordBatch> {
-        decode(self.stream.clone())
+        let rows = decode(self.stream.clone())?;
+        if rows.num_rows() == self.count {
+            return Ok(rows);
+        }
+        let error = Error::new(ErrorKind::Contract, "encoded rows are not as many as they are said to be");
+        Err(error.with("rows", rows.num_rows().to_string()).with("said", self.count.to_string()))
     }
 }
 
@@ -54,5 +59,26 @@ impl EncodedRows {
 impl fmt::Debug for EncodedRows {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EncodedRows").field("count", &self.count).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow_array::StringArray;
+
+    use super::*;
+
+    #[test]
+    fn rows_come_back_if_they_are_as_many_as_was_said() {
+        let names = Arc::new(StringArray::from(vec![Some("Zoë"), None])) as _;
+        let rows = RecordBatch::try_from_iter_with_nullable([("f0", names, true)]).unwrap();
+        let encoded = EncodedRows::new(&rows).unwrap();
+        assert_eq!((encoded.count(), encoded.decode().unwrap()), (2, rows));
+        assert_eq!(format!("{encoded:?}"), "EncodedRows { count: 2, .. }");
+        let of = |count| EncodedRows::from_stream(Bytes::copy_from_slice(encoded.stream()), count);
+        assert!(of(2).decode().is_ok());
+        assert_eq!(of(3).decode().unwrap_err().kind(), ErrorKind::Contract);
     }
 }

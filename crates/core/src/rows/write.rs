@@ -32,7 +32,7 @@ pub(super) fn plain_columns(rows: &RecordBatch) -> Option<Vec<Column<'_>>> {
 }
 
 thread_local! {
-    /// Where the head of a batch is put together. A piece of memory of this size is slow to get.
+    /// Where the head of a batch is put together. Kept, so that a batch does not allocate it anew.
     static FLAT: Cell<FlatBufferBuilder<'static>> = Cell::default();
 }
 

@@ -110,9 +110,9 @@ impl Open {
                 Frame::header_only(&self.find([join, rejoin].concat(), people(&batch)).await?)
             }
             (op::WRITE, BatchKind::Upsert { join, rejoin }) => {
-                Frame::header_only(&self.write([join, rejoin].concat(), people(&batch)).await?)
+                self.write([join, rejoin].concat(), people(&batch)).await?.into_answer()
             }
-            (op::WRITE, BatchKind::Remove { segment }) => Frame::header_only(&self.leave(segment, &batch).await?),
+            (op::WRITE, BatchKind::Remove { segment }) => self.leave(segment, &batch).await?.into_answer(),
             _ => Err(Error::new(ErrorKind::Unsupported, "there is no such operation")),
         }
     }
