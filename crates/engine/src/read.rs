@@ -20,9 +20,12 @@ use crate::name::{Candidate, Namer};
 
 /// Longest wait for one page.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(120);
-/// How many bytes of pages may wait to be compared, by what the source gave: about as much as is read while the ledger of
-/// a million rows is loaded.
+/// How many bytes of pages may wait, by what the source gave, until the first is compared: about as much as is read while the
+/// ledger of a million rows is loaded.
 const MOST_BYTES: u32 = 64 << 20;
+/// How many bytes may wait from then on, unless there were more by then: who compares may be slowed by the disk, and
+/// what waits for it gains nothing.
+const BYTES_THEN: u32 = 24 << 20;
 /// How many pages, however small.
 const MOST_PAGES: usize = 64;
 
@@ -84,12 +87,14 @@ pub(crate) struct Pages {
     preparer: Arc<Preparer>,
     /// Whether somebody has asked for the next page and waits for it.
     is_awaited: Arc<AtomicBool>,
+    /// Until the first page is asked for.
+    extra: Option<Extra>,
 }
 
 impl Pages {
     fn start(mut pages: Ahead<Page>, preparer: Preparer) -> Self {
-        let (preparer, is_awaited, room) =
-            (Arc::new(preparer), Arc::new(AtomicBool::new(false)), Room::new(MOST_BYTES));
+        let (preparer, is_awaited) = (Arc::new(preparer), Arc::new(AtomicBool::new(false)));
+        let (room, extra) = Room::new(BYTES_THEN, MOST_BYTES - BYTES_THEN);
         let (own_preparer, others_wait) = (Arc::clone(&preparer), Arc::clone(&is_awaited));
         let ahead = Ahead::start(MOST_PAGES, async move |waiting| {
             while let Some(page) = pages.next().await {
@@ -110,11 +115,14 @@ impl Pages {
                 }
             }
         });
-        Self { ahead, preparer, is_awaited }
+        Self { ahead, preparer, is_awaited, extra: Some(extra) }
     }
 
     /// The next page; `None` after the last, and nothing follows an error.
     pub(crate) async fn next(&mut self) -> Option<Result<Prepared>> {
+        if let Some(extra) = self.extra.take() {
+            extra.give_up();
+        }
         self.is_awaited.store(true, Ordering::Relaxed);
         let page = self.ahead.next().await;
         self.is_awaited.store(false, Ordering::Relaxed);
@@ -191,13 +199,30 @@ struct Room {
     most: u32,
 }
 
+/// Room that is there for a while.
+#[derive(Debug)]
+struct Extra {
+    free: Arc<Semaphore>,
+    bytes: usize,
+}
+
+impl Extra {
+    /// Gives up as much of it as nobody has taken.
+    fn give_up(self) {
+        self.free.forget_permits(self.bytes);
+    }
+}
+
 impl Room {
-    /// For so many bytes.
-    fn new(most: u32) -> Self {
-        Self { free: Arc::new(Semaphore::new(most as usize)), most }
+    /// For so many bytes, and for some more for a while.
+    fn new(most: u32, extra: u32) -> (Self, Extra) {
+        let free = Arc::new(Semaphore::new(most as usize + extra as usize));
+        let extra = Extra { free: Arc::clone(&free), bytes: extra as usize };
+        (Self { free, most }, extra)
     }
 
-    /// Waits until there is room for so many bytes, or until there is nothing else where that is more than all there is.
+    /// Waits until there is room for so many bytes. A page that takes more than there will be for good counts as that much, so
+    /// that it has its turn.
     async fn take(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(self.most);
         // It fails only once the semaphore is closed, which nobody does.
@@ -347,8 +372,12 @@ mod tests {
 
     #[test]
     fn what_waits_is_bounded_and_a_page_of_any_size_has_its_turn() {
-        let room = Room::new(10);
+        let (room, extra) = Room::new(10, 20);
         let taken = |bytes| room.take(bytes).now_or_never().flatten();
+        let early = taken(4).unwrap();
+        extra.give_up();
+        assert!(taken(7).is_none(), "what is extra is gone, and what was taken counts");
+        drop(early);
         let (first, second) = (taken(7).unwrap(), taken(3).unwrap());
         assert!(taken(1).is_none());
         drop(first);
@@ -359,6 +388,18 @@ mod tests {
         assert!(taken(0).is_some(), "a page without rows needs none");
         drop(whole);
         assert!(taken(10).is_some());
+    }
+
+    #[test]
+    fn extra_room_that_is_taken_by_then_stays() {
+        let (room, extra) = Room::new(10, 20);
+        let taken = |bytes| room.take(bytes).now_or_never().flatten();
+        let many: Vec<_> = (0..28).map(|_| taken(1).unwrap()).collect();
+        extra.give_up();
+        assert!(taken(1).is_none());
+        drop(many);
+        let again: Vec<_> = std::iter::from_fn(|| taken(1)).collect();
+        assert_eq!(again.len(), 28);
     }
 
     #[tokio::test]

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::sys::resource::{UsageWho, getrusage};
 use serde_json::Value;
@@ -25,7 +25,7 @@ pub(crate) fn run(names: &[&str]) -> Done {
     }
     let all = ["engine", "paced", "unchanged", "call", "check"];
     // These take minutes, or install other programs, and run only by name.
-    let on_demand = ["paced-single", "size", "compare"];
+    let on_demand = ["paced-single", "size", "compare", "memory"];
     if let Some(unknown) = names.iter().find(|name| !all.contains(name) && !on_demand.contains(name)) {
         let names = [&all[..], &on_demand].concat().join(", ");
         return Err(format!("there is no benchmark `{unknown}`; there are {names}"));
@@ -41,6 +41,7 @@ pub(crate) fn run(names: &[&str]) -> Done {
         "call" => call(),
         "size" => size(),
         "compare" => compare::run(),
+        "memory" => memory(),
         _ => check(),
     })
 }
@@ -167,6 +168,29 @@ fn size() -> Done {
             say(&format!("  {rows:>10} {name:13} {}{growth}", figures.shown(rows)));
         }
         smaller = Some([pipeline, first, unchanged, changed]);
+    }
+    Ok(())
+}
+
+/// How fast the system takes a file into memory that has been free for a while, and into memory that was in use just before:
+/// a virtual machine may give free memory back to its host, and what waits on disk pays for that.
+fn memory() -> Done {
+    const CHUNKS: u32 = 2000;
+    let dir = tempdir()?;
+    let chunk = vec![1; 1 << 20];
+    say("\nmemory: a file of 2,000 MiB, written and not brought to the disk");
+    std::thread::sleep(Duration::from_secs(30));
+    for state in ["free for a while", "in use just before"] {
+        let path = dir.path().join("file");
+        let start = Instant::now();
+        let mut file = File::create(&path).map_err(problem)?;
+        for _ in 0..CHUNKS {
+            file.write_all(&chunk).map_err(problem)?;
+        }
+        let taken = f64::from(CHUNKS) / 1024.0 / start.elapsed().as_secs_f64();
+        drop(file);
+        fs::remove_file(&path).map_err(problem)?;
+        say(&format!("  into memory that was {state:18} {taken:.1} GiB a second"));
     }
     Ok(())
 }
