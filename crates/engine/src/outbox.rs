@@ -23,8 +23,7 @@ use segport_ledger::{Fingerprint, Identity, KeyHash};
 
 /// Most bundles of a block.
 pub(crate) const BUNDLES_PER_BLOCK: usize = 128;
-/// Bytes after which a block takes no further bundle, so that wide rows need no more memory than others. The price: each block
-/// may end with a call that is not full for each set of memberships.
+/// Bytes after which a block takes no further bundle, so that wide rows need no more memory than others.
 const IN_BLOCK: usize = 4 << 20;
 /// Rows of a bundle where a call has fewer: a bundle takes more than a thousand bytes whatever it holds.
 const SMALLEST_BUNDLE: usize = 32;
@@ -143,9 +142,9 @@ impl Sealed {
         self.rows
     }
 
-    /// The next block, or `None` after the last.
-    pub(crate) fn next_block(&mut self) -> Result<Option<Block>> {
-        self.store.take()
+    /// The blocks, each read when it is asked for.
+    pub(crate) fn blocks(mut self) -> impl Iterator<Item = Result<Block>> {
+        std::iter::from_fn(move || self.store.take().transpose())
     }
 }
 
@@ -401,10 +400,10 @@ mod tests {
             outbox.push(&rows, tickets).unwrap();
             row += count;
         }
-        let mut sealed = outbox.seal().unwrap();
+        let sealed = outbox.seal().unwrap();
         assert_eq!(sealed.rows(), u64::from(row));
         let (mut seen, mut sizes, mut blocks) = (0_u32, Vec::new(), Vec::new());
-        while let Some(block) = sealed.next_block().unwrap() {
+        for block in sealed.blocks().map(Result::unwrap) {
             blocks.push(block.len());
             for Bundle { rows, tickets } in block {
                 let decoded = rows.decode().unwrap();
@@ -448,7 +447,7 @@ mod tests {
         }
         let mut sealed = outbox.seal().unwrap();
         let mut open = Vec::new();
-        while sealed.next_block().unwrap().is_some() {
+        while sealed.store.take().unwrap().is_some() {
             let files = sealed.store.waiting.iter().filter_map(|place| match place {
                 Place::Memory(_) => None,
                 Place::Disk { file, .. } => Some(Arc::as_ptr(file)),

@@ -11,7 +11,10 @@ use tokio::sync::mpsc;
 
 use crate::deliver::ledger;
 use crate::diff::Scope;
-use crate::outbox::{Block, Bundle, Sealed, Ticket};
+use crate::outbox::{Block, Bundle, Ticket};
+
+/// Bytes of rows that may be loose. Beyond that they go in calls that are not full.
+const MOST_LOOSE: usize = 4 << 20;
 
 /// Rows for one call, and what the ledger needs to know of them.
 #[derive(Debug)]
@@ -43,6 +46,15 @@ pub(crate) struct Links {
 }
 
 impl Links {
+    /// Those of a row that was read in some segments and must be added to some of them.
+    fn of(scope: &Scope, seen: Memberships, to_add: Memberships) -> Self {
+        let rejoin = match scope {
+            Scope::Full => seen.without(to_add),
+            Scope::Changes | Scope::Only(_) => Memberships::NONE,
+        };
+        Self { join: to_add, rejoin }
+    }
+
     /// Both.
     pub(crate) fn all(self) -> Memberships {
         self.join.union(self.rejoin)
@@ -124,18 +136,19 @@ pub(crate) struct Packer<'a> {
 
 impl Packer<'_> {
     /// Sends the parcels of every block into `parcels`; ends early if nobody takes them any more.
-    pub(crate) async fn pack_rows(&self, mut outbox: Sealed, parcels: &mpsc::Sender<Parcel>) -> Result<()> {
-        while let Some(block) = outbox.next_block()? {
-            if !self.pack_block(block, parcels).await? {
+    pub(crate) async fn pack_rows(
+        &self,
+        blocks: impl Iterator<Item = Result<Block>>,
+        parcels: &mpsc::Sender<Parcel>,
+    ) -> Result<()> {
+        let mut loose = Loose::default();
+        for block in blocks {
+            if !self.dispatch(self.cut(block?, &mut loose)?, parcels).await? {
                 return Ok(());
             }
         }
+        self.dispatch(self.tie_all(loose)?, parcels).await?;
         Ok(())
-    }
-
-    /// Sends the parcels of one block into `parcels`; false if nobody takes them any more.
-    pub(crate) async fn pack_block(&self, block: Block, parcels: &mpsc::Sender<Parcel>) -> Result<bool> {
-        self.dispatch(self.cut(block)?, parcels).await
     }
 
     /// Sends the removal of leavers of one segment into `parcels`; false if nobody takes them any more.
@@ -168,40 +181,68 @@ impl Packer<'_> {
         Ok(true)
     }
 
-    /// Rows that must gain the same memberships go together, those in doubt apart from the others.
-    fn cut(&self, block: Block) -> Result<Vec<Parcel>> {
+    /// Rows that must gain the same memberships go together, those in doubt apart from the others. What does not fill a call
+    /// is loose until another block has more of its kind.
+    fn cut(&self, block: Block, loose: &mut Loose) -> Result<Vec<Parcel>> {
         let mut groups: BTreeMap<Alike, Vec<u32>> = BTreeMap::new();
         for (row, ticket) in (0..).zip(block.iter().flat_map(|bundle| &bundle.tickets)) {
             let alike = Alike { in_doubt: ticket.in_doubt, links: self.links(ticket) };
             groups.entry(alike).or_default().push(row);
         }
+        let mut parcels = Vec::new();
         if let Some(alike) = groups.keys().next().copied().filter(|_| groups.len() == 1)
             && block.iter().all(|bundle| bundle.tickets.len() <= self.rows_per_batch)
         {
-            let label = self.label(alike);
-            return Ok(block.into_iter().map(|Bundle { rows, tickets }| label.parcel(rows, tickets)).collect());
+            for bundle in block {
+                parcels.extend(self.add(alike, bundle, loose)?);
+            }
+            return Ok(parcels);
         }
-        self.regroup(&block, groups)
-    }
-
-    /// Cuts parcels of rows that do not wait in the form in which they are sent.
-    fn regroup(&self, block: &Block, groups: BTreeMap<Alike, Vec<u32>>) -> Result<Vec<Parcel>> {
-        let parts = block.iter().map(|bundle| bundle.rows.decode()).collect::<Result<Vec<_>>>()?;
-        let Some(first) = parts.first() else { return Ok(Vec::new()) };
-        let rows = arrow_select::concat::concat_batches(first.schema_ref(), &parts).map_err(|error| {
-            Error::new(ErrorKind::Internal, "the bundles of a block do not fit together").because(&error)
-        })?;
+        let Some(rows) = united(&block)? else { return Ok(parcels) };
         let tickets: Vec<Ticket> = block.iter().flat_map(|bundle| &bundle.tickets).copied().collect();
-        let mut parcels = Vec::new();
         for (alike, places) in groups {
-            let label = self.label(alike);
-            for places in places.chunks(self.rows_per_batch) {
+            let (first, rest) = places.split_at(places.len().min(self.rows_per_batch - loose.rows(alike)));
+            for places in std::iter::once(first).chain(rest.chunks(self.rows_per_batch)) {
                 let rows = EncodedRows::new(&picked(&rows, places)?)?;
                 let tickets = places.iter().filter_map(|&row| tickets.get(row as usize).copied()).collect();
-                parcels.push(label.parcel(rows, tickets));
+                parcels.extend(self.add(alike, Bundle { rows, tickets }, loose)?);
             }
         }
+        if loose.bytes() > MOST_LOOSE {
+            parcels.extend(self.tie_all(std::mem::take(loose))?);
+        }
         Ok(parcels)
+    }
+
+    /// Gives the rows of a bundle as a parcel if they fill a call, alone or with those that are loose; otherwise they are loose.
+    fn add(&self, alike: Alike, bundle: Bundle, loose: &mut Loose) -> Result<Option<Parcel>> {
+        if bundle.tickets.len() >= self.rows_per_batch {
+            return self.tie(alike, vec![bundle]);
+        }
+        let rows = loose.rows(alike) + bundle.tickets.len();
+        let waiting = loose.0.entry(alike).or_default();
+        if rows > self.rows_per_batch {
+            // The end of the outbox: one call that is not full, whoever waits for the other.
+            return self.tie(alike, std::mem::replace(waiting, vec![bundle]));
+        }
+        waiting.push(bundle);
+        if rows == self.rows_per_batch { self.tie(alike, std::mem::take(waiting)) } else { Ok(None) }
+    }
+
+    /// One parcel of the rows of some bundles; `None` if there are none.
+    fn tie(&self, alike: Alike, mut bundles: Vec<Bundle>) -> Result<Option<Parcel>> {
+        let label = self.label(alike);
+        if bundles.len() > 1 {
+            let Some(rows) = united(&bundles)? else { return Ok(None) };
+            let tickets = bundles.drain(..).flat_map(|bundle| bundle.tickets).collect();
+            return Ok(Some(label.parcel(EncodedRows::new(&rows)?, tickets)));
+        }
+        Ok(bundles.pop().map(|Bundle { rows, tickets }| label.parcel(rows, tickets)))
+    }
+
+    /// Parcels of all that is loose.
+    fn tie_all(&self, Loose(bundles): Loose) -> Result<Vec<Parcel>> {
+        bundles.into_iter().filter_map(|(alike, bundles)| self.tie(alike, bundles).transpose()).collect()
     }
 
     /// What parcels of such rows have in common.
@@ -219,14 +260,42 @@ impl Packer<'_> {
             // Most rows of most first runs: they need no look at the index.
             [only] if ticket.added => Links { join: only.number.into(), rejoin: Memberships::NONE },
             _ => {
-                let join = self.index.memberships_to_add(ticket.identity);
-                let rejoin = match self.scope {
-                    Scope::Full => self.index.seen(ticket.identity).without(join),
-                    Scope::Changes | Scope::Only(_) => Memberships::NONE,
-                };
-                Links { join, rejoin }
+                let (seen, to_add) = (self.index.seen(ticket.identity), self.index.memberships_to_add(ticket.identity));
+                Links::of(self.scope, seen, to_add)
             }
         }
+    }
+}
+
+/// How many batches a [`Packer`] makes of so many rows: each is full, but for one of each kind. Where rows that differ are left
+/// out, because of the cap or because only some were asked for, this is the fewest it can be.
+pub(crate) fn batches(index: &Index, scope: &Scope, rows: u64, rows_per_batch: u64) -> u64 {
+    let is_full = matches!(scope, Scope::Full);
+    let mut groups: BTreeMap<Alike, u64> = BTreeMap::new();
+    for alike in index.read_rows().filter(|alike| is_full || alike.differs) {
+        let links = Links::of(scope, alike.seen, alike.to_add);
+        *groups.entry(Alike { in_doubt: alike.uncertain && !is_full, links }).or_default() += alike.rows;
+    }
+    if groups.values().sum::<u64>() == rows {
+        groups.values().map(|rows| rows.div_ceil(rows_per_batch)).sum()
+    } else {
+        rows.div_ceil(rows_per_batch)
+    }
+}
+
+/// Rows that do not fill a call yet, by what they have in common: of each kind fewer than a call takes.
+#[derive(Debug, Default)]
+struct Loose(BTreeMap<Alike, Vec<Bundle>>);
+
+impl Loose {
+    /// How many rows of this kind there are.
+    fn rows(&self, alike: Alike) -> usize {
+        self.0.get(&alike).map_or(0, |bundles| bundles.iter().map(|bundle| bundle.tickets.len()).sum())
+    }
+
+    /// How long the streams of all of them are.
+    fn bytes(&self) -> usize {
+        self.0.values().flatten().map(|bundle| bundle.rows.stream().len()).sum()
     }
 }
 
@@ -253,6 +322,15 @@ struct Alike {
     links: Links,
 }
 
+/// The rows of these bundles, one after the other; `None` if there is no bundle.
+fn united(bundles: &[Bundle]) -> Result<Option<RecordBatch>> {
+    let parts = bundles.iter().map(|bundle| bundle.rows.decode()).collect::<Result<Vec<_>>>()?;
+    let Some(first) = parts.first() else { return Ok(None) };
+    let rows = arrow_select::concat::concat_batches(first.schema_ref(), &parts)
+        .map_err(|error| Error::new(ErrorKind::Internal, "bundles that wait do not fit together").because(&error))?;
+    Ok(Some(rows))
+}
+
 /// The rows at these places, in ascending order; without copying where they stand together.
 fn picked(rows: &RecordBatch, places: &[u32]) -> Result<RecordBatch> {
     if let (Some(first), Some(last)) = (places.first(), places.last())
@@ -274,9 +352,9 @@ mod tests {
 
     use super::*;
 
-    /// Cuts a block of bundles of so many rows, which are numbered, and in doubt as told; returns which of them each parcel has,
+    /// Cuts blocks of bundles of so many rows, which are numbered, and in doubt as told; returns which of them each parcel has,
     /// those in doubt with a question mark.
-    async fn cut(bundles: &[u32], rows_per_batch: usize, is_in_doubt: fn(u32) -> bool) -> Vec<String> {
+    async fn cut(blocks: &[&[u32]], rows_per_batch: usize, is_in_doubt: fn(u32) -> bool) -> Vec<String> {
         let key = StateKey::from_secret(&segport_core::Secret::new("of the parcels, and no other")).unwrap();
         let store = Store::in_memory(&Memory::new(|| Duration::ZERO), &key, Arc::new(NoFaults));
         let segments = ["news".to_owned()];
@@ -291,7 +369,7 @@ mod tests {
             scope: &Scope::Changes,
         };
         let mut rows = 0..;
-        let block = bundles.iter().map(|&count| {
+        let mut bundle = |&count: &u32| {
             let rows: Vec<u32> = rows.by_ref().take(count as usize).collect();
             let names: StringArray = rows.iter().map(|row| Some(row.to_string())).collect();
             let batch = RecordBatch::try_from_iter([("f0", Arc::new(names) as _)]).unwrap();
@@ -303,8 +381,12 @@ mod tests {
                 in_doubt: is_in_doubt(row),
             };
             Bundle { rows: EncodedRows::new(&batch).unwrap(), tickets: rows.iter().map(ticket).collect() }
-        });
-        let parcels = packer.cut(block.collect()).unwrap();
+        };
+        let (mut loose, mut parcels) = (Loose::default(), Vec::new());
+        for bundles in blocks {
+            parcels.extend(packer.cut(bundles.iter().map(&mut bundle).collect(), &mut loose).unwrap());
+        }
+        parcels.extend(packer.tie_all(loose).unwrap());
         parcels.iter().map(shown).collect()
     }
 
@@ -320,20 +402,30 @@ mod tests {
 
     #[tokio::test]
     async fn bundles_that_are_alike_are_parcels_as_they_are() {
-        assert_eq!(cut(&[3, 3, 2], 3, |_| false).await, ["0 1 2", "3 4 5", "6 7"]);
-        assert_eq!(cut(&[3, 3, 2], 3, |_| true).await, ["0 1 2 ?", "3 4 5 ?", "6 7 ?"]);
-        assert_eq!(cut(&[], 3, |_| false).await, [""; 0]);
+        assert_eq!(cut(&[&[3, 3, 2]], 3, |_| false).await, ["0 1 2", "3 4 5", "6 7"]);
+        assert_eq!(cut(&[&[3], &[3, 2]], 3, |_| true).await, ["0 1 2 ?", "3 4 5 ?", "6 7 ?"]);
+        assert_eq!(cut(&[&[]], 3, |_| false).await, [""; 0]);
     }
 
     #[tokio::test]
     async fn rows_that_are_not_alike_are_put_together_anew() {
-        assert_eq!(cut(&[3, 3, 2], 3, |row| row % 3 == 1).await, ["0 2 3", "5 6", "1 4 7 ?"]);
-        assert_eq!(cut(&[3, 3], 3, |row| row < 4).await, ["4 5", "0 1 2 ?", "3 ?"]);
+        assert_eq!(cut(&[&[3, 3, 2]], 3, |row| row % 3 == 1).await, ["0 2 3", "1 4 7 ?", "5 6"]);
+        assert_eq!(cut(&[&[3, 3]], 3, |row| row < 4).await, ["0 1 2 ?", "4 5", "3 ?"]);
+    }
+
+    #[tokio::test]
+    async fn what_does_not_fill_a_call_waits_for_the_next_block() {
+        let mixed = cut(&[&[3, 3], &[3, 3], &[3, 3, 1]], 3, |row| row % 3 == 1).await;
+        assert_eq!(mixed, ["0 2 3", "5 6 8", "1 4 7 ?", "9 11 12", "14 15 17", "10 13 16 ?", "18"]);
+        // What waits for its kind while blocks of another one go as they are.
+        let later = cut(&[&[3], &[3, 3], &[3, 2]], 3, |row| row == 1 || row > 12).await;
+        assert_eq!(later, ["3 4 5", "6 7 8", "0 2 9", "10 11 12", "1 13 ?"]);
     }
 
     #[tokio::test]
     async fn bundles_of_several_calls_are_cut() {
-        assert_eq!(cut(&[4, 4, 1], 2, |_| false).await, ["0 1", "2 3", "4 5", "6 7", "8"]);
-        assert_eq!(cut(&[4, 3], 1, |row| row == 5).await, ["0", "1", "2", "3", "4", "6", "5 ?"]);
+        assert_eq!(cut(&[&[4, 4, 1]], 2, |_| false).await, ["0 1", "2 3", "4 5", "6 7", "8"]);
+        assert_eq!(cut(&[&[4, 3]], 1, |row| row == 5).await, ["0", "1", "2", "3", "4", "6", "5 ?"]);
+        assert_eq!(cut(&[&[4], &[4]], 3, |_| false).await, ["0 1 2", "3 4 5", "6 7"]);
     }
 }

@@ -13,7 +13,7 @@ use crate::engine::{OpenExport, OpenSegment, StartError, segment_id};
 use crate::guard::{Findings, Size, Watch};
 use crate::name::Namer;
 use crate::outbox::{Outbox, Sealed};
-use crate::pack::Listed;
+use crate::pack::{Listed, batches};
 use crate::plan_report::{PlanReport, PlannedCalls, PlannedLeavers, PlannedSegment};
 use crate::progress::{Progress, Stage};
 use crate::read::Pages;
@@ -241,13 +241,12 @@ pub(crate) async fn report(
     tally: &Tally,
     leavers: &LeaverTally,
     guards: Vec<GuardVerdict>,
-    is_full: bool,
+    scope: &Scope,
 ) -> Result<PlanReport> {
     let rows = tally.rows;
     let sends = rows.add + rows.change;
-    let per_batch = rows_per_batch(open) as u64;
     let workload = Workload {
-        batches: sends.div_ceil(per_batch),
+        batches: batches(&snapshot.index, scope, sends, rows_per_batch(open) as u64),
         rows: sends,
         joins: tally.joins,
         rejoins: tally.rejoins,
@@ -268,7 +267,7 @@ pub(crate) async fn report(
         schema_version: 1,
         export: open.export.id.clone(),
         connection: open.export.connection.clone(),
-        full: is_full,
+        full: matches!(scope, Scope::Full),
         config_hash: open.config_hash.clone(),
         source_digest: format!("{:032x}", tally.digest),
         ledger_generation: snapshot.generation().to_string(),

@@ -140,7 +140,7 @@ pub(crate) async fn plan(
     let leavers = plan::count_leavers(&snapshot, &rule, &compared.tally).await?;
     let watch = Watch::new(open.export.guards, &request.overrides);
     let guards = plan::judge(&watch, open, &snapshot, &compared.tally, &leavers, held);
-    Ok(plan::report(open, &snapshot, &compared.tally, &leavers, guards, matches!(scope, Scope::Full)).await?)
+    Ok(plan::report(open, &snapshot, &compared.tally, &leavers, guards, &scope).await?)
 }
 
 /// Runs an export from lease to report. Rows that wait may be kept in `dir`, encrypted.
@@ -345,13 +345,14 @@ impl Sending<'_> {
     /// Writes down that nothing of the outbox was tried.
     async fn decline(
         &self,
-        mut outbox: Sealed,
+        outbox: Sealed,
         rule: &LeaverRule<'_>,
         story: &mut Story<'_>,
         reason: &str,
     ) -> Result<(), StartError> {
-        while let Some(block) = outbox.next_block().map_err(StartError::Outbox)? {
+        for block in outbox.blocks() {
             let records: Vec<Record> = block
+                .map_err(StartError::Outbox)?
                 .iter()
                 .flat_map(|bundle| &bundle.tickets)
                 .map(|ticket| {
@@ -476,7 +477,7 @@ impl Sending<'_> {
         };
         let (parcels, to_deliver) = mpsc::channel(parcels_ahead(self.open.limits.requests_per_second));
         let pack = async {
-            packer.pack_rows(outbox, &parcels).await?;
+            packer.pack_rows(outbox.blocks(), &parcels).await?;
             self.pack_leavers(&packer, rule, &story.tally, &parcels).await?;
             drop(parcels);
             Ok(())

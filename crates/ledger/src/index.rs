@@ -44,6 +44,21 @@ impl Held {
     }
 }
 
+/// Rows read in this run that stand alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReadRows {
+    /// How many they are.
+    pub rows: u64,
+    /// The segments in which each was read.
+    pub seen: Memberships,
+    /// Those of them in which no membership was acknowledged.
+    pub to_add: Memberships,
+    /// An earlier intent has no outcome.
+    pub uncertain: bool,
+    /// Something of them is not acknowledged as it is.
+    pub differs: bool,
+}
+
 /// Every row of an export that the destination acknowledged or may hold, and every row read in this run: at most
 /// [`Index::BYTES_A_ROW`] in memory for each of many, and some 50 kB however few there are.
 ///
@@ -134,6 +149,17 @@ impl Index {
     /// The segments in which the row was read in this run.
     pub fn seen(&self, identity: Identity) -> Memberships {
         self.standing(identity).seen
+    }
+
+    /// The rows read in this run, those that stand alike together.
+    pub fn read_rows(&self) -> impl Iterator<Item = ReadRows> {
+        self.standings.rows().filter(|(standing, _)| standing.is_seen()).map(|(standing, rows)| ReadRows {
+            rows,
+            seen: standing.seen,
+            to_add: standing.seen.without(standing.acknowledged),
+            uncertain: standing.uncertain(),
+            differs: standing.sending,
+        })
     }
 
     /// Takes an intent into account. A run need not do this, unless it goes on reading what it has begun to deliver.

@@ -58,6 +58,32 @@ fn the_first_run_keeps_to_the_calls_of_its_plan() {
     check("list_membership = \"bulk\"", "bulk-lists=on");
 }
 
+/// Rows that gain different memberships cannot share a call, and the plan knows how many calls that makes.
+#[test]
+fn a_plan_counts_the_calls_of_segments_that_overlap() {
+    let check = |newsletter: Range, vip: Range, batches: u64, single_adds: u64| {
+        let scene = Scene::new(&people(newsletter));
+        scene.segment("vip", &people(vip));
+        scene.segments(&["newsletter", "vip"], "");
+        scene.connection("list_membership = \"bulk\"");
+        let plan = plan(&scene);
+        let report = scene.delivers();
+        let calls = ["at_least", "at_most"].map(|name| plan["calls"][name].as_u64().unwrap());
+        assert!(
+            (calls[0]..=calls[1]).contains(&report.requests()),
+            "{} calls, planned were {calls:?}",
+            report.requests()
+        );
+        assert_eq!(scene.requests_to("POST /contacts"), batches);
+        // One call asks for the lists.
+        assert_eq!(calls[0], 1 + batches + single_adds);
+    };
+    type Range = std::ops::RangeInclusive<u32>;
+    check(1..=150, 101..=250, 3, 50);
+    check(1..=120, 121..=240, 4, 0);
+    check(1..=120, 1..=120, 2, 120);
+}
+
 #[test]
 fn a_plan_needs_neither_destination_nor_consent() {
     let scene = Scene::new(&people(1..=3));

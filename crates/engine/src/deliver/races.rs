@@ -286,7 +286,8 @@ async fn check(case: Case) {
     };
     let (parcels, to_deliver) = mpsc::channel(1);
     let pack = async {
-        packer.pack_block(vec![Bundle { rows, tickets }], &parcels).await.unwrap();
+        let block = vec![Bundle { rows, tickets }];
+        packer.pack_rows(std::iter::once(Ok(block)), &parcels).await.unwrap();
         drop(parcels);
     };
     let disturb = async {
