@@ -6,6 +6,7 @@
 //! | --- | --- |
 //! | `SEGPORT_FAILPOINT` | `OPERATION:N=kill` or `OPERATION:N=fail`: what happens at the nth operation of that name, or, with `any`, at the nth of whatever name. The names stand at [`Faults`] |
 //! | `SEGPORT_FOLDING` | how many idle records the ledger keeps before it folds its pages, in place of the default |
+//! | `SEGPORT_INDEX_MEMORY` | how many bytes of memory an index takes before its rows go to files, in place of the default |
 //!
 //! `kill` is [`std::process::abort`]: like SIGKILL it runs no destructor and flushes nothing, and it needs no unsafe code.
 
@@ -20,6 +21,7 @@ use crate::exit::Failure;
 
 const FAILPOINT: &str = "SEGPORT_FAILPOINT";
 const FOLDING: &str = "SEGPORT_FOLDING";
+const INDEX_MEMORY: &str = "SEGPORT_INDEX_MEMORY";
 
 /// Stands for every operation.
 const ANY: &str = "any";
@@ -33,11 +35,15 @@ pub(crate) async fn open(path: &Path, key: &StateKey) -> Result<Store, Failure> 
         Ok(text) => Store::open_with(path, key, Arc::new(understood(FAILPOINT, &text, Failpoint::parse)?)).await?,
         Err(_) => Store::open(path, key).await?,
     };
-    Ok(match std::env::var(FOLDING) {
+    let store = match std::env::var(FOLDING) {
         Ok(text) => {
             let idle_records = understood(FOLDING, &text, |text| text.parse().ok())?;
             store.with_folding(Folding { idle_records, ..Folding::default() })
         }
+        Err(_) => store,
+    };
+    Ok(match std::env::var(INDEX_MEMORY) {
+        Ok(text) => store.with_index_memory(understood(INDEX_MEMORY, &text, |text| text.parse().ok())?),
         Err(_) => store,
     })
 }

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use arrow_array::{RecordBatch, UInt32Array};
-use segport_core::{Error, ErrorKind, Result, UnreadableRow};
+use segport_core::{Error, ErrorKind, UnreadableRow};
 use segport_ledger::{
     Identity, Index, KeyHash, Memberships, Observation, Present, PresentKeys, Record, Row, SegmentNumber, Undelivered,
 };
 
+use crate::engine::StartError;
 use crate::map::Mapping;
 use crate::name::{Candidate, Name};
 use crate::outbox::{Outbox, Ticket};
@@ -117,7 +118,7 @@ impl<'a> Diff<'a> {
         mapping: &Mapping,
         rows: &RecordBatch,
         candidates: &[Candidate],
-    ) -> Result<Vec<Record>> {
+    ) -> Result<Vec<Record>, StartError> {
         let mut records = Vec::new();
         let mut picked = Picked::default();
         *slot(&mut self.tally.by_segment, place.position) += candidates.len() as u64;
@@ -131,7 +132,7 @@ impl<'a> Diff<'a> {
             match *candidate {
                 Candidate::Flawed { flaw, identity, key } => {
                     if let Some(identity) = identity {
-                        self.index.keep(identity, place.number);
+                        self.index.keep(identity, place.number)?;
                     }
                     self.absorb(u128::from(key.bits()) ^ flaw.field as u128);
                     self.present.add(place.number, key);
@@ -144,9 +145,9 @@ impl<'a> Diff<'a> {
                 Candidate::Sound(name) => {
                     let fingerprint = name.fingerprint.bits().rotate_left(1);
                     self.absorb(name.identity.bits() ^ fingerprint ^ u128::from(place.number.get()));
-                    match self.judge(place, name) {
+                    match self.judge(place, name)? {
                         Judgement::Send { added } => {
-                            let in_doubt = self.is_in_doubt(name.identity);
+                            let in_doubt = self.is_in_doubt(name.identity)?;
                             self.tally.in_doubt += u64::from(in_doubt);
                             picked.add(row, Ticket { added, in_doubt, ..ticket(name) });
                         }
@@ -166,7 +167,7 @@ impl<'a> Diff<'a> {
     }
 
     /// Takes from a page of the second reading the rows whose memberships grew.
-    pub(crate) fn fetch(&mut self, rows: &RecordBatch, candidates: &[Candidate]) -> Result<()> {
+    pub(crate) fn fetch(&mut self, rows: &RecordBatch, candidates: &[Candidate]) -> Result<(), StartError> {
         let mut picked = Picked::default();
         for (row, candidate) in (0..).zip(candidates) {
             if let Candidate::Sound(name) = *candidate
@@ -232,67 +233,66 @@ impl<'a> Diff<'a> {
         }
     }
 
-    fn judge(&mut self, place: Place, name: Name) -> Judgement {
+    fn judge(&mut self, place: Place, name: Name) -> Result<Judgement, StartError> {
         let is_considered = self.considers(Some(name.identity));
         if self.rules.suppressed.contains(&name.identity) {
-            self.index.keep(name.identity, place.number);
-            return Judgement::skip_if(
-                is_considered,
-                Skip {
-                    outcome: Undelivered::Suppressed,
-                    code: "suppressed",
-                    reason: "on the suppression list".to_owned(),
-                },
-            );
+            self.index.keep(name.identity, place.number)?;
+            let skip = Skip {
+                outcome: Undelivered::Suppressed,
+                code: "suppressed",
+                reason: "on the suppression list".to_owned(),
+            };
+            return Ok(Judgement::skip_if(is_considered, skip));
         }
-        let gain = match self.index.observe(name.identity, name.key, name.fingerprint, place.number) {
+        let gain = match self.index.observe(name.identity, name.key, name.fingerprint, place.number)? {
             Observation::New => Gain { added: true, link: Some(Link::Join) },
             Observation::MembershipGrew => Gain { added: false, link: Some(Link::Join) },
-            Observation::Changed => Gain { added: false, link: self.link(place, name) },
+            Observation::Changed => Gain { added: false, link: self.link(place, name)? },
             Observation::Unchanged if matches!(self.rules.scope, Scope::Full) => {
-                Gain { added: false, link: self.link(place, name) }
+                Gain { added: false, link: self.link(place, name)? }
             }
             Observation::Unchanged => {
                 self.tally.rows.read += u64::from(is_considered);
                 self.tally.rows.unchanged += u64::from(is_considered);
-                return Judgement::Nothing;
+                return Ok(Judgement::Nothing);
             }
             Observation::SeenInEarlierSegment { membership_grew } => {
                 if is_considered {
-                    self.tally.count(self.link(place, name));
+                    self.tally.count(self.link(place, name)?);
                 }
                 if membership_grew && is_considered && !matches!(self.rules.scope, Scope::Full) {
-                    return self.grow(name.identity);
+                    return Ok(self.grow(name.identity));
                 }
-                return Judgement::Nothing;
+                return Ok(Judgement::Nothing);
             }
             Observation::Duplicate => {
                 // Its own key may be the ledger's now, but once the earlier row is delivered that one's is.
-                self.index.keep(name.identity, place.number);
+                self.index.keep(name.identity, place.number)?;
                 let skip = Skip {
                     outcome: Undelivered::Duplicate,
                     code: "duplicate",
                     reason: "an earlier row has the same identity at the destination".to_owned(),
                 };
-                return Judgement::skip_if(is_considered, skip);
+                return Ok(Judgement::skip_if(is_considered, skip));
             }
         };
-        if is_considered { self.send(gain) } else { Judgement::Nothing }
+        Ok(if is_considered { self.send(gain) } else { Judgement::Nothing })
     }
 
     /// Whether an earlier run may have sent the row. A run that sends every row again need not know.
-    fn is_in_doubt(&self, identity: Identity) -> bool {
-        self.has_doubts
-            && !matches!(self.rules.scope, Scope::Full)
-            && self.index.held(identity).is_some_and(|held| held.uncertain)
+    fn is_in_doubt(&self, identity: Identity) -> Result<bool, StartError> {
+        if !self.has_doubts || matches!(self.rules.scope, Scope::Full) {
+            return Ok(false);
+        }
+        Ok(self.index.held(identity)?.is_some_and(|held| held.uncertain))
     }
 
     /// What sending the row means for its membership of this segment.
-    fn link(&self, place: Place, name: Name) -> Option<Link> {
-        if self.index.memberships_to_add(name.identity).contains(place.number) {
-            return Some(Link::Join);
+    fn link(&self, place: Place, name: Name) -> Result<Option<Link>, StartError> {
+        if self.index.read_in(name.identity)?.to_add.contains(place.number) {
+            return Ok(Some(Link::Join));
         }
-        matches!(self.rules.scope, Scope::Full).then_some(Link::Rejoin)
+        Ok(matches!(self.rules.scope, Scope::Full).then_some(Link::Rejoin))
     }
 
     fn send(&mut self, gain: Gain) -> Judgement {
@@ -363,16 +363,16 @@ impl<'a> Diff<'a> {
         })
     }
 
-    fn put_in_outbox(&mut self, rows: &RecordBatch, picked: Picked) -> Result<()> {
+    fn put_in_outbox(&mut self, rows: &RecordBatch, picked: Picked) -> Result<(), StartError> {
         if picked.rows.is_empty() {
             return Ok(());
         }
         if picked.rows.len() == rows.num_rows() {
-            return self.outbox.push(rows, picked.tickets);
+            return self.outbox.push(rows, picked.tickets).map_err(StartError::Outbox);
         }
         let rows = arrow_select::take::take_record_batch(rows, &UInt32Array::from(picked.rows))
             .map_err(|error| Error::new(ErrorKind::Internal, "rows could not be picked from a page").because(&error))?;
-        self.outbox.push(&rows, picked.tickets)
+        self.outbox.push(&rows, picked.tickets).map_err(StartError::Outbox)
     }
 
     fn absorb(&mut self, bits: u128) {

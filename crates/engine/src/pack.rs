@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow_array::{RecordBatch, StringArray, UInt32Array};
 use segport_core::rows::EncodedRows;
 use segport_core::{Batch, BatchKind, Error, ErrorKind, Result};
-use segport_ledger::{Identity, Index, Intent, Journal, Leaver, Memberships, SegmentNumber};
+use segport_ledger::{Identity, Index, Intent, Journal, Leaver, Memberships, ReadIn, SegmentNumber};
 use tokio::sync::mpsc;
 
 use crate::deliver::ledger;
@@ -46,8 +46,8 @@ pub(crate) struct Links {
 }
 
 impl Links {
-    /// Those of a row that was read in some segments and must be added to some of them.
-    fn of(scope: &Scope, seen: Memberships, to_add: Memberships) -> Self {
+    /// Those of a row that was read in these segments.
+    fn of(scope: &Scope, ReadIn { seen, to_add }: ReadIn) -> Self {
         let rejoin = match scope {
             Scope::Full => seen.without(to_add),
             Scope::Changes | Scope::Only(_) => Memberships::NONE,
@@ -186,7 +186,7 @@ impl Packer<'_> {
     fn cut(&self, block: Block, loose: &mut Loose) -> Result<Vec<Parcel>> {
         let mut groups: BTreeMap<Alike, Vec<u32>> = BTreeMap::new();
         for (row, ticket) in (0..).zip(block.iter().flat_map(|bundle| &bundle.tickets)) {
-            let alike = Alike { in_doubt: ticket.in_doubt, links: self.links(ticket) };
+            let alike = Alike { in_doubt: ticket.in_doubt, links: self.links(ticket)? };
             groups.entry(alike).or_default().push(row);
         }
         let mut parcels = Vec::new();
@@ -255,14 +255,11 @@ impl Packer<'_> {
     }
 
     /// The memberships that are sent with a row.
-    fn links(&self, ticket: &Ticket) -> Links {
+    fn links(&self, ticket: &Ticket) -> Result<Links> {
         match self.segments {
             // Most rows of most first runs: they need no look at the index.
-            [only] if ticket.added => Links { join: only.number.into(), rejoin: Memberships::NONE },
-            _ => {
-                let (seen, to_add) = (self.index.seen(ticket.identity), self.index.memberships_to_add(ticket.identity));
-                Links::of(self.scope, seen, to_add)
-            }
+            [only] if ticket.added => Ok(Links { join: only.number.into(), rejoin: Memberships::NONE }),
+            _ => Ok(Links::of(self.scope, self.index.read_in(ticket.identity).map_err(ledger)?)),
         }
     }
 }
@@ -273,7 +270,7 @@ pub(crate) fn batches(index: &Index, scope: &Scope, rows: u64, rows_per_batch: u
     let is_full = matches!(scope, Scope::Full);
     let mut groups: BTreeMap<Alike, u64> = BTreeMap::new();
     for alike in index.read_rows().filter(|alike| is_full || alike.differs) {
-        let links = Links::of(scope, alike.seen, alike.to_add);
+        let links = Links::of(scope, alike.read_in);
         *groups.entry(Alike { in_doubt: alike.uncertain && !is_full, links }).or_default() += alike.rows;
     }
     if groups.values().sum::<u64>() == rows {

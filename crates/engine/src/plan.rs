@@ -91,8 +91,7 @@ impl Comparison<'_> {
                 if self.cancel.is_cancelled() {
                     return Ok(Some(cancelled()));
                 }
-                let compared = diff.page(place, &segment.mapping, &page.rows, &page.candidates);
-                let mut records = compared.map_err(StartError::Outbox)?;
+                let mut records = diff.page(place, &segment.mapping, &page.rows, &page.candidates)?;
                 records.extend(diff.unreadable(place, &page.unreadable));
                 self.write_down(&records).await?;
                 self.progress.advance(&self.open.export.id, (page.rows.num_rows() + page.unreadable.len()) as u64);
@@ -108,7 +107,7 @@ impl Comparison<'_> {
             while let Some(page) = pages.next().await {
                 match page {
                     Ok(_) if self.cancel.is_cancelled() => return Ok(Some(cancelled())),
-                    Ok(page) => diff.fetch(&page.rows, &page.candidates).map_err(StartError::Outbox)?,
+                    Ok(page) => diff.fetch(&page.rows, &page.candidates)?,
                     Err(error) => return Ok(Some(error.with("segment", &*segment.reader.id))),
                 }
                 if diff.rows_to_fetch() == 0 {

@@ -351,20 +351,17 @@ impl Sending<'_> {
         reason: &str,
     ) -> Result<(), StartError> {
         for block in outbox.blocks() {
-            let records: Vec<Record> = block
-                .map_err(StartError::Outbox)?
-                .iter()
-                .flat_map(|bundle| &bundle.tickets)
-                .map(|ticket| {
-                    Record::Row(Row {
-                        outcome: Undelivered::Deferred,
-                        identity: Some(ticket.identity),
-                        memberships: self.snapshot.index.seen(ticket.identity),
-                        code: "not_sent".into(),
-                        reason: reason.to_owned().into(),
-                    })
-                })
-                .collect();
+            let block = block.map_err(StartError::Outbox)?;
+            let mut records = Vec::new();
+            for ticket in block.iter().flat_map(|bundle| &bundle.tickets) {
+                records.push(Record::Row(Row {
+                    outcome: Undelivered::Deferred,
+                    identity: Some(ticket.identity),
+                    memberships: self.snapshot.index.read_in(ticket.identity)?.seen,
+                    code: "not_sent".into(),
+                    reason: reason.to_owned().into(),
+                }));
+            }
             self.journal.settle(&records).await?;
             story.settlement.rows.deferred += records.len() as u64;
         }

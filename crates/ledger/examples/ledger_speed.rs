@@ -1,6 +1,7 @@
 //! How long a first run, a reload and a second run of a million rows take in the ledger alone.
 //!
-//! `cargo run --release -p segport-ledger --example ledger_speed [ROWS] [DIRECTORY]`
+//! `cargo run --release -p segport-ledger --example ledger_speed [ROWS] [DIRECTORY] [MEMORY]`, the last being the bytes of
+//! memory that an index may take before its rows go to files.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -9,7 +10,8 @@ use std::time::Instant;
 use jiff::Timestamp;
 use segport_core::Secret;
 use segport_ledger::{
-    Change, Done, Hasher, Intent, Memberships, NewRun, PresentKeys, Record, Result, RunEnd, RunLedger, StateKey, Store,
+    Change, Done, Hasher, Index, Intent, Memberships, NewRun, PresentKeys, Record, Result, RunEnd, RunLedger, StateKey,
+    Store,
 };
 
 const BATCH: u64 = 100;
@@ -47,15 +49,16 @@ async fn begin(store: &Store, run_id: &str) -> Result<RunLedger> {
     store.lease("speed").await?.begin(NewRun { run_id, started_at: Timestamp::now(), segments: &segments }).await
 }
 
-fn observe(ledger: &mut RunLedger, hasher: &Hasher, rows: u64) -> usize {
-    let Some(&segment) = ledger.snapshot.segments().first() else { return 0 };
+fn observe(ledger: &mut RunLedger, hasher: &Hasher, rows: u64) -> Result<usize> {
+    let Some(&segment) = ledger.snapshot.segments().first() else { return Ok(0) };
     let index = &mut ledger.snapshot.index;
-    (0..rows)
-        .filter(|row| {
-            let (identity, key, fingerprint) = hash(hasher, *row);
-            index.observe(identity, key, fingerprint, segment) != segport_ledger::Observation::Unchanged
-        })
-        .count()
+    let mut to_send = 0;
+    for row in 0..rows {
+        let (identity, key, fingerprint) = hash(hasher, row);
+        let observation = index.observe(identity, key, fingerprint, segment)?;
+        to_send += usize::from(observation != segport_ledger::Observation::Unchanged);
+    }
+    Ok(to_send)
 }
 
 async fn deliver(ledger: &RunLedger, hasher: &Hasher, rows: u64) -> Result<()> {
@@ -104,14 +107,15 @@ async fn main() -> Result<()> {
     let rows: u64 = arguments.next().and_then(|rows| rows.parse().ok()).unwrap_or(1_000_000);
     let place =
         arguments.next().map_or_else(std::env::temp_dir, PathBuf::from).join(format!("speed-{}", std::process::id()));
+    let memory = arguments.next().and_then(|bytes| bytes.parse().ok()).unwrap_or(Index::MEMORY);
     let key = StateKey::from_secret(&Secret::new("a secret to measure with"))?;
     let path = place.join("state.db");
-    let store = Store::open(&path, &key).await?;
+    let store = Store::open(&path, &key).await?.with_index_memory(memory);
     let hasher = store.hasher().clone();
 
     let start = Instant::now();
     let mut ledger = begin(&store, "one").await?;
-    let fresh = observe(&mut ledger, &hasher, rows);
+    let fresh = observe(&mut ledger, &hasher, rows)?;
     let bytes = ledger.snapshot.index.bytes() as f64 / rows as f64;
     say("first run: observe", start, &format!("{fresh} to send, {bytes:.1} bytes a row"));
     let start = Instant::now();
@@ -123,11 +127,11 @@ async fn main() -> Result<()> {
     say("first run: finish", start, &format!("{size} MiB on disk"));
 
     let start = Instant::now();
-    let store = Store::open(&path, &key).await?;
+    let store = Store::open(&path, &key).await?.with_index_memory(memory);
     let mut ledger = begin(&store, "two").await?;
     say("second run: load", start, "");
     let start = Instant::now();
-    let changed = observe(&mut ledger, &hasher, rows);
+    let changed = observe(&mut ledger, &hasher, rows)?;
     say("second run: observe", start, &format!("{changed} to send"));
     ledger.finish(RunEnd::Succeeded, Timestamp::now(), "{}").await?;
 
@@ -144,7 +148,7 @@ async fn main() -> Result<()> {
 
     let store = store.with_folding(segport_ledger::Folding { idle_records: 0, ..Default::default() });
     let mut ledger = begin(&store, "four").await?;
-    observe(&mut ledger, &hasher, rows);
+    observe(&mut ledger, &hasher, rows)?;
     let again: Vec<_> =
         (0..10).map(|row| Intent::Deliver { identity: hash(&hasher, row).0, memberships: Memberships::NONE }).collect();
     ledger.journal.intend(&again).await?;

@@ -8,7 +8,7 @@ use futures::stream::{BoxStream, StreamExt};
 use crate::access::{Access, Guard, Keeper, Marks, Pen};
 use crate::page::{Page, PageKind, Seal};
 use crate::sqlite::Sqlite;
-use crate::{Error, Faults, Folding, Result, RunRecord};
+use crate::{Error, Faults, Folding, Index, Result, RunRecord};
 
 /// How many runs of an export keep their rows.
 pub(crate) const RUNS_WITH_ROWS: i64 = 50;
@@ -44,6 +44,8 @@ pub(crate) struct Database {
     path: Arc<Path>,
     faults: Arc<dyn Faults>,
     pub(crate) folding: Folding,
+    /// Most memory of an index, in bytes.
+    pub(crate) index_memory: usize,
 }
 
 impl Database {
@@ -58,7 +60,7 @@ impl Database {
     }
 
     pub(crate) fn of(keeper: Arc<dyn Keeper>, path: &Path, faults: Arc<dyn Faults>) -> Self {
-        Self { keeper, path: path.into(), faults, folding: Folding::default() }
+        Self { keeper, path: path.into(), faults, folding: Folding::default(), index_memory: Index::MEMORY }
     }
 
     /// Where the state is.

@@ -1,8 +1,13 @@
 //! Who is held, in memory.
 
+use std::io;
+use std::path::{Path, PathBuf};
+
 use crate::standing::{Standing, Standings};
-use crate::table::{Entry, Place, Table};
-use crate::{Fingerprint, Identity, Intent, KeyHash, Memberships, Record, SegmentNumber, Undelivered};
+use crate::table::{Entry, Place, Room, Table};
+use crate::{
+    Error, Fingerprint, Identity, Intent, KeyHash, Memberships, Record, Result, Row, SegmentNumber, Undelivered,
+};
 
 /// What a row that was read means for the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,15 +49,28 @@ impl Held {
     }
 }
 
+/// The segments in which a row was read in this run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReadIn {
+    /// All of them.
+    pub seen: Memberships,
+    /// Those in which no membership was acknowledged.
+    pub to_add: Memberships,
+}
+
+impl ReadIn {
+    fn of(Standing { seen, acknowledged, .. }: Standing) -> Self {
+        Self { seen, to_add: seen.without(acknowledged) }
+    }
+}
+
 /// Rows read in this run that stand alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReadRows {
     /// How many they are.
     pub rows: u64,
-    /// The segments in which each was read.
-    pub seen: Memberships,
-    /// Those of them in which no membership was acknowledged.
-    pub to_add: Memberships,
+    /// Where each was read.
+    pub read_in: ReadIn,
     /// An earlier intent has no outcome.
     pub uncertain: bool,
     /// Something of them is not acknowledged as it is.
@@ -60,23 +78,38 @@ pub struct ReadRows {
 }
 
 /// Every row of an export that the destination acknowledged or may hold, and every row read in this run: at most
-/// [`Index::BYTES_A_ROW`] in memory for each of many, and some 50 kB however few there are.
+/// [`Index::BYTES_A_ROW`] in memory for each of many, and some 50 kB however few there are. Beyond a limit hash buckets of it
+/// go to files, where a look at a row takes one or two microseconds, or as long as the disk does.
 ///
 /// A row is compared with its acknowledged fingerprint once, when it is first read; from then on only by its key. So there is
 /// one place of 64 bits for both: two payloads of one identity are mistaken for equal with probability 2⁻⁶⁴, and two profiles
 /// that share an identity in different segments for one profile with as much.
-#[derive(Debug, Default)]
+///
+/// Every method that looks at a row fails if such a file cannot be made, read or written. The index is of no use then.
+#[derive(Debug)]
 pub struct Index {
     rows: Table,
     standings: Standings,
+    /// The state beside which files are made.
+    state: PathBuf,
 }
 
 impl Index {
     /// The most memory one row of many takes, in bytes.
     pub const BYTES_A_ROW: usize = 30;
 
+    /// The most memory its rows take unless a store is told otherwise, in bytes: about 14 million rows.
+    pub const MEMORY: usize = 384 << 20;
+
     /// How many rows are best announced at a time with [`Index::warm`].
     pub const AHEAD: usize = 128;
+
+    /// An empty index that takes so much memory and has its files beside the state at this path.
+    pub(crate) fn new(memory: usize, state: &Path) -> Self {
+        let dir = state.parent().unwrap_or(Path::new("")).to_owned();
+        let rows = Table::new(Room { bytes: memory, dir });
+        Self { rows, standings: Standings::default(), state: state.to_owned() }
+    }
 
     /// Announces rows that are about to be observed. Changes nothing but the time that takes.
     pub fn warm(&self, identities: &[Identity]) {
@@ -84,8 +117,8 @@ impl Index {
     }
 
     /// Makes room for so many rows at once.
-    pub(crate) fn reserve(&mut self, rows: u64) {
-        self.rows.reserve(usize::try_from(rows).unwrap_or(usize::MAX));
+    pub(crate) fn reserve(&mut self, rows: u64) -> Result<()> {
+        self.rows.reserve(usize::try_from(rows).unwrap_or(usize::MAX)).map_err(|error| self.failed(error))
     }
 
     /// Notes that a row was read, and says what that means. Rows come segment by segment, in the order of the manifest.
@@ -95,13 +128,12 @@ impl Index {
         key: KeyHash,
         fingerprint: Fingerprint,
         segment: SegmentNumber,
-    ) -> Observation {
-        let place = self.rows.find_or_add(identity);
-        let Some(row) = self.rows.get(place) else { return Observation::New };
+    ) -> Result<Observation> {
+        let (place, row) = self.rows.find_or_add(identity).map_err(|error| self.failed(error))?;
         let mut standing = self.standings.get(row.standing);
         let observation = if standing.is_seen() {
             if row.mark != key.bits() || standing.seen.contains(segment) {
-                return Observation::Duplicate;
+                return Ok(Observation::Duplicate);
             }
             let membership_grew = !standing.sending && !standing.acknowledged.contains(segment);
             standing.sending |= membership_grew;
@@ -120,76 +152,64 @@ impl Index {
             observation
         };
         standing.seen = standing.seen.with(segment);
-        self.rows.set(place, Entry { mark: key.bits(), standing: self.standings.change(row.standing, standing) });
-        observation
+        let standing = self.standings.change(row.standing, standing);
+        self.rows.set(place, Entry { mark: key.bits(), standing }).map_err(|error| self.failed(error))?;
+        Ok(observation)
     }
 
     /// Notes that a row with this identity is in `segment` but cannot be used, so that it is not taken for a leaver.
-    pub fn keep(&mut self, identity: Identity, segment: SegmentNumber) {
-        self.change(identity, |standing| standing.present = standing.present.with(segment));
+    pub fn keep(&mut self, identity: Identity, segment: SegmentNumber) -> Result<()> {
+        self.change(identity, |standing| standing.present = standing.present.with(segment))
     }
 
     /// What is held of a row; `None` if nothing was ever acknowledged or intended, or all of it has left.
-    pub fn held(&self, identity: Identity) -> Option<Held> {
-        let row = self.rows.get(self.rows.find(identity)?)?;
-        let standing = self.standings.get(row.standing);
-        standing.matters().then_some(Held {
+    pub fn held(&self, identity: Identity) -> Result<Option<Held>> {
+        let Some((_, row, standing)) = self.row(identity)? else { return Ok(None) };
+        Ok(standing.matters().then_some(Held {
             fingerprint: (!standing.is_seen()).then_some(row.mark),
             memberships: standing.acknowledged,
             uncertain: standing.uncertain(),
-        })
-    }
-
-    /// The segments in which the row was read in this run, and in which no membership was acknowledged.
-    pub fn memberships_to_add(&self, identity: Identity) -> Memberships {
-        let standing = self.standing(identity);
-        standing.seen.without(standing.acknowledged)
+        }))
     }
 
     /// The segments in which the row was read in this run.
-    pub fn seen(&self, identity: Identity) -> Memberships {
-        self.standing(identity).seen
+    pub fn read_in(&self, identity: Identity) -> Result<ReadIn> {
+        let standing = self.find(identity)?.map(|(_, standing)| standing).unwrap_or_default();
+        Ok(ReadIn::of(standing))
     }
 
     /// The rows read in this run, those that stand alike together.
     pub fn read_rows(&self) -> impl Iterator<Item = ReadRows> {
         self.standings.rows().filter(|(standing, _)| standing.is_seen()).map(|(standing, rows)| ReadRows {
             rows,
-            seen: standing.seen,
-            to_add: standing.seen.without(standing.acknowledged),
+            read_in: ReadIn::of(standing),
             uncertain: standing.uncertain(),
             differs: standing.sending,
         })
     }
 
     /// Takes an intent into account. A run need not do this, unless it goes on reading what it has begun to deliver.
-    pub fn intend(&mut self, intent: &Intent) {
+    pub fn intend(&mut self, intent: &Intent) -> Result<()> {
         match *intent {
             Intent::Deliver { identity, memberships } => {
-                let place = self.rows.find_or_add(identity);
-                self.change_at(place, None, |standing| standing.intend_delivery(memberships));
+                let found = self.rows.find_or_add(identity).map_err(|error| self.failed(error))?;
+                self.change_at(found, None, |standing| standing.intend_delivery(memberships))
             }
             Intent::Remove { identity, memberships } => {
-                self.change(identity, |standing| standing.intend_removal(memberships));
+                self.change(identity, |standing| standing.intend_removal(memberships))
             }
         }
     }
 
     /// Takes an outcome into account. A run need not do this, unless it goes on reading what it has begun to deliver.
-    pub fn settle(&mut self, record: &Record) {
+    pub fn settle(&mut self, record: &Record) -> Result<()> {
         match record {
-            Record::Done(done) => {
-                self.done(done.identity, done.fingerprint, |standing| {
-                    standing.done(done.memberships, done.destination_id.is_some());
-                });
-            }
-            Record::Row(row) => {
-                if let Some(identity) = row.identity {
-                    self.undelivered(identity, row.outcome);
-                }
-            }
+            Record::Done(done) => self.done(done.identity, done.fingerprint, |standing| {
+                standing.done(done.memberships, done.destination_id.is_some());
+            }),
+            Record::Row(Row { identity: Some(identity), outcome, .. }) => self.undelivered(*identity, *outcome),
             Record::Left { identity, memberships } => self.left(*identity, *memberships),
-            Record::Stayed(_) => {}
+            Record::Row(_) | Record::Stayed(_) => Ok(()),
         }
     }
 
@@ -222,15 +242,13 @@ impl Index {
             .fold(Memberships::NONE, Memberships::union)
     }
 
-    pub(crate) fn find(&self, identity: Identity) -> Option<(Place, Standing)> {
-        let place = self.rows.find(identity)?;
-        self.rows.get(place).map(|row| (place, self.standings.get(row.standing)))
+    pub(crate) fn find(&self, identity: Identity) -> Result<Option<(Place, Standing)>> {
+        Ok(self.row(identity)?.map(|(place, _, standing)| (place, standing)))
     }
 
     /// Whether this run has read the row, and with another key.
-    pub(crate) fn has_changed_hands(&self, identity: Identity, key: KeyHash) -> bool {
-        let row = self.find(identity).filter(|(_, standing)| standing.is_seen());
-        row.and_then(|(place, _)| self.rows.get(place)).is_some_and(|row| row.mark != key.bits())
+    pub(crate) fn has_changed_hands(&self, identity: Identity, key: KeyHash) -> Result<bool> {
+        Ok(self.row(identity)?.is_some_and(|(_, row, standing)| standing.is_seen() && row.mark != key.bits()))
     }
 
     /// The places that [`Index::find`] gives are numbered up to here.
@@ -238,17 +256,22 @@ impl Index {
         self.rows.places()
     }
 
-    pub(crate) fn done(&mut self, identity: Identity, fingerprint: Fingerprint, change: impl FnOnce(&mut Standing)) {
-        let place = self.rows.find_or_add(identity);
-        self.change_at(place, Some(short(fingerprint)), change);
+    pub(crate) fn done(
+        &mut self,
+        identity: Identity,
+        fingerprint: Fingerprint,
+        change: impl FnOnce(&mut Standing),
+    ) -> Result<()> {
+        let found = self.rows.find_or_add(identity).map_err(|error| self.failed(error))?;
+        self.change_at(found, Some(short(fingerprint)), change)
     }
 
-    pub(crate) fn undelivered(&mut self, identity: Identity, outcome: Undelivered) {
-        self.change(identity, |standing| standing.undelivered(outcome));
+    pub(crate) fn undelivered(&mut self, identity: Identity, outcome: Undelivered) -> Result<()> {
+        self.change(identity, |standing| standing.undelivered(outcome))
     }
 
-    pub(crate) fn left(&mut self, identity: Identity, memberships: Memberships) {
-        self.change(identity, |standing| standing.left(memberships));
+    pub(crate) fn left(&mut self, identity: Identity, memberships: Memberships) -> Result<()> {
+        self.change(identity, |standing| standing.left(memberships))
     }
 
     /// To be called when all pages of a run are loaded, which is over: only its own outcomes settle its intents.
@@ -256,23 +279,35 @@ impl Index {
         self.standings.change_all(Standing::run_over);
     }
 
-    fn standing(&self, identity: Identity) -> Standing {
-        self.find(identity).map(|(_, standing)| standing).unwrap_or_default()
+    fn row(&self, identity: Identity) -> Result<Option<(Place, Entry, Standing)>> {
+        let found = self.rows.find(identity).map_err(|error| self.failed(error))?;
+        Ok(found.map(|(place, row)| (place, row, self.standings.get(row.standing))))
     }
 
-    fn change(&mut self, identity: Identity, change: impl FnOnce(&mut Standing)) {
-        if let Some(place) = self.rows.find(identity) {
-            self.change_at(place, None, change);
+    fn change(&mut self, identity: Identity, change: impl FnOnce(&mut Standing)) -> Result<()> {
+        match self.rows.find(identity).map_err(|error| self.failed(error))? {
+            Some(found) => self.change_at(found, None, change),
+            None => Ok(()),
         }
     }
 
     /// Changes where a row stands, and, unless it was read, what it will be compared with.
-    fn change_at(&mut self, place: Place, acknowledged: Option<u64>, change: impl FnOnce(&mut Standing)) {
-        let Some(row) = self.rows.get(place) else { return };
+    fn change_at(
+        &mut self,
+        (place, row): (Place, Entry),
+        acknowledged: Option<u64>,
+        change: impl FnOnce(&mut Standing),
+    ) -> Result<()> {
         let mut standing = self.standings.get(row.standing);
         change(&mut standing);
         let mark = acknowledged.filter(|_| !standing.is_seen()).unwrap_or(row.mark);
-        self.rows.set(place, Entry { mark, standing: self.standings.change(row.standing, standing) });
+        let standing = self.standings.change(row.standing, standing);
+        self.rows.set(place, Entry { mark, standing }).map_err(|error| self.failed(error))
+    }
+
+    #[cold]
+    fn failed(&self, error: io::Error) -> Error {
+        Error::io("keep the index of rows in a file beside", &self.state, error)
     }
 }
 
@@ -330,29 +365,31 @@ mod tests {
         let identity = Identity::from_bits(3);
         let segment = |number: u8| SegmentNumber::new(number).unwrap();
         for (number, story) in stories.iter().enumerate() {
-            let mut index = Index::default();
+            let mut index = Index::new(Index::MEMORY, Path::new("state.db"));
             for step in *story {
                 match *step {
                     Read(at, key, payload, expected) => {
                         let (key, payload) = (KeyHash::from_bits(key), Fingerprint::from_bits(payload));
-                        let observation = index.observe(identity, key, payload, segment(at));
+                        let observation = index.observe(identity, key, payload, segment(at)).unwrap();
                         assert_eq!(observation, expected, "story {number}, {step:?}");
                     }
-                    Settled(payload) => index.settle(&Record::Done(Done {
-                        identity,
-                        key: KeyHash::from_bits(1),
-                        fingerprint: Fingerprint::from_bits(payload),
-                        memberships: segment(0).into(),
-                        destination_id: None,
-                        change: Change::Added,
-                    })),
+                    Settled(payload) => index
+                        .settle(&Record::Done(Done {
+                            identity,
+                            key: KeyHash::from_bits(1),
+                            fingerprint: Fingerprint::from_bits(payload),
+                            memberships: segment(0).into(),
+                            destination_id: None,
+                            change: Change::Added,
+                        }))
+                        .unwrap(),
                     Acknowledged(payload, expected) => {
-                        let held = index.held(identity);
+                        let held = index.held(identity).unwrap();
                         let is_known = held.is_some_and(|held| held.acknowledged(Fingerprint::from_bits(payload)));
                         assert_eq!(is_known, expected, "story {number}, {step:?}");
                     }
                     ChangedHands(key, expected) => {
-                        let changed = index.has_changed_hands(identity, KeyHash::from_bits(key));
+                        let changed = index.has_changed_hands(identity, KeyHash::from_bits(key)).unwrap();
                         assert_eq!(changed, expected, "story {number}, {step:?}");
                     }
                 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use crate::codec::{Acknowledged, Stored};
 use crate::destination_id::DestinationId;
 use crate::page::{Page, PageKind};
+use crate::table::Place;
 use crate::{Identity, KeyHash, Memberships, Result, SegmentNumber, Snapshot};
 
 /// One membership that ended.
@@ -100,9 +101,8 @@ impl<'a> Leavers<'a> {
     pub async fn next(&mut self) -> Result<Option<Vec<Leaver>>> {
         while self.found.is_empty() {
             let Some(page) = self.page().await? else { return Ok(None) };
-            let leavers = self.leavers(&page);
-            let database = &self.snapshot.database;
-            self.found.extend(leavers.ok_or_else(|| database.unreadable(&self.snapshot.export, page.number))?);
+            let leavers = self.leavers(&page)?;
+            self.found.extend(leavers);
         }
         let chunk = self.found.len().min(Self::CHUNK);
         Ok(Some(self.found.drain(..chunk).collect()))
@@ -139,26 +139,28 @@ impl<'a> Leavers<'a> {
     }
 
     /// The leavers whose newest record is in this page, the newest first.
-    fn leavers(&mut self, page: &Page<Vec<u8>>) -> Option<Vec<Leaver>> {
+    fn leavers(&mut self, page: &Page<Vec<u8>>) -> Result<Vec<Leaver>> {
+        let Snapshot { database, export, .. } = self.snapshot;
         let mut held: Vec<(Identity, Acknowledged, DestinationId<'_>)> = Vec::new();
         for record in page.records() {
-            if let Stored::Done { identity, value, id, .. } | Stored::Held { identity, value, id, .. } = record.ok()?
-                && self.left_behind(identity).is_some()
+            let record = record.map_err(|_| database.unreadable(export, page.number))?;
+            if let Stored::Done { identity, value, id, .. } | Stored::Held { identity, value, id, .. } = record
+                && self.left_behind(identity)?.is_some()
             {
                 held.push((identity, value, id));
             }
         }
         let mut leavers = Vec::new();
         for (identity, value, id) in held.into_iter().rev() {
-            let Some((segments, needs_id)) = self.left_behind(identity) else { continue };
+            let Some(Behind { place, segments, needs_id }) = self.left_behind(identity)? else { continue };
             if needs_id && !id.is_some() {
                 self.keys.entry(identity).or_insert(value.key);
                 continue;
             }
-            self.meet(identity);
+            self.meet(place);
             let key = self.keys.remove(&identity).unwrap_or(value.key);
             // Where the former owner of an address is, the address need not be any more.
-            let changed_hands = self.snapshot.index.has_changed_hands(identity, key);
+            let changed_hands = self.snapshot.index.has_changed_hands(identity, key)?;
             let present = if changed_hands { Memberships::NONE } else { self.present.of(key) };
             leavers.extend(segments.without(present).iter().map(|segment| Leaver {
                 identity,
@@ -167,22 +169,30 @@ impl<'a> Leavers<'a> {
                 destination_id: id.to_text(),
             }));
         }
-        Some(leavers)
+        Ok(leavers)
     }
 
-    /// The segments that a row has left, and whether the destination ever gave an id; `None` if it is no leaver, or was met.
-    fn left_behind(&self, identity: Identity) -> Option<(Memberships, bool)> {
-        let (place, standing) = self.snapshot.index.find(identity)?;
+    /// What a row has left; `None` if it is no leaver, or was met.
+    fn left_behind(&self, identity: Identity) -> Result<Option<Behind>> {
+        let Some((place, standing)) = self.snapshot.index.find(identity)? else { return Ok(None) };
         let segments = standing.left_behind();
-        let met = self.met.get(place.get() / 64)? >> (place.get() % 64) & 1 == 1;
-        (!met && !segments.is_empty()).then_some((segments, standing.has_destination_id))
+        let met = self.met.get(place.get() / 64).is_none_or(|word| word >> (place.get() % 64) & 1 == 1);
+        let needs_id = standing.has_destination_id;
+        Ok((!met && !segments.is_empty()).then_some(Behind { place, segments, needs_id }))
     }
 
-    fn meet(&mut self, identity: Identity) {
-        if let Some((place, _)) = self.snapshot.index.find(identity)
-            && let Some(word) = self.met.get_mut(place.get() / 64)
-        {
+    fn meet(&mut self, place: Place) {
+        if let Some(word) = self.met.get_mut(place.get() / 64) {
             *word |= 1 << (place.get() % 64);
         }
     }
+}
+
+/// A row that is no longer in some segments.
+#[derive(Debug, Clone, Copy)]
+struct Behind {
+    place: Place,
+    segments: Memberships,
+    /// The destination once gave an id of its own.
+    needs_id: bool,
 }

@@ -3,9 +3,9 @@
 use futures::TryStreamExt;
 
 use crate::access::Access;
-use crate::codec::Stored;
+use crate::codec::{Stored, StoredRow};
 use crate::database::{AcceptedLine, Database, ExportLine, SegmentLine};
-use crate::page::{Page, PageKind};
+use crate::page::PageKind;
 use crate::{Error, Index, Leavers, Memberships, PresentKeys, Result, SegmentNumber};
 
 /// What the ledger holds of one export: all that `segport plan` needs, and what a run starts from.
@@ -30,7 +30,7 @@ impl Snapshot {
         let mut view = database.view().await?;
         let line =
             view.export(export).await?.unwrap_or(ExportLine { first_page: 1, next_page: 1, ..ExportLine::default() });
-        let mut index = Index::default();
+        let mut index = Index::new(database.index_memory, database.path());
         let records = load_pages(&database, &mut *view, export, &line, &mut index).await?;
         let known = view.segments(export).await?;
         let accepted = view.accepted(export).await?;
@@ -149,54 +149,52 @@ async fn load_pages(
     line: &ExportLine,
     index: &mut Index,
 ) -> Result<u64> {
-    index.reserve(view.estimated_rows(export, line.first_page).await?);
+    index.reserve(view.estimated_rows(export, line.first_page).await?)?;
     let mut records = 0;
     let mut run = None;
     let mut pages = database.pages(view, export, line.first_page, line.next_page);
     while let Some(page) = pages.try_next().await? {
-        let is_state = page.kind().is_some_and(PageKind::is_state);
+        let unreadable = || database.unreadable(export, page.number);
+        if !page.kind().is_some_and(PageKind::is_state) {
+            return Err(unreadable());
+        }
         if run.replace(page.run).is_some_and(|before| before != page.run) {
             index.run_over();
         }
-        is_state.then(|| apply(index, &page)).flatten().ok_or_else(|| database.unreadable(export, page.number))?;
+        apply(index, page.records().map(|record| record.map_err(|_| unreadable())))?;
         records += page.rows.unsigned_abs();
     }
     index.run_over();
     Ok(records)
 }
 
-fn apply(index: &mut Index, page: &Page<Vec<u8>>) -> Option<()> {
-    let mut records = page.records();
+fn apply<'a>(index: &mut Index, mut records: impl Iterator<Item = Result<Stored<'a>>>) -> Result<()> {
     let (mut ahead, mut identities) = (Vec::with_capacity(Index::AHEAD), Vec::with_capacity(Index::AHEAD));
     loop {
         for record in records.by_ref().take(Index::AHEAD) {
-            ahead.push(record.ok()?);
+            ahead.push(record?);
         }
         if ahead.is_empty() {
-            return Some(());
+            return Ok(());
         }
         identities.extend(ahead.iter().filter_map(Stored::identity));
         index.warm(&identities);
         identities.clear();
-        ahead.drain(..).for_each(|record| apply_record(index, &record));
+        ahead.drain(..).try_for_each(|record| apply_record(index, &record))?;
     }
 }
 
-fn apply_record(index: &mut Index, record: &Stored<'_>) {
+fn apply_record(index: &mut Index, record: &Stored<'_>) -> Result<()> {
     match record {
         Stored::Intent(intent) => index.intend(intent),
         Stored::Done { identity, value, memberships, id, .. } => {
-            index.done(*identity, value.fingerprint, |standing| standing.done(*memberships, id.is_some()));
+            index.done(*identity, value.fingerprint, |standing| standing.done(*memberships, id.is_some()))
         }
         Stored::Left { identity, memberships } => index.left(*identity, *memberships),
-        Stored::Row(row) => {
-            if let Some(identity) = row.identity {
-                index.undelivered(identity, row.outcome);
-            }
-        }
+        Stored::Row(StoredRow { identity: Some(identity), outcome, .. }) => index.undelivered(*identity, *outcome),
         Stored::Held { identity, value, standing, .. } => {
-            index.done(*identity, value.fingerprint, |current| *current = *standing);
+            index.done(*identity, value.fingerprint, |current| *current = *standing)
         }
-        Stored::Stayed(_) | Stored::Past { .. } => {}
+        Stored::Row(_) | Stored::Stayed(_) | Stored::Past { .. } => Ok(()),
     }
 }

@@ -123,6 +123,16 @@ impl Number {
     fn position(self) -> usize {
         self.0.get() as usize - 1
     }
+
+    /// The number as it is written to a file; never zero.
+    pub(crate) fn raw(self) -> u32 {
+        self.0.get()
+    }
+
+    /// The number that was written so; `None` for zero.
+    pub(crate) fn from_raw(raw: u32) -> Option<Self> {
+        NonZeroU32::new(raw).map(Self)
+    }
 }
 
 /// The distinct standings of an index, and how many rows have each. There are few, since rows differ in little more than

@@ -85,6 +85,15 @@ impl Store {
         self
     }
 
+    /// The same store, whose indexes take so many bytes of memory, and [`Index::MEMORY`] otherwise.
+    ///
+    /// [`Index::MEMORY`]: crate::Index::MEMORY
+    #[must_use]
+    pub fn with_index_memory(mut self, bytes: usize) -> Self {
+        self.database.index_memory = bytes;
+        self
+    }
+
     pub(crate) fn database(&self) -> &Database {
         &self.database
     }

@@ -1,7 +1,15 @@
-//! A compact hash table of rows by identity.
+//! A compact hash table of rows by identity, in hash buckets: in memory up to a limit, beyond it in files.
+
+mod file;
+mod slots;
+
+use std::io;
+use std::path::PathBuf;
 
 use prefetch_index::prefetch_index;
 
+use self::file::SlotFile;
+use self::slots::Slots;
 use crate::Identity;
 use crate::standing::Number;
 
@@ -15,25 +23,6 @@ pub(crate) struct Entry {
 
 impl Entry {
     const NEW: Self = Self { mark: 0, standing: Number::NOTHING };
-}
-
-/// Room for one row: 20 bytes.
-#[derive(Debug, Clone, Copy)]
-#[repr(C, packed(4))]
-struct Slot {
-    name: u64,
-    mark: u64,
-    /// `None` while there is no row.
-    standing: Option<Number>,
-}
-
-impl Slot {
-    /// No name is greater, so that a search ends here.
-    const FREE: Self = Self { name: u64::MAX, mark: 0, standing: None };
-
-    fn of(name: u64, Entry { mark, standing }: Entry) -> Self {
-        Self { name, mark, standing: Some(standing) }
-    }
 }
 
 /// Where a row is; holds until another one is added.
@@ -59,19 +48,36 @@ impl Place {
     }
 }
 
+/// How much memory a table may take, and where the rest of it goes.
+#[derive(Debug, Clone)]
+pub(crate) struct Room {
+    /// Most bytes in memory.
+    pub(crate) bytes: usize,
+    /// Files without a name are made here. What is in them are parts of keyed hashes, as in the state itself.
+    pub(crate) dir: PathBuf,
+}
+
 /// Rows in parts that grow one at a time, so that there is never more than one part twice. Once they have grown they are
-/// between 68 % and 85 % full: 23.5 to 29.4 bytes a row.
+/// between 68 % and 85 % full: 23.5 to 29.4 bytes a row. A part that finds no room in memory when it grows goes to a file.
 ///
 /// Of an identity 72 bits are kept, eight of them as the number of its part. Among n rows some two are taken for one with
 /// probability n²·2⁻⁷³: among ten million 10⁻⁸.
 #[derive(Debug)]
 pub(crate) struct Table {
     parts: Vec<Part>,
+    room: Room,
 }
 
-impl Default for Table {
+/// The rows whose identities end in the same byte.
+#[derive(Debug)]
+enum Part {
+    Memory(Slots),
+    File(SlotFile),
+}
+
+impl Default for Part {
     fn default() -> Self {
-        Self { parts: vec![Part::default(); Self::PARTS] }
+        Self::Memory(Slots::default())
     }
 }
 
@@ -79,28 +85,43 @@ impl Table {
     /// As many as a byte has values.
     const PARTS: usize = 256;
 
-    pub(crate) fn get(&self, place: Place) -> Option<Entry> {
-        let slot = self.parts.get(place.part())?.slots.get(place.slot())?;
-        slot.standing.map(|standing| Entry { mark: slot.mark, standing })
+    pub(crate) fn new(room: Room) -> Self {
+        Self { parts: std::iter::repeat_with(Part::default).take(Self::PARTS).collect(), room }
     }
 
-    pub(crate) fn set(&mut self, place: Place, entry: Entry) {
-        if let Some(part) = self.parts.get_mut(place.part())
-            && let Some(slot) = part.slots.get_mut(place.slot())
-        {
-            *slot = Slot::of(slot.name, entry);
+    pub(crate) fn find(&self, identity: Identity) -> io::Result<Option<(Place, Entry)>> {
+        let number = part(identity);
+        let found = match self.parts.get(number) {
+            Some(Part::Memory(slots)) => slots.find(name(identity)),
+            Some(Part::File(file)) => file.find(name(identity))?,
+            None => None,
+        };
+        Ok(found.map(|(slot, entry)| (Place::new(number, slot), entry)))
+    }
+
+    /// The row of `identity`, which is new unless there is one.
+    pub(crate) fn find_or_add(&mut self, identity: Identity) -> io::Result<(Place, Entry)> {
+        let number = part(identity);
+        loop {
+            let found = match self.parts.get_mut(number) {
+                Some(Part::Memory(slots)) => slots.find_or_add(name(identity)),
+                Some(Part::File(file)) => file.find_or_add(name(identity))?,
+                None => None,
+            };
+            match found {
+                Some((slot, entry)) => return Ok((Place::new(number, slot), entry)),
+                None => self.grow(number)?,
+            }
         }
     }
 
-    pub(crate) fn find(&self, identity: Identity) -> Option<Place> {
-        let slot = self.parts.get(part(identity))?.probe(name(identity)).ok()?;
-        Some(Place::new(part(identity), slot))
-    }
-
-    /// The place of `identity`, which gets a new entry unless it has one.
-    pub(crate) fn find_or_add(&mut self, identity: Identity) -> Place {
-        let slot = self.parts.get_mut(part(identity)).map_or(0, |part| part.find_or_add(name(identity)));
-        Place::new(part(identity), slot)
+    pub(crate) fn set(&mut self, place: Place, entry: Entry) -> io::Result<()> {
+        match self.parts.get_mut(place.part()) {
+            Some(Part::Memory(slots)) => slots.set(place.slot(), entry),
+            Some(Part::File(file)) => file.set(place.slot(), entry)?,
+            None => {}
+        }
+        Ok(())
     }
 
     /// Announces that these identities will be looked up, so that memory answers for many at once. Looked up one after the
@@ -108,106 +129,70 @@ impl Table {
     /// are told nothing.
     pub(crate) fn warm(&self, identities: &[Identity]) {
         for identity in identities {
-            let Some(part) = self.parts.get(part(*identity)) else { continue };
-            let home = part.home(name(*identity));
+            let Some(Part::Memory(slots)) = self.parts.get(part(*identity)) else { continue };
+            let home = slots.home(name(*identity));
             // Three slots in a cache line, and most searches end in the second; to announce a third costs more than it saves.
             for ahead in [0, 3, 6] {
-                prefetch_index(&part.slots, home + ahead);
+                prefetch_index(slots.as_slice(), home + ahead);
             }
         }
     }
 
     /// Makes room for so many rows in all, and some more.
-    pub(crate) fn reserve(&mut self, rows: usize) {
-        let slots = rows.div_ceil(Self::PARTS).saturating_mul(5) / 4;
-        for part in &mut self.parts {
-            part.resize(slots.max(part.slots.len()));
-        }
+    pub(crate) fn reserve(&mut self, rows: usize) -> io::Result<()> {
+        let size = rows.div_ceil(Self::PARTS).saturating_mul(5) / 4;
+        (0..Self::PARTS).try_for_each(|number| self.resize(number, |now| size.max(now)))
     }
 
     /// Places are numbered up to here.
     pub(crate) fn places(&self) -> usize {
-        self.parts.iter().map(|part| part.slots.len()).max().unwrap_or(0) * Self::PARTS
+        self.parts.iter().map(Part::size).max().unwrap_or(0) * Self::PARTS
     }
 
+    /// Memory in use, in bytes.
     pub(crate) fn bytes(&self) -> usize {
-        let slots: usize = self.parts.iter().map(|part| part.slots.capacity()).sum();
-        slots * size_of::<Slot>() + self.parts.capacity() * size_of::<Part>()
+        self.parts.iter().map(Part::bytes).sum::<usize>() + self.parts.capacity() * size_of::<Part>()
     }
-}
 
-/// The rows whose identities end in the same byte: sorted by name, each in the slot where its search starts or soon after it,
-/// with no free slot in between.
-#[derive(Debug, Clone, Default)]
-struct Part {
-    slots: Vec<Slot>,
-    rows: usize,
+    fn grow(&mut self, number: usize) -> io::Result<()> {
+        self.resize(number, |now| now + (now / 4).max(8))
+    }
+
+    /// Gives a part so many slots, no fewer than it has, in memory if there is room. After an error it is lost.
+    fn resize(&mut self, number: usize, size: impl FnOnce(usize) -> usize) -> io::Result<()> {
+        let Some(part) = self.parts.get_mut(number) else { return Ok(()) };
+        let mut slots = match std::mem::take(part) {
+            Part::Memory(slots) => slots,
+            Part::File(file) => file.into_slots()?,
+        };
+        slots.resize(size(slots.size()));
+        let others: usize = self.parts.iter().map(Part::bytes).sum();
+        let resized = if others + slots.bytes() <= self.room.bytes {
+            Part::Memory(slots)
+        } else {
+            Part::File(SlotFile::create(&self.room.dir, &slots)?)
+        };
+        if let Some(part) = self.parts.get_mut(number) {
+            *part = resized;
+        }
+        Ok(())
+    }
 }
 
 impl Part {
-    /// The slot of `name`, or the one where it belongs.
-    fn probe(&self, name: u64) -> Result<usize, usize> {
-        let near = self.near(name);
-        let ahead = near.iter().position(|slot| slot.name >= name).unwrap_or(near.len());
-        let at = self.home(name) + ahead;
-        match near.get(ahead) {
-            Some(slot) if slot.name == name && slot.standing.is_some() => Ok(at),
-            _ => Err(at),
+    /// How many slots it has.
+    fn size(&self) -> usize {
+        match self {
+            Self::Memory(slots) => slots.size(),
+            Self::File(file) => file.size(),
         }
     }
 
-    fn find_or_add(&mut self, name: u64) -> usize {
-        loop {
-            match self.probe(name) {
-                Ok(slot) => return slot,
-                Err(at) if !self.is_full() && self.insert(at, Slot::of(name, Entry::NEW)) => return at,
-                Err(_) => self.grow(),
-            }
-        }
-    }
-
-    /// Makes room by moving what is there up to the next free slot; false if there is none.
-    fn insert(&mut self, at: usize, slot: Slot) -> bool {
-        let Some(free) = self.slots.iter().skip(at).position(|slot| slot.standing.is_none()) else { return false };
-        if let Some(moved) = self.slots.get_mut(at..=at + free) {
-            moved.rotate_right(1);
-            moved.iter_mut().take(1).for_each(|first| *first = slot);
-            self.rows += 1;
-        }
-        true
-    }
-
-    /// The slots from the one on where the search for `name` starts.
-    fn near(&self, name: u64) -> &[Slot] {
-        self.slots.get(self.home(name)..).unwrap_or_default()
-    }
-
-    /// Names are uniformly distributed, so that this spreads them evenly, in their order; after the last home there is room for
-    /// those that do not find theirs free.
-    fn home(&self, name: u64) -> usize {
-        let homes = self.slots.len() - self.slots.len().div_ceil(64);
-        usize::try_from((u128::from(name) * homes as u128) >> 64).unwrap_or(0)
-    }
-
-    fn is_full(&self) -> bool {
-        (self.rows + 1) * 20 > self.slots.len() * 17
-    }
-
-    fn grow(&mut self) {
-        self.resize(self.slots.len() + (self.slots.len() / 4).max(8));
-    }
-
-    /// Moves the rows to so many slots, no fewer than there were.
-    fn resize(&mut self, size: usize) {
-        let slots = std::mem::replace(&mut self.slots, vec![Slot::FREE; size]);
-        let mut next = 0;
-        for slot in slots.into_iter().filter(|slot| slot.standing.is_some()) {
-            let at = self.home(slot.name).max(next);
-            // It is there: every home is at least as far from the end as it was before.
-            if let Some(free) = self.slots.get_mut(at) {
-                *free = slot;
-            }
-            next = at + 1;
+    /// The memory it takes.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Memory(slots) => slots.bytes(),
+            Self::File(_) => 0,
         }
     }
 }
@@ -223,6 +208,8 @@ fn name(identity: Identity) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     /// Bits spread like a hash's.
@@ -232,30 +219,42 @@ mod tests {
         Identity::from_bits(mixed.wrapping_mul(0x2545_f491_4f6c_dd1d_9e37_79b9_7f4a_7c15))
     }
 
+    fn table(memory: usize, dir: &Path) -> Table {
+        Table::new(Room { bytes: memory, dir: dir.to_owned() })
+    }
+
     /// Adds all of these, each with its number as its mark; and then finds each at a place of its own, and nobody else. Whether
-    /// there was room for none, half or all of them makes no difference.
+    /// there was room for none, half or all of them makes no difference, nor whether they are in memory or in files.
     #[track_caller]
     fn check(rows: u64, identity: impl Fn(u64) -> Identity) {
-        for room in [0, rows / 2, rows] {
-            let mut table = Table::default();
-            table.reserve(room as usize);
-            check_table(table, rows, &identity);
+        let dir = tempfile::tempdir().unwrap();
+        for memory in [usize::MAX, rows as usize * 13, 0] {
+            for room in [0, rows / 2, rows] {
+                let mut table = table(memory, dir.path());
+                table.reserve(room as usize).unwrap();
+                check_table(&mut table, rows, &identity);
+                assert!(table.bytes() <= memory.saturating_add(Table::PARTS * size_of::<Part>()));
+                let files = table.parts.iter().filter(|part| matches!(part, Part::File(_))).count();
+                assert_eq!(files > 0, memory < usize::MAX && rows > 0, "{files} files");
+            }
         }
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "files have no name");
     }
 
     #[track_caller]
-    fn check_table(mut table: Table, rows: u64, identity: impl Fn(u64) -> Identity) {
+    fn check_table(table: &mut Table, rows: u64, identity: impl Fn(u64) -> Identity) {
         for number in 0..rows {
-            assert_eq!(table.find(identity(number)), None);
-            let place = table.find_or_add(identity(number));
-            assert_eq!(table.get(place), Some(Entry::NEW));
-            table.set(place, Entry { mark: number, ..Entry::NEW });
-            assert_eq!(table.find_or_add(identity(number)), place);
+            assert_eq!(table.find(identity(number)).unwrap(), None);
+            let (place, entry) = table.find_or_add(identity(number)).unwrap();
+            assert_eq!(entry, Entry::NEW);
+            let entry = Entry { mark: number, ..Entry::NEW };
+            table.set(place, entry).unwrap();
+            assert_eq!(table.find_or_add(identity(number)).unwrap(), (place, entry));
         }
         let mut places: Vec<usize> = (0..rows)
             .map(|number| {
-                let place = table.find(identity(number)).unwrap();
-                assert_eq!(table.get(place).unwrap().mark, number);
+                let (place, entry) = table.find(identity(number)).unwrap().unwrap();
+                assert_eq!(entry.mark, number);
                 place.get()
             })
             .collect();
@@ -263,14 +262,14 @@ mod tests {
         places.sort_unstable();
         places.dedup();
         assert_eq!(places.len() as u64, rows);
-        assert_eq!(table.find(identity(rows)), None);
+        assert_eq!(table.find(identity(rows)).unwrap(), None);
     }
 
     #[test]
     fn everything_added_is_found_at_its_place() {
         check(0, identity);
         check(1, identity);
-        check(100_000, identity);
+        check(30_000, identity);
     }
 
     #[test]
@@ -284,14 +283,32 @@ mod tests {
 
     #[test]
     fn a_row_takes_at_most_thirty_bytes() {
-        let mut table = Table::default();
+        let mut table = table(usize::MAX, Path::new(""));
         let mut most = 0.0_f64;
         for number in 1..600_000 {
-            table.find_or_add(identity(number));
+            table.find_or_add(identity(number)).unwrap();
             if number > 200_000 && number % 1000 == 0 {
                 most = most.max(table.bytes() as f64 / number as f64);
             }
         }
         assert!(most <= crate::Index::BYTES_A_ROW as f64, "{most} bytes a row");
+    }
+
+    #[test]
+    fn a_limit_is_kept_while_rows_are_added() {
+        let dir = tempfile::tempdir().unwrap();
+        let memory = 2 << 20;
+        let mut table = table(memory, dir.path());
+        for number in 0..200_000 {
+            table.find_or_add(identity(number)).unwrap();
+        }
+        let most = memory + Table::PARTS * size_of::<Part>();
+        assert!((memory / 2..most).contains(&table.bytes()), "{} bytes, and the rest in files", table.bytes());
+    }
+
+    #[test]
+    fn where_no_file_can_be_made_it_says_so() {
+        let mut table = table(0, Path::new("/nowhere/at/all"));
+        assert_eq!(table.find_or_add(identity(1)).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 }

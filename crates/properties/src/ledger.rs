@@ -121,7 +121,7 @@ async fn execute(store: &Store, number: usize, plan: &Plan, world: &mut World) {
 
     // Nothing is claimed that is not so.
     for who in 0..PEOPLE {
-        if let Some(held) = ledger.snapshot.index.held(identity(who)) {
+        if let Some(held) = ledger.snapshot.index.held(identity(who)).unwrap() {
             let contact = world.contacts.get(&who).cloned().unwrap_or_default();
             let claimed: BTreeSet<u8> =
                 held.memberships.iter().map(|segment| list(&ledger.snapshot, segment)).collect();
@@ -151,11 +151,11 @@ async fn execute(store: &Store, number: usize, plan: &Plan, world: &mut World) {
                 })
             });
             if plan.skipped.get(&who) == Some(&Undelivered::Suppressed) {
-                ledger.snapshot.index.keep(identity(who), segment);
+                ledger.snapshot.index.keep(identity(who), segment).unwrap();
                 skipped.extend(skip);
                 continue;
             }
-            let observation = ledger.snapshot.index.observe(identity(who), key, fingerprint, segment);
+            let observation = ledger.snapshot.index.observe(identity(who), key, fingerprint, segment).unwrap();
             first.entry(who).or_insert(payload);
             let needs_nothing = matches!(
                 observation,
@@ -179,7 +179,7 @@ async fn execute(store: &Store, number: usize, plan: &Plan, world: &mut World) {
                 Observation::Duplicate => panic!("nobody is in a segment twice"),
             }
             let other = hasher.key(&[who, who]);
-            let again = ledger.snapshot.index.observe(identity(who), other, fingerprint, segment);
+            let again = ledger.snapshot.index.observe(identity(who), other, fingerprint, segment).unwrap();
             assert_eq!(again, Observation::Duplicate);
         }
     }
@@ -190,7 +190,7 @@ async fn execute(store: &Store, number: usize, plan: &Plan, world: &mut World) {
     let send: Vec<u8> = send.into_iter().collect();
     for batch in send.chunks(BATCH) {
         let joins: Vec<Memberships> =
-            batch.iter().map(|who| ledger.snapshot.index.memberships_to_add(identity(*who))).collect();
+            batch.iter().map(|who| ledger.snapshot.index.read_in(identity(*who)).unwrap().to_add).collect();
         let intents: Vec<Intent> = batch
             .iter()
             .zip(&joins)
@@ -300,7 +300,7 @@ async fn execute(store: &Store, number: usize, plan: &Plan, world: &mut World) {
 /// Where a state is kept. The one in memory, with which whole runs are simulated, must do as the one on disk does.
 #[derive(Debug, Clone, Copy)]
 pub enum Kept {
-    /// In SQLite.
+    /// In SQLite, and of an index there is nothing in memory either.
     OnDisk,
     /// In memory.
     InMemory,
@@ -323,7 +323,10 @@ impl Place {
     async fn open(&self, folding: Folding) -> Store {
         let key = StateKey::from_secret(&Secret::new("a secret for the model")).unwrap();
         let store = match self {
-            Self::Directory(directory) => Store::open(&directory.path().join("state.db"), &key).await.unwrap(),
+            Self::Directory(directory) => {
+                let store = Store::open(&directory.path().join("state.db"), &key).await.unwrap();
+                store.with_index_memory(0)
+            }
             Self::Memory(memory) => Store::in_memory(memory, &key, Arc::new(NoFaults)),
         };
         store.with_folding(folding)

@@ -38,6 +38,7 @@ const SHAPE: Shape = Shape {
     list_membership: "bulk",
     bulk_lists: true,
     folds: true,
+    index_in_files: false,
 };
 
 /// How many leave and come before a later run; the others change.

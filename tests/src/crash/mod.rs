@@ -169,6 +169,7 @@ pub fn sweep(action: Action) -> Figures {
         list_membership: "bulk",
         bulk_lists: true,
         folds: true,
+        index_in_files: false,
     };
     // The state and what is in it first are made only once in a project's life.
     for nth in 1..=FIRST_OPERATIONS {

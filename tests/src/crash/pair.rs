@@ -26,6 +26,8 @@ pub(super) struct Shape {
     pub(super) bulk_lists: bool,
     /// Whether the ledger folds its pages all the time.
     pub(super) folds: bool,
+    /// Whether the index of rows is in files, as that of very many rows is.
+    pub(super) index_in_files: bool,
 }
 
 impl Shape {
@@ -40,6 +42,7 @@ impl Shape {
             list_membership,
             bulk_lists,
             folds: dice.hits(40),
+            index_in_files: dice.hits(25),
         }
     }
 
@@ -106,7 +109,8 @@ impl Pair {
 
     fn run(&self, scene: &Scene) -> Segport {
         let run = scene.segport("run --output json").env("TMPDIR", self.tmp());
-        if self.shape.folds { run.env("SEGPORT_FOLDING", "0") } else { run }
+        let run = if self.shape.folds { run.env("SEGPORT_FOLDING", "0") } else { run };
+        if self.shape.index_in_files { run.env("SEGPORT_INDEX_MEMORY", "0") } else { run }
     }
 
     /// Where the program has its temporary files: what it leaves there when it is killed is removed.

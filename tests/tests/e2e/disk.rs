@@ -51,6 +51,23 @@ fn a_removal_without_a_written_outcome_is_unknown() {
 }
 
 #[test]
+fn what_does_not_fit_into_the_index_is_not_sent() {
+    let (scene, disk) = (Scene::new(&people(1..=20)), FullDisk::default());
+    for (last, nth) in [(Last::Undone, 1), (Last::Half, 3), (Last::Undone, 20)] {
+        let run = scene.segport("run --output json").env("SEGPORT_INDEX_MEMORY", "0");
+        let ended = disk.under_nameless_files(run, nth, last).run();
+        ended
+            .exits(2)
+            .says("error[SP0602]: cannot keep the index of rows in a file beside")
+            .says("No space left")
+            .says("free some space");
+        assert!(disk.struck().is_some() && ended.stdout.is_empty(), "{ended}");
+        assert_eq!(scene.requests(), 0, "{ended}");
+    }
+    scene.comes_to("succeeded: 20 read, 20 added");
+}
+
+#[test]
 fn rows_that_have_no_room_to_wait_are_not_sent() {
     // Four blocks, of which the first waits in memory.
     let people: Vec<_> = people(1..=600).into_iter().map(|person| person.given_name(&"x".repeat(25_000))).collect();

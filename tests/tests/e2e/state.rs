@@ -228,3 +228,27 @@ fn a_log_that_is_damaged_costs_repetitions_only() {
         copy.put_back(&scene);
     }
 }
+
+/// As where there are too many rows for its memory.
+#[test]
+fn an_index_in_files_does_as_one_in_memory() {
+    let scene = Scene::new(&people(1..=150));
+    scene.segment("vip", &people(101..=120));
+    scene.segments(&["newsletter", "vip"], "[guards]\nmax_removals = \"100%\"");
+    let comes_to = |summary: &str| {
+        let ended = scene.segport("run --output json").env("SEGPORT_INDEX_MEMORY", "0").run();
+        let report = ended.exits(0).report();
+        assert_eq!(report.summary(), summary);
+        report
+    };
+    comes_to("succeeded: 150 read, 150 added");
+    assert_eq!(comes_to("succeeded: 150 read, 150 unchanged").requests(), 0);
+    let mut newsletter = people(41..=200);
+    newsletter[9] = Person::new(50).given_name("New");
+    scene.segment("newsletter", &newsletter);
+    scene.segment("vip", &people(111..=130));
+    comes_to("succeeded: 160 read, 99 unchanged, 50 added, 11 changed; 50 planned, 50 removed");
+    scene.has_members("newsletter", &newsletter);
+    scene.has_members("vip", &people(111..=130));
+    assert_eq!(scene.comes_to("succeeded: 160 read, 160 unchanged").requests(), 0);
+}

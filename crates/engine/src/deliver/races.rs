@@ -248,7 +248,7 @@ async fn check(case: Case) {
     let tickets: Vec<Ticket> = (0..case.people)
         .map(|who| {
             let (identity, key) = (identity(who), KeyHash::from_bits(u64::from(who)));
-            run.snapshot.index.observe(identity, key, fingerprint, number);
+            run.snapshot.index.observe(identity, key, fingerprint, number).unwrap();
             Ticket { identity, key, fingerprint, added: true, in_doubt: case.in_doubt.contains(&who) }
         })
         .collect();
@@ -329,7 +329,7 @@ async fn check(case: Case) {
     run.finish(RunEnd::Succeeded, Timestamp::UNIX_EPOCH, "{}").await.unwrap();
     let snapshot = store.snapshot("export", &segments).await.unwrap();
     for who in 0..case.people {
-        let held = snapshot.index.held(identity(who));
+        let held = snapshot.index.held(identity(who)).unwrap();
         assert_eq!(held.is_some_and(|held| held.acknowledged(fingerprint)), acknowledged.contains(&who), "{who}");
         assert!(held.is_none_or(|held| !held.uncertain), "{who} is in no doubt: it was sent, or it was not");
     }

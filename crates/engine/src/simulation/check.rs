@@ -71,7 +71,7 @@ fn nothing_is_claimed(world: &World, store: &Store, snapshot: &Snapshot) {
         state.acknowledged.iter().map(|(email, contact)| (email, &contact.payload)).collect();
     let fingerprints = fingerprints(world, store, &known);
     for (position, (email, contact)) in state.acknowledged.iter().enumerate() {
-        let Some(held) = snapshot.index.held(store.hasher().identity(email.as_bytes())) else { continue };
+        let Some(held) = snapshot.index.held(store.hasher().identity(email.as_bytes())).unwrap() else { continue };
         let lists: BTreeSet<u16> = held.memberships.iter().map(|number| u16::from(number.get())).collect();
         written_down.extend(lists.iter().map(|list| (email.clone(), *list)));
         assert!(lists.is_subset(&contact.lists), "{email}: the ledger says {lists:?}, acknowledged is {contact:?}");
@@ -85,7 +85,7 @@ fn nothing_is_claimed(world: &World, store: &Store, snapshot: &Snapshot) {
     }
     let ids = |email: &String| store.hasher().identity(email.as_bytes());
     for email in state.contacts.keys().filter(|email| !state.acknowledged.contains_key(*email)) {
-        let held = snapshot.index.held(ids(email));
+        let held = snapshot.index.held(ids(email)).unwrap();
         assert!(held.is_none_or(|held| held.memberships.is_empty()), "{email} was never acknowledged: {held:?}");
     }
     state.written_down.extend(written_down);
@@ -117,7 +117,7 @@ fn fingerprints(world: &World, store: &Store, people: &[(&String, &Payload)]) ->
 fn little_is_sent_again(world: &World, store: &Store, snapshot: &Snapshot) {
     let state = world.state();
     let lost = state.run.written.iter().filter(|email| {
-        let held = snapshot.index.held(store.hasher().identity(email.as_bytes()));
+        let held = snapshot.index.held(store.hasher().identity(email.as_bytes())).unwrap();
         held.is_none_or(|held| held.uncertain || held.memberships.is_empty())
     });
     let (lost, limits) = (lost.count(), world.case.limits);
@@ -180,7 +180,7 @@ pub(super) async fn at_the_end(world: &World, store: &Store) {
     }
     for (email, contact) in &state.contacts {
         let on = wanted.people.get(email).map(|(_, lists)| lists.clone()).unwrap_or_default();
-        let held = snapshot.index.held(store.hasher().identity(email.as_bytes()));
+        let held = snapshot.index.held(store.hasher().identity(email.as_bytes())).unwrap();
         for list in contact.lists.difference(&on) {
             let place = (email.clone(), *list);
             // Of somebody whose delivery was never written down there is no id to remove by.

@@ -88,7 +88,7 @@ async fn many_records_in_one_call_are_many_pages() {
     let records: Vec<Record> = people.iter().map(|who| done(&store, who, "p", memberships)).collect();
     ledger.journal.settle(&records).await.unwrap();
     // The index may be told, for runs that go on reading.
-    records.iter().for_each(|record| ledger.snapshot.index.settle(record));
+    records.iter().for_each(|record| ledger.snapshot.index.settle(record).unwrap());
     assert_eq!(ledger.snapshot.index.held_rows(), 20_000);
     finish(ledger).await;
     let mut ledger = begin(&store, "r2", &["a"]).await;
@@ -109,7 +109,7 @@ async fn an_intent_is_settled_by_its_own_run_only() {
             };
             let uncertain = async || {
                 let snapshot = store.snapshot("export", &segments).await.unwrap();
-                snapshot.index.held(ada).is_some_and(|held| held.uncertain)
+                snapshot.index.held(ada).unwrap().is_some_and(|held| held.uncertain)
             };
             let row = Record::Row(Row {
                 outcome,

@@ -98,7 +98,7 @@ fn observe(ledger: &mut RunLedger, store: &Store, who: &str, payload: &str, segm
     let hasher = store.hasher();
     let segment = ledger.snapshot.segments()[segment];
     let (identity, key) = (hasher.identity(who.as_bytes()), hasher.key(who.as_bytes()));
-    ledger.snapshot.index.observe(identity, key, hasher.fingerprint(payload.as_bytes()), segment)
+    ledger.snapshot.index.observe(identity, key, hasher.fingerprint(payload.as_bytes()), segment).unwrap()
 }
 
 fn done(store: &Store, who: &str, payload: &str, memberships: Memberships) -> Record {
@@ -224,7 +224,7 @@ async fn a_killed_owner_frees_its_export() {
     let mut ledger = begin(&store, "next", &["a"]).await;
     assert_eq!(observe(&mut ledger, &store, "ada", "p", 0), Observation::Unchanged);
     assert_eq!(observe(&mut ledger, &store, "bob", "p", 0), Observation::New);
-    assert!(ledger.snapshot.index.held(store.hasher().identity(b"bob")).unwrap().uncertain);
+    assert!(ledger.snapshot.index.held(store.hasher().identity(b"bob")).unwrap().unwrap().uncertain);
     let killed = store.run("kill").await.unwrap();
     assert_eq!((killed.status, killed.finished_at), (RunStatus::Interrupted, None));
     let outcomes: Vec<_> = rows(&store, "killed", None).await.into_iter().map(|row| row.outcome).collect();
@@ -322,7 +322,7 @@ async fn the_first_of_equal_identities_wins() {
     let mut observe = |key: &str, segment: usize| {
         let identity = hasher.identity(b"ada@example.com");
         let fingerprint = hasher.fingerprint(key.as_bytes());
-        ledger.snapshot.index.observe(identity, hasher.key(key.as_bytes()), fingerprint, segments[segment])
+        ledger.snapshot.index.observe(identity, hasher.key(key.as_bytes()), fingerprint, segments[segment]).unwrap()
     };
     assert_eq!(observe("1", 0), Observation::New);
     assert_eq!(observe("2", 0), Observation::Duplicate);
@@ -330,7 +330,7 @@ async fn the_first_of_equal_identities_wins() {
     assert_eq!(observe("1", 1), Observation::SeenInEarlierSegment { membership_grew: false });
     assert_eq!(observe("2", 1), Observation::Duplicate);
     let both: Memberships = segments.iter().copied().collect();
-    assert_eq!(ledger.snapshot.index.memberships_to_add(store.hasher().identity(b"ada@example.com")), both);
+    assert_eq!(ledger.snapshot.index.read_in(store.hasher().identity(b"ada@example.com")).unwrap().to_add, both);
 }
 
 #[tokio::test]
@@ -343,7 +343,7 @@ async fn a_segment_that_joins_sends_what_was_unchanged() {
     let grew = Observation::SeenInEarlierSegment { membership_grew: true };
     assert_eq!(observe(&mut ledger, &store, "ada", "payload", 1), grew);
     let identity = store.hasher().identity(b"ada");
-    assert_eq!(ledger.snapshot.index.memberships_to_add(identity), ledger.snapshot.segments()[1].into());
+    assert_eq!(ledger.snapshot.index.read_in(identity).unwrap().to_add, ledger.snapshot.segments()[1].into());
     drop(ledger);
 
     let mut ledger = begin(&store, "r3", &["b"]).await;
@@ -371,7 +371,7 @@ async fn who_is_present_but_unusable_is_no_leaver() {
     let mut ledger = begin(&store, "r2", &["a"]).await;
     observe(&mut ledger, &store, "ada", "another payload", 0);
     let segment = ledger.snapshot.segments()[0];
-    ledger.snapshot.index.keep(store.hasher().identity(b"bob"), segment);
+    ledger.snapshot.index.keep(store.hasher().identity(b"bob"), segment).unwrap();
     let mut present = Present::default();
     for who in [b"eve", b"cyd", b"cyd"] {
         present.add(segment, store.hasher().key(who));
