@@ -5,13 +5,13 @@ use segport_core::{Error, ErrorKind};
 use segport_ledger::RunEnd;
 use segport_manifest::Code;
 
-use crate::diff::Tally;
 use crate::engine::OpenExport;
 use crate::plan::LeaverTally;
 use crate::report::{
     CallCounts, GuardVerdict, LeaverCounts, Problem, RowCounts, RunReport, Severity, Status, Trigger, Verdict,
 };
 use crate::settle::Settlement;
+use crate::tally::Tally;
 
 /// How the story ends.
 #[derive(Debug)]

@@ -30,6 +30,7 @@ pub mod run;
 mod settle;
 #[cfg(test)]
 mod simulation;
+mod tally;
 
 pub use address::Address;
 pub use deliver::{is_final, outcome_of};

@@ -5,10 +5,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use segport_core::{Error, ErrorKind, Result, Workload};
-use segport_ledger::{Hasher, Identity, Journal, Leaver, Record, SegmentNumber, Snapshot};
+use segport_ledger::{Hasher, Identity, Journal, Leaver, Record, SegmentNumber, Snapshot, WantedRows};
 use segport_manifest::{Code, Leavers as Policy};
 
-use crate::diff::{Diff, Place, Rules, Scope, Tally};
+use crate::diff::{Diff, Place, Rules, Scope};
 use crate::engine::{OpenExport, OpenSegment, StartError, segment_id};
 use crate::guard::{Findings, Size, Watch};
 use crate::name::Namer;
@@ -19,6 +19,7 @@ use crate::progress::{Progress, Stage};
 use crate::read::Pages;
 use crate::report::{GuardVerdict, Problem, Severity};
 use crate::run::Cancel;
+use crate::tally::Tally;
 
 /// Longest wait for a connector's estimate.
 const ESTIMATE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -67,11 +68,13 @@ impl Comparison<'_> {
         let outbox = Outbox::new(schema, rows_per_batch(open), self.dir).map_err(StartError::Outbox)?;
         let mut diff = Diff::new(rules, &mut snapshot.index, outbox);
         let mut error = self.read_all(&mut diff, &places, first).await?;
-        if error.is_none() && diff.rows_to_fetch() > 0 {
+        if error.is_none() && diff.wanted() > 0 {
             error = self.fetch_all(&mut diff, &places).await?;
         }
-        let (outbox, tally, lost) = diff.finish();
-        self.write_down(&lost).await?;
+        let (outbox, mut tally) = diff.finish();
+        if tally.wanted > 0 {
+            self.give_up_wanted(snapshot, &mut tally).await?;
+        }
         Ok(Compared { outbox: outbox.seal().map_err(StartError::Outbox)?, tally, error })
     }
 
@@ -110,12 +113,22 @@ impl Comparison<'_> {
                     Ok(page) => diff.fetch(&page.rows, &page.candidates)?,
                     Err(error) => return Ok(Some(error.with("segment", &*segment.reader.id))),
                 }
-                if diff.rows_to_fetch() == 0 {
+                if diff.wanted() == 0 {
                     return Ok(None);
                 }
             }
         }
         Ok(None)
+    }
+
+    /// Leaves rows whose values a second reading did not find to the next run.
+    async fn give_up_wanted(&self, snapshot: &mut Snapshot, tally: &mut Tally) -> Result<(), StartError> {
+        let mut walk = WantedRows::default();
+        while let Some(identities) = snapshot.take_wanted(&mut walk).await? {
+            let records: Vec<Record> = identities.into_iter().map(|identity| tally.lose(identity)).collect();
+            self.write_down(&records).await?;
+        }
+        Ok(())
     }
 
     fn read(&self, position: usize) -> Option<Pages> {

@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::conclusion::{Ending, Story, problem, run_end};
 use crate::deliver::{Delivered, Delivery, Halt, Handed, ledger};
-use crate::diff::{Scope, Tally};
+use crate::diff::Scope;
 use crate::engine::{OpenExport, StartError};
 use crate::first_run;
 use crate::guard::{Override, Watch};
@@ -26,6 +26,7 @@ use crate::plan_report::PlanReport;
 use crate::progress::{Progress, Stage};
 use crate::report::{GuardVerdict, RunReport, Severity, Trigger, Verdict};
 use crate::settle::Settlement;
+use crate::tally::Tally;
 
 /// Longest wait for a connector to prepare or end a run, retries and pauses of the destination included.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(15 * 60);

@@ -23,7 +23,7 @@ pub enum Observation {
     /// The same profile was read in an earlier segment of this run; its values come from there.
     SeenInEarlierSegment {
         /// It was [`Observation::Unchanged`] so far, and this segment is the reason to send it now. `false` if it needs
-        /// nothing, or is to be sent anyway: its memberships are then united ([`Index::memberships_to_add`]).
+        /// nothing, or is to be sent anyway: its memberships are then united ([`Index::read_in`]).
         membership_grew: bool,
     },
     /// Another profile, or the same one in the same segment, had this identity first.
@@ -160,6 +160,20 @@ impl Index {
     /// Notes that a row with this identity is in `segment` but cannot be used, so that it is not taken for a leaver.
     pub fn keep(&mut self, identity: Identity, segment: SegmentNumber) -> Result<()> {
         self.change(identity, |standing| standing.present = standing.present.with(segment))
+    }
+
+    /// Notes that the values of a row that was read are wanted after all.
+    pub fn want(&mut self, identity: Identity) -> Result<()> {
+        self.change(identity, |standing| standing.wanted = true)
+    }
+
+    /// Whether the values of a row are wanted; they are not any more.
+    pub fn take_wanted(&mut self, identity: Identity) -> Result<bool> {
+        let Some((place, row, standing)) = self.row(identity)?.filter(|(_, _, standing)| standing.wanted) else {
+            return Ok(false);
+        };
+        self.change_at((place, row), None, |found| *found = Standing { wanted: false, ..standing })?;
+        Ok(true)
     }
 
     /// What is held of a row; `None` if nothing was ever acknowledged or intended, or all of it has left.

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use crate::codec::{Acknowledged, Stored};
 use crate::destination_id::DestinationId;
-use crate::page::{Page, PageKind};
+use crate::page::Page;
 use crate::table::Place;
+use crate::walk::Walk;
 use crate::{Identity, KeyHash, Memberships, Result, SegmentNumber, Snapshot};
 
 /// One membership that ended.
@@ -69,16 +70,6 @@ pub struct Leavers<'a> {
     found: VecDeque<Leaver>,
 }
 
-#[derive(Debug, Clone, Copy)]
-enum Walk {
-    NotBegun,
-    /// Pages before `next` down to `first` are still to be read.
-    Under {
-        next: i64,
-        first: i64,
-    },
-}
-
 impl<'a> Leavers<'a> {
     /// Most leavers in one chunk.
     pub const CHUNK: usize = 4096;
@@ -87,7 +78,7 @@ impl<'a> Leavers<'a> {
         Self {
             snapshot,
             present,
-            walk: Walk::NotBegun,
+            walk: Walk::default(),
             met: vec![0; snapshot.index.places().div_ceil(64)],
             keys: HashMap::new(),
             found: VecDeque::new(),
@@ -100,42 +91,15 @@ impl<'a> Leavers<'a> {
     /// If a page is damaged or cannot be read.
     pub async fn next(&mut self) -> Result<Option<Vec<Leaver>>> {
         while self.found.is_empty() {
-            let Some(page) = self.page().await? else { return Ok(None) };
+            if self.snapshot.index.leavers_at_most() == 0 {
+                return Ok(None);
+            }
+            let Some(page) = self.walk.page(self.snapshot).await? else { return Ok(None) };
             let leavers = self.leavers(&page)?;
             self.found.extend(leavers);
         }
         let chunk = self.found.len().min(Self::CHUNK);
         Ok(Some(self.found.drain(..chunk).collect()))
-    }
-
-    async fn page(&mut self) -> Result<Option<Page<Vec<u8>>>> {
-        let Snapshot { database, export, line, .. } = self.snapshot;
-        loop {
-            let (next, first) = match self.walk {
-                Walk::Under { next, first } if next <= first => return Ok(None),
-                Walk::Under { next, first } => (next, first),
-                Walk::NotBegun if self.snapshot.index.leavers_at_most() == 0 => return Ok(None),
-                Walk::NotBegun => (line.next_page, line.first_page),
-            };
-            if next <= first {
-                return Ok(None);
-            }
-            let number = next - 1;
-            if let Some(page) = database.look().await?.page_at(export, number).await? {
-                // Folded history says what a run did, not what is held.
-                if page.kind().is_some_and(PageKind::is_state) {
-                    self.walk = Walk::Under { next: number, first };
-                    return Ok(Some(page));
-                }
-            }
-            // A run that ended since the snapshot was taken may have folded the pages; what it made of them serves as well,
-            // because rows already met are not taken twice.
-            let current = database.look().await?.export(export).await?;
-            match current.filter(|current| current.first_page > first) {
-                Some(current) => self.walk = Walk::Under { next: current.next_page, first: current.first_page },
-                None => return Err(database.missing(export, number)),
-            }
-        }
     }
 
     /// The leavers whose newest record is in this page, the newest first.

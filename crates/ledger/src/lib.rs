@@ -41,6 +41,7 @@ mod standing;
 mod store;
 mod suppression;
 mod table;
+mod walk;
 
 pub use error::{Error, Result};
 pub use faults::{Faults, NoFaults};
@@ -57,6 +58,6 @@ pub use memberships::{Memberships, SegmentNumber};
 pub use memory::Memory;
 pub use record::{Change, Done, Intent, OutcomeKind, Record, Row, Undelivered};
 pub use run::{NewRun, RunLedger};
-pub use snapshot::Snapshot;
+pub use snapshot::{Snapshot, WantedRows};
 pub use store::{Store, sqlite_path};
 pub use suppression::Suppressions;

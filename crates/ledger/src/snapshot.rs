@@ -6,7 +6,12 @@ use crate::access::Access;
 use crate::codec::{Stored, StoredRow};
 use crate::database::{AcceptedLine, Database, ExportLine, SegmentLine};
 use crate::page::PageKind;
-use crate::{Error, Index, Leavers, Memberships, PresentKeys, Result, SegmentNumber};
+use crate::walk::Walk;
+use crate::{Error, Identity, Index, Leavers, Memberships, PresentKeys, Result, SegmentNumber};
+
+/// How far [`Snapshot::take_wanted`] has come.
+#[derive(Debug, Default)]
+pub struct WantedRows(Walk);
 
 /// What the ledger holds of one export: all that `segport plan` needs, and what a run starts from.
 #[derive(Debug)]
@@ -96,6 +101,26 @@ impl Snapshot {
     /// called again, and gives the same leavers in the same order.
     pub fn leavers<'a>(&'a self, present: &'a PresentKeys) -> Leavers<'a> {
         Leavers::new(self, present)
+    }
+
+    /// The rows that are held and still wanted ([`Index::want`]), those of one page after the other, in a stable order; `None`
+    /// after the last. None of them is wanted any more.
+    ///
+    /// # Errors
+    /// If a page is damaged or cannot be read.
+    pub async fn take_wanted(&mut self, walk: &mut WantedRows) -> Result<Option<Vec<Identity>>> {
+        let Some(page) = walk.0.page(self).await? else { return Ok(None) };
+        let mut wanted = Vec::new();
+        for record in page.records() {
+            let record = record.map_err(|_| self.database.unreadable(&self.export, page.number))?;
+            if let Some(identity) = record.identity()
+                && self.index.take_wanted(identity)?
+            {
+                wanted.push(identity);
+            }
+        }
+        wanted.sort_unstable();
+        Ok(Some(wanted))
     }
 
     /// The segments whose numbers are yet to be written down.

@@ -26,6 +26,8 @@ pub(crate) struct Standing {
     pub(crate) present: Memberships,
     /// This run means to send it.
     pub(crate) sending: bool,
+    /// This run must read it once more, for its values.
+    pub(crate) wanted: bool,
 }
 
 impl Standing {
@@ -96,7 +98,8 @@ impl Standing {
         // A row on no list is forgotten, doubts and all: when it comes back, it is sent as new. A delivery under way would make
         // a membership possible.
         if self.acknowledged.union(self.possible).is_empty() {
-            *self = Self { seen: self.seen, present: self.present, sending: self.sending, ..Self::default() };
+            let Self { seen, present, sending, wanted, .. } = *self;
+            *self = Self { seen, present, sending, wanted, ..Self::default() };
         }
     }
 

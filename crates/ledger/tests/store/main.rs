@@ -12,8 +12,8 @@ use jiff::Timestamp;
 use segport_core::Secret;
 use segport_ledger::{
     Change, Done, Error, Faults, Folding, Identity, Intent, Lease, Memberships, NewRun, Observation, OutcomeKind,
-    Present, PresentKeys, Record, Row, RowRecord, RunEnd, RunLedger, RunStatus, SegmentNumber, StateKey, Store,
-    Undelivered, sqlite_path,
+    Present, PresentKeys, Record, Row, RowRecord, RunEnd, RunLedger, RunStatus, SegmentNumber, Snapshot, StateKey,
+    Store, Undelivered, WantedRows, sqlite_path,
 };
 use sqlx::{Connection, SqliteConnection};
 
@@ -349,6 +349,34 @@ async fn a_segment_that_joins_sends_what_was_unchanged() {
     let mut ledger = begin(&store, "r3", &["b"]).await;
     assert_eq!(observe(&mut ledger, &store, "ada", "payload", 0), Observation::MembershipGrew);
     assert_eq!(ledger.snapshot.dropped().map(|(_, id)| id.to_owned()).collect::<Vec<_>>(), ["a"]);
+}
+
+#[tokio::test]
+async fn rows_whose_values_are_wanted_are_told_until_they_are_taken() {
+    let place = Place::new();
+    let store = place.store().await;
+    let identity = |who: &str| store.hasher().identity(who.as_bytes());
+    deliver(&store, "r1", "a", &["ada", "bob", "cyd", "dan", "eva"]).await;
+    let mut ledger = begin(&store, "r2", &["a"]).await;
+    let records = [done(&store, "bob", "another payload", first_segment(&ledger))];
+    ledger.journal.settle(&records).await.unwrap();
+    let Snapshot { index, .. } = &mut ledger.snapshot;
+    for who in ["ada", "bob", "dan", "fay"] {
+        index.want(identity(who)).unwrap();
+    }
+    let mut take = |who: &str| index.take_wanted(identity(who)).unwrap();
+    assert_eq!(["ada", "ada", "cyd", "fay"].map(&mut take), [true, false, false, false]);
+
+    let mut walk = WantedRows::default();
+    let mut left = Vec::new();
+    while let Some(page) = ledger.snapshot.take_wanted(&mut walk).await.unwrap() {
+        left.extend(page);
+    }
+    let mut expected = ["bob", "dan"].map(identity);
+    expected.sort_unstable();
+    left.sort_unstable();
+    assert_eq!(left, expected, "each once, however many records it has");
+    assert!(!ledger.snapshot.index.take_wanted(identity("bob")).unwrap());
 }
 
 async fn leavers(ledger: &RunLedger, present: &PresentKeys) -> Vec<(Identity, String, Option<String>)> {

@@ -1,0 +1,122 @@
+//! What a comparison found, in numbers, and the records of rows that are not sent.
+
+use std::collections::BTreeMap;
+
+use segport_core::UnreadableRow;
+use segport_ledger::{Identity, Memberships, PresentKeys, Record, Row, SegmentNumber, Undelivered};
+
+use crate::plan_report::{PlannedRows, Skipped};
+
+/// What the comparison found.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) rows: PlannedRows,
+    /// Rows of each segment, in the order of the export.
+    by_segment: Vec<u64>,
+    /// Memberships that the rows to be sent must gain.
+    pub(crate) joins: u64,
+    /// Memberships that were acknowledged and are to be sent again.
+    pub(crate) rejoins: u64,
+    /// Of the rows to be sent, those that an earlier run may have sent.
+    pub(crate) in_doubt: u64,
+    pub(crate) skipped: BTreeMap<(&'static str, String), Skipped>,
+    /// Keys of rows that are there but not sent.
+    pub(crate) present: PresentKeys,
+    /// Rows whose identity and key nobody knows.
+    pub(crate) unreadable: u64,
+    /// The first of them, for the report.
+    pub(crate) first_unreadable: Option<UnreadableRow>,
+    /// Rows whose values are wanted and were not found yet.
+    pub(crate) wanted: u64,
+    /// Keyed fingerprint of all that was read.
+    pub(crate) digest: u128,
+}
+
+impl Tally {
+    /// Rows of the segment at this position of the export.
+    pub(crate) fn rows_of(&self, position: usize) -> u64 {
+        self.by_segment.get(position).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn add_rows(&mut self, position: usize, rows: u64) {
+        if self.by_segment.len() <= position {
+            self.by_segment.resize(position + 1, 0);
+        }
+        self.by_segment.iter_mut().skip(position).take(1).for_each(|count| *count += rows);
+    }
+
+    pub(crate) fn absorb(&mut self, bits: u128) {
+        const ODD: u128 = 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835;
+        self.digest = (self.digest.rotate_left(29) ^ bits).wrapping_mul(ODD);
+    }
+
+    /// Counts a row of this segment that is not sent, and gives its record.
+    pub(crate) fn skip(&mut self, segment: SegmentNumber, identity: Option<Identity>, skip: Skip) -> Record {
+        self.record(segment.into(), identity, skip)
+    }
+
+    /// Counts a row that a second reading did not find again, and gives its record.
+    pub(crate) fn lose(&mut self, identity: Identity) -> Record {
+        self.rows.change -= 1;
+        self.rows.read -= 1;
+        let skip = Skip {
+            outcome: Undelivered::Deferred,
+            code: "source_moved",
+            reason: "the source changed while it was read; the next run takes the row".to_owned(),
+        };
+        self.record(Memberships::NONE, Some(identity), skip)
+    }
+
+    fn record(&mut self, memberships: Memberships, identity: Option<Identity>, skip: Skip) -> Record {
+        let rows = &mut self.rows;
+        rows.read += 1;
+        let (count, outcome) = match skip.outcome {
+            Undelivered::Duplicate => (&mut rows.duplicate, "duplicate"),
+            Undelivered::Suppressed => (&mut rows.suppressed, "suppressed"),
+            Undelivered::Deferred => (&mut rows.deferred, "deferred"),
+            _ => (&mut rows.invalid, "invalid"),
+        };
+        *count += 1;
+        // Every unreadable row has a reason of its own; in the plan they are one line with the first as example.
+        let group = if skip.code == "unreadable" { String::new() } else { skip.reason.clone() };
+        let skipped = self.skipped.entry((skip.code, group)).or_insert_with(|| Skipped {
+            outcome: outcome.to_owned(),
+            code: skip.code.to_owned(),
+            reason: skip.reason.clone(),
+            rows: 0,
+        });
+        skipped.rows += 1;
+        Record::Row(Row {
+            outcome: skip.outcome,
+            identity,
+            memberships,
+            code: skip.code.into(),
+            reason: skip.reason.into(),
+        })
+    }
+
+    pub(crate) fn count(&mut self, link: Option<Link>) {
+        match link {
+            Some(Link::Join) => self.joins += 1,
+            Some(Link::Rejoin) => self.rejoins += 1,
+            None => {}
+        }
+    }
+}
+
+/// A membership that is sent with a row.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Link {
+    /// The row is not known to be a member yet.
+    Join,
+    /// It was acknowledged as one.
+    Rejoin,
+}
+
+/// Why a row is not sent.
+#[derive(Debug)]
+pub(crate) struct Skip {
+    pub(crate) outcome: Undelivered,
+    pub(crate) code: &'static str,
+    pub(crate) reason: String,
+}
