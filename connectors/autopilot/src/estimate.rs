@@ -15,7 +15,7 @@ const LOOKED_AT: &str = "bulk calls name the list again; if the first contacts a
 
 /// The calls of `workload`; `fixed_list` when no list is ever made.
 pub(crate) fn estimate(workload: &Workload, mode: ListMembership, fixed_list: bool) -> Estimate {
-    let Workload { batches, rows, joins, rejoins, leavers, segments, in_doubt } = *workload;
+    let Workload { batches, rows, joins, rejoins, leavers, segments, in_doubt, batches_in_doubt } = *workload;
     if batches == 0 && leavers == 0 {
         return Estimate::default();
     }
@@ -23,10 +23,9 @@ pub(crate) fn estimate(workload: &Workload, mode: ListMembership, fixed_list: bo
     let lists_prepared = if fixed_list && joins + rejoins == 0 { 0 } else { segments };
     // A batch in doubt is there as a whole, which takes a look at each row; or not at all, which takes one look, and a call; or
     // in part, which takes all of that.
-    let rows_a_batch = rows.div_ceil(batches.max(1)).max(1);
-    let fewest_to_settle = in_doubt.min(2 * in_doubt.div_ceil(rows_a_batch));
-    let fewest_batches = rows.saturating_sub(in_doubt).div_ceil(rows_a_batch);
-    let most_batches = batches + in_doubt.min(batches);
+    let fewest_to_settle = in_doubt.min(2 * batches_in_doubt);
+    let fewest_batches = batches.saturating_sub(batches_in_doubt);
+    let most_batches = batches + batches_in_doubt;
     let links = joins + rejoins;
     let fewest_links = links.saturating_sub(in_doubt.saturating_mul(segments.max(1)));
     // One call finds the lists.
@@ -87,10 +86,10 @@ mod tests {
         check(101_001, 101_002, 0);
         check(1001, 1002, 0);
         check(1002, 101_012, 1);
-        let doubtful = Workload { batches: 3, rows: 300, joins: 300, in_doubt: 100, ..one };
+        let doubtful = Workload { batches: 3, rows: 300, joins: 300, in_doubt: 100, batches_in_doubt: 1, ..one };
         let looked_up = estimate(&doubtful, Bulk, true);
-        assert_eq!((looked_up.at_least, looked_up.at_most), (1 + 2 + 2, 1 + 100 + 6 + 1));
-        let all_doubtful = estimate(&Workload { in_doubt: 1, ..one }, Probe, true);
+        assert_eq!((looked_up.at_least, looked_up.at_most), (1 + 2 + 2, 1 + 100 + 4 + 1));
+        let all_doubtful = estimate(&Workload { in_doubt: 1, batches_in_doubt: 1, ..one }, Probe, true);
         assert_eq!((all_doubtful.at_least, all_doubtful.at_most), (2, 1 + 1 + 2 + 1 + 1 + 7));
     }
 }

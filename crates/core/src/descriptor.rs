@@ -238,6 +238,9 @@ pub struct Workload {
     /// Of the rows to write, those that an earlier run may have written: they are looked up first, if the connector can.
     #[serde(default)]
     pub in_doubt: u64,
+    /// Of the batches, those of such rows.
+    #[serde(default)]
+    pub batches_in_doubt: u64,
 }
 
 /// What a connector says a workload costs.

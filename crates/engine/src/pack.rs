@@ -264,20 +264,30 @@ impl Packer<'_> {
     }
 }
 
-/// How many batches a [`Packer`] makes of so many rows: each is full, but for one of each kind. Where rows that differ are left
-/// out, because of the cap or because only some were asked for, this is the fewest it can be.
-pub(crate) fn batches(index: &Index, scope: &Scope, rows: u64, rows_per_batch: u64) -> u64 {
+/// How many batches a [`Packer`] makes of rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Batches {
+    pub(crate) all: u64,
+    /// Of them, those of rows in doubt.
+    pub(crate) in_doubt: u64,
+}
+
+/// What becomes of so many rows, of which some are in doubt: each batch is full, but for one of each kind. Where rows that differ
+/// are left out, because of the cap or because only some were asked for, these are the fewest it can be.
+pub(crate) fn batches(index: &Index, scope: &Scope, rows: u64, in_doubt: u64, rows_per_batch: u64) -> Batches {
     let is_full = matches!(scope, Scope::Full);
     let mut groups: BTreeMap<Alike, u64> = BTreeMap::new();
     for alike in index.read_rows().filter(|alike| is_full || alike.differs) {
         let links = Links::of(scope, alike.read_in);
         *groups.entry(Alike { in_doubt: alike.uncertain && !is_full, links }).or_default() += alike.rows;
     }
-    if groups.values().sum::<u64>() == rows {
-        groups.values().map(|rows| rows.div_ceil(rows_per_batch)).sum()
-    } else {
-        rows.div_ceil(rows_per_batch)
+    if groups.values().sum::<u64>() != rows {
+        return Batches { all: rows.div_ceil(rows_per_batch), in_doubt: in_doubt.div_ceil(rows_per_batch) };
     }
+    groups.into_iter().fold(Batches::default(), |sum, (alike, rows)| {
+        let batches = rows.div_ceil(rows_per_batch);
+        Batches { all: sum.all + batches, in_doubt: sum.in_doubt + if alike.in_doubt { batches } else { 0 } }
+    })
 }
 
 /// Rows that do not fill a call yet, by what they have in common: of each kind fewer than a call takes.

@@ -257,14 +257,16 @@ pub(crate) async fn report(
 ) -> Result<PlanReport> {
     let rows = tally.rows;
     let sends = rows.add + rows.change;
+    let batches = batches(&snapshot.index, scope, sends, tally.in_doubt, rows_per_batch(open) as u64);
     let workload = Workload {
-        batches: batches(&snapshot.index, scope, sends, rows_per_batch(open) as u64),
+        batches: batches.all,
         rows: sends,
         joins: tally.joins,
         rejoins: tally.rejoins,
         leavers: leavers.planned.remove,
         segments: open.segments.len() as u64,
         in_doubt: tally.in_doubt,
+        batches_in_doubt: batches.in_doubt,
     };
     let estimate = open.connector.estimate("", &workload, ESTIMATE_TIMEOUT).await?;
     let rate = open.limits.requests_per_second;

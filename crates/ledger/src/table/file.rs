@@ -8,10 +8,10 @@ use std::path::Path;
 use super::Entry;
 use super::slots::{Slot, Slots, home, insert, is_full, search};
 
-/// Bytes of a slot.
+/// Bytes of a slot: its name, its mark and the number of its standing.
 const SLOT: usize = 20;
-/// Where in them the entry begins, after the name.
-const ENTRY: u64 = 8;
+/// Bytes of a name.
+const NAME: usize = 8;
 /// Slots that are read at a time: most searches end among them.
 const STRETCH: usize = 16;
 /// Slots that are written at a time where all are.
@@ -64,9 +64,7 @@ impl SlotFile {
     }
 
     pub(super) fn set(&mut self, slot: usize, entry: Entry) -> io::Result<()> {
-        let mut bytes = Vec::with_capacity(SLOT);
-        encode_entry(entry.mark, entry.standing.raw(), &mut bytes);
-        self.file.write_all_at(&bytes, offset(slot) + ENTRY)
+        self.file.write_all_at(&encode(entry.mark, entry.standing.raw()), offset(slot) + NAME as u64)
     }
 
     pub(super) fn size(&self) -> usize {
@@ -99,7 +97,7 @@ impl SlotFile {
         for slot in slots {
             let (name, mark, standing) = slot.raw();
             bytes.extend_from_slice(&(!name).to_le_bytes());
-            encode_entry(mark, standing, &mut bytes);
+            bytes.extend_from_slice(&encode(mark, standing));
         }
         self.file.write_all_at(&bytes, offset(from))
     }
@@ -110,15 +108,17 @@ fn offset(slot: usize) -> u64 {
     slot as u64 * SLOT as u64
 }
 
-fn encode_entry(mark: u64, standing: u32, bytes: &mut Vec<u8>) {
-    bytes.extend_from_slice(&mark.to_le_bytes());
-    bytes.extend_from_slice(&standing.to_le_bytes());
+/// What follows the name.
+fn encode(mark: u64, standing: u32) -> [u8; SLOT - NAME] {
+    let mut bytes = [0; SLOT - NAME];
+    bytes[..8].copy_from_slice(&mark.to_le_bytes());
+    bytes[8..].copy_from_slice(&standing.to_le_bytes());
+    bytes
 }
 
 fn decode(bytes: &[u8; SLOT]) -> Slot {
-    // The three have the lengths that are asked for, which the compiler knows as well.
-    let name = bytes.first_chunk().map_or(0, |name| !u64::from_le_bytes(*name));
-    let (mark, standing) =
-        bytes.last_chunk::<12>().and_then(|entry| entry.split_first_chunk()).unwrap_or((&[0; 8], &[]));
-    Slot::from_raw(name, u64::from_le_bytes(*mark), standing.first_chunk().map_or(0, |raw| u32::from_le_bytes(*raw)))
+    let [n0, n1, n2, n3, n4, n5, n6, n7, m0, m1, m2, m3, m4, m5, m6, m7, standing @ ..] = *bytes;
+    let name = !u64::from_le_bytes([n0, n1, n2, n3, n4, n5, n6, n7]);
+    let mark = u64::from_le_bytes([m0, m1, m2, m3, m4, m5, m6, m7]);
+    Slot::from_raw(name, mark, u32::from_le_bytes(standing))
 }
