@@ -261,6 +261,11 @@ fn connect_knows_its_connections() {
     let answer = scene.call("connect autopilot --output json");
     let answer = answer.exits(0).objects().remove(0);
     assert_eq!((&answer["works"], &answer["accepted_by"]), (&true.into(), &"anna@example.org".into()));
+    scene.edit("connections/autopilot.toml", "env = \"AUTOPILOT_API_KEY\"", "env = \"NO_SUCH_KEY\"");
+    let answer = scene.call("connect autopilot --output json");
+    let answer = answer.exits(1).objects().remove(0);
+    assert_eq!((&answer["works"], &answer["error"]["layer"]), (&false.into(), &"settings".into()));
+    assert!(answer["error"]["message"].as_str().unwrap().contains("NO_SUCH_KEY"), "{answer}");
 }
 
 #[test]

@@ -162,6 +162,11 @@ fn as_json(connection: &str, consent: Option<&Consent>, tested: &Result<Account,
             "kind": core.kind(),
             "message": core.to_string(),
         }),
+        Err(StartError::Config(findings)) => json!({
+            "layer": "settings",
+            "kind": ErrorKind::ConfigInvalid,
+            "message": findings.iter().map(|finding| &*finding.message).collect::<Vec<_>>().join("; "),
+        }),
         Err(error) => json!({ "layer": null, "kind": null, "message": chain(error) }),
     };
     json!({
