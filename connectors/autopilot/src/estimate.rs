@@ -22,10 +22,9 @@ pub(crate) fn estimate(workload: &Workload, mode: ListMembership, fixed_list: bo
     // A list that is not there is made, and one that is there may be looked at before it gets its first members.
     let lists_prepared = if fixed_list && joins + rejoins == 0 { 0 } else { segments };
     // A batch in doubt is there as a whole, which takes a look at each row; or not at all, which takes one look, and a call; or
-    // in part, which takes all of that.
-    let fewest_to_settle = in_doubt.min(2 * batches_in_doubt);
+    // in part, which takes a look at each row and a call. So one row takes one call or more, and several take two or more.
+    let fewest_to_settle = in_doubt.min(batches_in_doubt + 1);
     let fewest_batches = batches.saturating_sub(batches_in_doubt);
-    let most_batches = batches + batches_in_doubt;
     let links = joins + rejoins;
     let fewest_links = links.saturating_sub(in_doubt.saturating_mul(segments.max(1)));
     // One call finds the lists.
@@ -45,7 +44,7 @@ pub(crate) fn estimate(workload: &Workload, mode: ListMembership, fixed_list: bo
     };
     Estimate {
         at_least: begun + fewest_to_settle + fewest_batches + fewest,
-        at_most: begun + in_doubt + most_batches + lists_prepared + most,
+        at_most: begun + in_doubt + batches + lists_prepared + most,
         notes,
     }
 }
@@ -88,8 +87,11 @@ mod tests {
         check(1002, 101_012, 1);
         let doubtful = Workload { batches: 3, rows: 300, joins: 300, in_doubt: 100, batches_in_doubt: 1, ..one };
         let looked_up = estimate(&doubtful, Bulk, true);
-        assert_eq!((looked_up.at_least, looked_up.at_most), (1 + 2 + 2, 1 + 100 + 4 + 1));
+        assert_eq!((looked_up.at_least, looked_up.at_most), (1 + 2 + 2, 1 + 100 + 3 + 1));
+        // A hundred that are not there, and one that is.
+        let two = Workload { batches: 2, rows: 101, joins: 101, in_doubt: 101, batches_in_doubt: 2, ..one };
+        assert_eq!(estimate(&two, Bulk, true).at_least, 1 + 3);
         let all_doubtful = estimate(&Workload { in_doubt: 1, batches_in_doubt: 1, ..one }, Probe, true);
-        assert_eq!((all_doubtful.at_least, all_doubtful.at_most), (2, 1 + 1 + 2 + 1 + 1 + 7));
+        assert_eq!((all_doubtful.at_least, all_doubtful.at_most), (2, 1 + 1 + 1 + 1 + 1 + 7));
     }
 }

@@ -10,7 +10,7 @@ use crate::engine::StartError;
 use crate::map::Mapping;
 use crate::name::{Candidate, Name};
 use crate::outbox::{Outbox, Ticket};
-use crate::tally::{Link, Skip, Tally};
+use crate::tally::{Skip, Tally};
 
 /// Which rows a run considers.
 #[derive(Debug)]
@@ -102,7 +102,6 @@ impl<'a> Diff<'a> {
                     match self.judge(place, name)? {
                         Judgement::Send { added } => {
                             let in_doubt = self.is_in_doubt(name.identity)?;
-                            self.tally.in_doubt += u64::from(in_doubt);
                             picked.add(row, Ticket { added, in_doubt, ..ticket(name) });
                         }
                         Judgement::Skip(skip) => {
@@ -198,24 +197,22 @@ impl<'a> Diff<'a> {
             };
             return Ok(Judgement::skip_if(is_considered, skip));
         }
-        let gain = match self.index.observe(name.identity, name.key, name.fingerprint, place.number)? {
-            Observation::New => Gain { added: true, link: Some(Link::Join) },
-            Observation::MembershipGrew => Gain { added: false, link: Some(Link::Join) },
-            Observation::Changed => Gain { added: false, link: self.link(place, name)? },
-            Observation::Unchanged if matches!(self.rules.scope, Scope::Full) => {
-                Gain { added: false, link: self.link(place, name)? }
-            }
+        let is_full = matches!(self.rules.scope, Scope::Full);
+        let added = match self.index.observe(name.identity, name.key, name.fingerprint, place.number)? {
+            Observation::New => true,
+            Observation::MembershipGrew | Observation::Changed => false,
+            Observation::Unchanged if is_full => false,
             Observation::Unchanged => {
                 self.tally.rows.read += u64::from(is_considered);
                 self.tally.rows.unchanged += u64::from(is_considered);
                 return Ok(Judgement::Nothing);
             }
+            Observation::SeenInEarlierSegment { membership_grew: true } if is_considered && !is_full => {
+                return self.grow(name.identity);
+            }
             Observation::SeenInEarlierSegment { membership_grew } => {
-                if is_considered {
-                    self.tally.count(self.link(place, name)?);
-                }
-                if membership_grew && is_considered && !matches!(self.rules.scope, Scope::Full) {
-                    return self.grow(name.identity);
+                if membership_grew && !is_full {
+                    self.index.leave_out(name.identity)?;
                 }
                 return Ok(Judgement::Nothing);
             }
@@ -230,7 +227,11 @@ impl<'a> Diff<'a> {
                 return Ok(Judgement::skip_if(is_considered, skip));
             }
         };
-        Ok(if is_considered { self.send(gain) } else { Judgement::Nothing })
+        if is_considered {
+            return self.send(name.identity, added);
+        }
+        self.index.leave_out(name.identity)?;
+        Ok(Judgement::Nothing)
     }
 
     /// Whether an earlier run may have sent the row. A run that sends every row again need not know.
@@ -241,34 +242,22 @@ impl<'a> Diff<'a> {
         Ok(self.index.held(identity)?.is_some_and(|held| held.uncertain))
     }
 
-    /// What sending the row means for its membership of this segment.
-    fn link(&self, place: Place, name: Name) -> Result<Option<Link>, StartError> {
-        if self.index.read_in(name.identity)?.to_add.contains(place.number) {
-            return Ok(Some(Link::Join));
-        }
-        Ok(matches!(self.rules.scope, Scope::Full).then_some(Link::Rejoin))
-    }
-
-    fn send(&mut self, gain: Gain) -> Judgement {
-        if self.tally.rows.add + self.tally.rows.change >= self.rules.cap {
-            return Judgement::Skip(self.over_the_cap());
+    fn send(&mut self, identity: Identity, added: bool) -> Result<Judgement, StartError> {
+        if self.is_at_the_cap() {
+            return self.over_the_cap(identity);
         }
         self.tally.rows.read += 1;
-        self.tally.count(gain.link);
-        if gain.added {
-            self.tally.rows.add += 1;
-        } else {
-            self.tally.rows.change += 1;
-        }
-        Judgement::Send { added: gain.added }
+        let count = if added { &mut self.tally.rows.add } else { &mut self.tally.rows.change };
+        *count += 1;
+        Ok(Judgement::Send { added })
     }
 
     /// A row counted as unchanged turns out to need a further membership.
     fn grow(&mut self, identity: Identity) -> Result<Judgement, StartError> {
         self.tally.rows.unchanged -= 1;
-        if self.tally.rows.add + self.tally.rows.change >= self.rules.cap {
+        if self.is_at_the_cap() {
             self.tally.rows.read -= 1;
-            return Ok(Judgement::Skip(self.over_the_cap()));
+            return self.over_the_cap(identity);
         }
         self.index.want(identity)?;
         self.tally.wanted += 1;
@@ -276,12 +265,17 @@ impl<'a> Diff<'a> {
         Ok(Judgement::Nothing)
     }
 
-    fn over_the_cap(&self) -> Skip {
-        Skip {
+    fn is_at_the_cap(&self) -> bool {
+        self.tally.rows.add + self.tally.rows.change >= self.rules.cap
+    }
+
+    fn over_the_cap(&mut self, identity: Identity) -> Result<Judgement, StartError> {
+        self.index.leave_out(identity)?;
+        Ok(Judgement::Skip(Skip {
             outcome: Undelivered::Deferred,
             code: "over_cap",
             reason: format!("over the {} rows that one run sends; the next run takes it", self.rules.cap),
-        }
+        }))
     }
 
     fn put_in_outbox(&mut self, rows: &RecordBatch, picked: Picked) -> Result<(), StartError> {
@@ -315,15 +309,6 @@ impl Picked {
 /// The ticket of a row that the destination has acknowledged before.
 fn ticket(Name { identity, key, fingerprint, .. }: Name) -> Ticket {
     Ticket { identity, key, fingerprint, added: false, in_doubt: false }
-}
-
-/// What sending a row would bring the destination.
-#[derive(Debug, Clone, Copy)]
-struct Gain {
-    /// A row that it has never acknowledged.
-    added: bool,
-    /// A membership of the segment that is being read.
-    link: Option<Link>,
 }
 
 enum Judgement {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow_array::{RecordBatch, StringArray, UInt32Array};
 use segport_core::rows::EncodedRows;
-use segport_core::{Batch, BatchKind, Error, ErrorKind, Result};
+use segport_core::{Batch, BatchKind, Error, ErrorKind, Result, Workload};
 use segport_ledger::{Identity, Index, Intent, Journal, Leaver, Memberships, ReadIn, SegmentNumber};
 use tokio::sync::mpsc;
 
@@ -13,8 +13,9 @@ use crate::deliver::ledger;
 use crate::diff::Scope;
 use crate::outbox::{Block, Bundle, Ticket};
 
-/// Bytes of rows that may be loose. Beyond that they go in calls that are not full.
-const MOST_LOOSE: usize = 4 << 20;
+/// Bytes of rows that may be loose. Beyond that those of the kind that has most go in a call that is not full: it takes hundreds
+/// of kinds, or rows of a hundred kilobytes.
+pub(crate) const MOST_LOOSE: usize = 16 << 20;
 
 /// Rows for one call, and what the ledger needs to know of them.
 #[derive(Debug)]
@@ -132,6 +133,8 @@ pub(crate) struct Packer<'a> {
     /// The export's segments.
     pub(crate) segments: &'a [Listed],
     pub(crate) scope: &'a Scope,
+    /// [`MOST_LOOSE`], unless a test has less.
+    pub(crate) most_loose: usize,
 }
 
 impl Packer<'_> {
@@ -143,7 +146,7 @@ impl Packer<'_> {
     ) -> Result<()> {
         let mut loose = Loose::default();
         for block in blocks {
-            if !self.dispatch(self.cut(block?, &mut loose)?, parcels).await? {
+            if !self.dispatch(self.cut(block?, &mut loose).await?, parcels).await? {
                 return Ok(());
             }
         }
@@ -183,12 +186,8 @@ impl Packer<'_> {
 
     /// Rows that must gain the same memberships go together, those in doubt apart from the others. What does not fill a call
     /// is loose until another block has more of its kind.
-    fn cut(&self, block: Block, loose: &mut Loose) -> Result<Vec<Parcel>> {
-        let mut groups: BTreeMap<Alike, Vec<u32>> = BTreeMap::new();
-        for (row, ticket) in (0..).zip(block.iter().flat_map(|bundle| &bundle.tickets)) {
-            let alike = Alike { in_doubt: ticket.in_doubt, links: self.links(ticket)? };
-            groups.entry(alike).or_default().push(row);
-        }
+    async fn cut(&self, block: Block, loose: &mut Loose) -> Result<Vec<Parcel>> {
+        let groups = self.group(&block).await?;
         let mut parcels = Vec::new();
         if let Some(alike) = groups.keys().next().copied().filter(|_| groups.len() == 1)
             && block.iter().all(|bundle| bundle.tickets.len() <= self.rows_per_batch)
@@ -208,10 +207,32 @@ impl Packer<'_> {
                 parcels.extend(self.add(alike, Bundle { rows, tickets }, loose)?);
             }
         }
-        if loose.bytes() > MOST_LOOSE {
-            parcels.extend(self.tie_all(std::mem::take(loose))?);
+        while loose.bytes() > self.most_loose
+            && let Some((alike, bundles)) = loose.take_most()
+        {
+            parcels.extend(self.tie(alike, bundles)?);
         }
         Ok(parcels)
+    }
+
+    /// The rows of a block by what they have in common.
+    async fn group(&self, block: &Block) -> Result<BTreeMap<Alike, Vec<u32>>> {
+        let mut groups: BTreeMap<Alike, Vec<u32>> = BTreeMap::new();
+        let tickets: Vec<&Ticket> = block.iter().flat_map(|bundle| &bundle.tickets).collect();
+        let mut rows = 0..;
+        for ahead in tickets.chunks(Index::AHEAD) {
+            if !ahead.iter().all(|ticket| self.is_plain(ticket)) {
+                let identities: Vec<Identity> = ahead.iter().map(|ticket| ticket.identity).collect();
+                self.index.warm(&identities);
+                // Where the index is in files this may take long, and answers wait for the same task.
+                tokio::task::yield_now().await;
+            }
+            for (ticket, row) in ahead.iter().zip(&mut rows) {
+                let alike = Alike { in_doubt: ticket.in_doubt, links: self.links(ticket)? };
+                groups.entry(alike).or_default().push(row);
+            }
+        }
+        Ok(groups)
     }
 
     /// Gives the rows of a bundle as a parcel if they fill a call, alone or with those that are loose; otherwise they are loose.
@@ -222,7 +243,7 @@ impl Packer<'_> {
         let rows = loose.rows(alike) + bundle.tickets.len();
         let waiting = loose.0.entry(alike).or_default();
         if rows > self.rows_per_batch {
-            // The end of the outbox: one call that is not full, whoever waits for the other.
+            // Only the last bundle of the outbox comes here, and then what waits makes a call that is not full in any case.
             return self.tie(alike, std::mem::replace(waiting, vec![bundle]));
         }
         waiting.push(bundle);
@@ -257,37 +278,38 @@ impl Packer<'_> {
     /// The memberships that are sent with a row.
     fn links(&self, ticket: &Ticket) -> Result<Links> {
         match self.segments {
-            // Most rows of most first runs: they need no look at the index.
-            [only] if ticket.added => Ok(Links { join: only.number.into(), rejoin: Memberships::NONE }),
+            [only] if self.is_plain(ticket) => Ok(Links { join: only.number.into(), rejoin: Memberships::NONE }),
             _ => Ok(Links::of(self.scope, self.index.read_in(ticket.identity).map_err(ledger)?)),
         }
     }
+
+    /// Whether a row is like most rows of most first runs, so that it needs no look at the index.
+    fn is_plain(&self, ticket: &Ticket) -> bool {
+        self.segments.len() == 1 && ticket.added
+    }
 }
 
-/// How many batches a [`Packer`] makes of rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Batches {
-    pub(crate) all: u64,
-    /// Of them, those of rows in doubt.
-    pub(crate) in_doubt: u64,
-}
-
-/// What becomes of so many rows, of which some are in doubt: each batch is full, but for one of each kind. Where rows that differ
-/// are left out, because of the cap or because only some were asked for, these are the fewest it can be.
-pub(crate) fn batches(index: &Index, scope: &Scope, rows: u64, in_doubt: u64, rows_per_batch: u64) -> Batches {
+/// What the rows of a compared index come to once a [`Packer`] has cut them: each batch is full, but for one of each kind.
+pub(crate) fn workload(index: &Index, scope: &Scope, rows_per_batch: u64) -> Workload {
     let is_full = matches!(scope, Scope::Full);
-    let mut groups: BTreeMap<Alike, u64> = BTreeMap::new();
+    let mut kinds: BTreeMap<Alike, u64> = BTreeMap::new();
     for alike in index.read_rows().filter(|alike| is_full || alike.differs) {
         let links = Links::of(scope, alike.read_in);
-        *groups.entry(Alike { in_doubt: alike.uncertain && !is_full, links }).or_default() += alike.rows;
+        *kinds.entry(Alike { in_doubt: alike.uncertain && !is_full, links }).or_default() += alike.rows;
     }
-    if groups.values().sum::<u64>() != rows {
-        return Batches { all: rows.div_ceil(rows_per_batch), in_doubt: in_doubt.div_ceil(rows_per_batch) };
-    }
-    groups.into_iter().fold(Batches::default(), |sum, (alike, rows)| {
+    let mut workload = Workload::default();
+    for (Alike { in_doubt, links }, rows) in kinds {
         let batches = rows.div_ceil(rows_per_batch);
-        Batches { all: sum.all + batches, in_doubt: sum.in_doubt + if alike.in_doubt { batches } else { 0 } }
-    })
+        workload.rows += rows;
+        workload.batches += batches;
+        workload.joins += rows * links.join.len() as u64;
+        workload.rejoins += rows * links.rejoin.len() as u64;
+        if in_doubt {
+            workload.in_doubt += rows;
+            workload.batches_in_doubt += batches;
+        }
+    }
+    workload
 }
 
 /// Rows that do not fill a call yet, by what they have in common: of each kind fewer than a call takes.
@@ -302,8 +324,18 @@ impl Loose {
 
     /// How long the streams of all of them are.
     fn bytes(&self) -> usize {
-        self.0.values().flatten().map(|bundle| bundle.rows.stream().len()).sum()
+        self.0.values().map(|bundles| bytes(bundles)).sum()
     }
+
+    /// Takes the kind whose streams are longest.
+    fn take_most(&mut self) -> Option<(Alike, Vec<Bundle>)> {
+        let (alike, _) = self.0.iter().max_by_key(|(_, bundles)| bytes(bundles))?;
+        self.0.remove_entry(&alike.clone())
+    }
+}
+
+fn bytes(bundles: &[Bundle]) -> usize {
+    bundles.iter().map(|bundle| bundle.rows.stream().len()).sum()
 }
 
 /// What stands on every parcel of rows that are alike.
@@ -350,89 +382,4 @@ fn picked(rows: &RecordBatch, places: &[u32]) -> Result<RecordBatch> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use arrow_array::cast::AsArray;
-    use jiff::Timestamp;
-    use segport_ledger::{Fingerprint, KeyHash, Memory, NewRun, NoFaults, StateKey, Store};
-
-    use super::*;
-
-    /// Cuts blocks of bundles of so many rows, which are numbered, and in doubt as told; returns which of them each parcel has,
-    /// those in doubt with a question mark.
-    async fn cut(blocks: &[&[u32]], rows_per_batch: usize, is_in_doubt: fn(u32) -> bool) -> Vec<String> {
-        let key = StateKey::from_secret(&segport_core::Secret::new("of the parcels, and no other")).unwrap();
-        let store = Store::in_memory(&Memory::new(|| Duration::ZERO), &key, Arc::new(NoFaults));
-        let segments = ["news".to_owned()];
-        let new = NewRun { run_id: "run", started_at: Timestamp::UNIX_EPOCH, segments: &segments };
-        let run = store.lease("export").await.unwrap().begin(new).await.unwrap();
-        let listed = [Listed { number: run.snapshot.segments()[0], position: 0 }];
-        let packer = Packer {
-            index: &run.snapshot.index,
-            journal: &run.journal,
-            rows_per_batch,
-            segments: &listed,
-            scope: &Scope::Changes,
-        };
-        let mut rows = 0..;
-        let mut bundle = |&count: &u32| {
-            let rows: Vec<u32> = rows.by_ref().take(count as usize).collect();
-            let names: StringArray = rows.iter().map(|row| Some(row.to_string())).collect();
-            let batch = RecordBatch::try_from_iter([("f0", Arc::new(names) as _)]).unwrap();
-            let ticket = |&row: &u32| Ticket {
-                identity: Identity::from_bits(row.into()),
-                key: KeyHash::from_bits(1),
-                fingerprint: Fingerprint::from_bits(7),
-                added: true,
-                in_doubt: is_in_doubt(row),
-            };
-            Bundle { rows: EncodedRows::new(&batch).unwrap(), tickets: rows.iter().map(ticket).collect() }
-        };
-        let (mut loose, mut parcels) = (Loose::default(), Vec::new());
-        for bundles in blocks {
-            parcels.extend(packer.cut(bundles.iter().map(&mut bundle).collect(), &mut loose).unwrap());
-        }
-        parcels.extend(packer.tie_all(loose).unwrap());
-        parcels.iter().map(shown).collect()
-    }
-
-    fn shown(parcel: &Parcel) -> String {
-        let Parcel::Upsert { rows, tickets, in_doubt, join, .. } = parcel else { panic!("{parcel:?}") };
-        assert_eq!(join, &[0], "all are new");
-        let rows = rows.decode().unwrap();
-        let names: Vec<&str> = rows.column(0).as_string::<i32>().iter().flatten().collect();
-        let identities: Vec<String> = tickets.iter().map(|ticket| ticket.identity.bits().to_string()).collect();
-        assert_eq!(names, identities, "each row has its own ticket");
-        format!("{}{}", names.join(" "), if *in_doubt { " ?" } else { "" })
-    }
-
-    #[tokio::test]
-    async fn bundles_that_are_alike_are_parcels_as_they_are() {
-        assert_eq!(cut(&[&[3, 3, 2]], 3, |_| false).await, ["0 1 2", "3 4 5", "6 7"]);
-        assert_eq!(cut(&[&[3], &[3, 2]], 3, |_| true).await, ["0 1 2 ?", "3 4 5 ?", "6 7 ?"]);
-        assert_eq!(cut(&[&[]], 3, |_| false).await, [""; 0]);
-    }
-
-    #[tokio::test]
-    async fn rows_that_are_not_alike_are_put_together_anew() {
-        assert_eq!(cut(&[&[3, 3, 2]], 3, |row| row % 3 == 1).await, ["0 2 3", "1 4 7 ?", "5 6"]);
-        assert_eq!(cut(&[&[3, 3]], 3, |row| row < 4).await, ["0 1 2 ?", "4 5", "3 ?"]);
-    }
-
-    #[tokio::test]
-    async fn what_does_not_fill_a_call_waits_for_the_next_block() {
-        let mixed = cut(&[&[3, 3], &[3, 3], &[3, 3, 1]], 3, |row| row % 3 == 1).await;
-        assert_eq!(mixed, ["0 2 3", "5 6 8", "1 4 7 ?", "9 11 12", "14 15 17", "10 13 16 ?", "18"]);
-        // What waits for its kind while blocks of another one go as they are.
-        let later = cut(&[&[3], &[3, 3], &[3, 2]], 3, |row| row == 1 || row > 12).await;
-        assert_eq!(later, ["3 4 5", "6 7 8", "0 2 9", "10 11 12", "1 13 ?"]);
-    }
-
-    #[tokio::test]
-    async fn bundles_of_several_calls_are_cut() {
-        assert_eq!(cut(&[&[4, 4, 1]], 2, |_| false).await, ["0 1", "2 3", "4 5", "6 7", "8"]);
-        assert_eq!(cut(&[&[4, 3]], 1, |row| row == 5).await, ["0", "1", "2", "3", "4", "6", "5 ?"]);
-        assert_eq!(cut(&[&[4], &[4]], 3, |_| false).await, ["0 1 2", "3 4 5", "6 7"]);
-    }
-}
+mod tests;

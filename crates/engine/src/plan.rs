@@ -13,7 +13,7 @@ use crate::engine::{OpenExport, OpenSegment, StartError, segment_id};
 use crate::guard::{Findings, Size, Watch};
 use crate::name::Namer;
 use crate::outbox::{Outbox, Sealed};
-use crate::pack::{Listed, batches};
+use crate::pack::{Listed, workload};
 use crate::plan_report::{PlanReport, PlannedCalls, PlannedLeavers, PlannedSegment};
 use crate::progress::{Progress, Stage};
 use crate::read::Pages;
@@ -72,9 +72,7 @@ impl Comparison<'_> {
             error = self.fetch_all(&mut diff, &places).await?;
         }
         let (outbox, mut tally) = diff.finish();
-        if tally.wanted > 0 {
-            self.give_up_wanted(snapshot, &mut tally).await?;
-        }
+        self.give_up_wanted(snapshot, &mut tally).await?;
         Ok(Compared { outbox: outbox.seal().map_err(StartError::Outbox)?, tally, error })
     }
 
@@ -124,8 +122,14 @@ impl Comparison<'_> {
     /// Leaves rows whose values a second reading did not find to the next run.
     async fn give_up_wanted(&self, snapshot: &mut Snapshot, tally: &mut Tally) -> Result<(), StartError> {
         let mut walk = WantedRows::default();
-        while let Some(identities) = snapshot.take_wanted(&mut walk).await? {
-            let records: Vec<Record> = identities.into_iter().map(|identity| tally.lose(identity)).collect();
+        while tally.wanted > 0
+            && let Some(identities) = snapshot.take_wanted(&mut walk).await?
+        {
+            let mut records = Vec::with_capacity(identities.len());
+            for identity in identities {
+                snapshot.index.leave_out(identity)?;
+                records.push(tally.lose(identity));
+            }
             self.write_down(&records).await?;
         }
         Ok(())
@@ -256,18 +260,12 @@ pub(crate) async fn report(
     scope: &Scope,
 ) -> Result<PlanReport> {
     let rows = tally.rows;
-    let sends = rows.add + rows.change;
-    let batches = batches(&snapshot.index, scope, sends, tally.in_doubt, rows_per_batch(open) as u64);
     let workload = Workload {
-        batches: batches.all,
-        rows: sends,
-        joins: tally.joins,
-        rejoins: tally.rejoins,
         leavers: leavers.planned.remove,
         segments: open.segments.len() as u64,
-        in_doubt: tally.in_doubt,
-        batches_in_doubt: batches.in_doubt,
+        ..workload(&snapshot.index, scope, rows_per_batch(open) as u64)
     };
+    debug_assert_eq!(workload.rows, rows.add + rows.change, "the index and the tally count the same rows");
     let estimate = open.connector.estimate("", &workload, ESTIMATE_TIMEOUT).await?;
     let rate = open.limits.requests_per_second;
     #[expect(clippy::cast_precision_loss, reason = "calls stay far below 2^52")]

@@ -20,7 +20,7 @@ use crate::engine::{OpenExport, StartError};
 use crate::first_run;
 use crate::guard::{Override, Watch};
 use crate::outbox::{BUNDLES_PER_BLOCK, Sealed};
-use crate::pack::{Listed, Packer, Parcel};
+use crate::pack::{Listed, MOST_LOOSE, Packer, Parcel};
 use crate::plan::{self, Comparison, LeaverFate, LeaverRule, LeaverTally};
 use crate::plan_report::PlanReport;
 use crate::progress::{Progress, Stage};
@@ -472,6 +472,7 @@ impl Sending<'_> {
             rows_per_batch,
             segments: self.listed,
             scope: self.scope,
+            most_loose: MOST_LOOSE,
         };
         let (parcels, to_deliver) = mpsc::channel(parcels_ahead(self.open.limits.requests_per_second));
         let pack = async {

@@ -13,12 +13,6 @@ pub(crate) struct Tally {
     pub(crate) rows: PlannedRows,
     /// Rows of each segment, in the order of the export.
     by_segment: Vec<u64>,
-    /// Memberships that the rows to be sent must gain.
-    pub(crate) joins: u64,
-    /// Memberships that were acknowledged and are to be sent again.
-    pub(crate) rejoins: u64,
-    /// Of the rows to be sent, those that an earlier run may have sent.
-    pub(crate) in_doubt: u64,
     pub(crate) skipped: BTreeMap<(&'static str, String), Skipped>,
     /// Keys of rows that are there but not sent.
     pub(crate) present: PresentKeys,
@@ -57,6 +51,7 @@ impl Tally {
 
     /// Counts a row that a second reading did not find again, and gives its record.
     pub(crate) fn lose(&mut self, identity: Identity) -> Record {
+        self.wanted -= 1;
         self.rows.change -= 1;
         self.rows.read -= 1;
         let skip = Skip {
@@ -94,23 +89,6 @@ impl Tally {
             reason: skip.reason.into(),
         })
     }
-
-    pub(crate) fn count(&mut self, link: Option<Link>) {
-        match link {
-            Some(Link::Join) => self.joins += 1,
-            Some(Link::Rejoin) => self.rejoins += 1,
-            None => {}
-        }
-    }
-}
-
-/// A membership that is sent with a row.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Link {
-    /// The row is not known to be a member yet.
-    Join,
-    /// It was acknowledged as one.
-    Rejoin,
 }
 
 /// Why a row is not sent.

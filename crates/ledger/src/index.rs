@@ -1,4 +1,4 @@
-//! Who is held, in memory.
+//! Who is held, in memory or, of very many, in files.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -98,8 +98,8 @@ impl Index {
     /// The most memory one row of many takes, in bytes.
     pub const BYTES_A_ROW: usize = 30;
 
-    /// The most memory its rows take unless a store is told otherwise, in bytes: about 14 million rows.
-    pub const MEMORY: usize = 384 << 20;
+    /// The most memory its rows take unless a store is told otherwise, in bytes: about 13 million rows.
+    pub const MEMORY: usize = 352 << 20;
 
     /// How many rows are best announced at a time with [`Index::warm`].
     pub const AHEAD: usize = 128;
@@ -162,6 +162,11 @@ impl Index {
         self.change(identity, |standing| standing.present = standing.present.with(segment))
     }
 
+    /// Notes that a row that was read is not sent by this run, whatever its [`Observation`] was.
+    pub fn leave_out(&mut self, identity: Identity) -> Result<()> {
+        self.change(identity, |standing| standing.left_out = true)
+    }
+
     /// Notes that the values of a row that was read are wanted after all.
     pub fn want(&mut self, identity: Identity) -> Result<()> {
         self.change(identity, |standing| standing.wanted = true)
@@ -169,10 +174,10 @@ impl Index {
 
     /// Whether the values of a row are wanted; they are not any more.
     pub fn take_wanted(&mut self, identity: Identity) -> Result<bool> {
-        let Some((place, row, standing)) = self.row(identity)?.filter(|(_, _, standing)| standing.wanted) else {
+        let Some((place, row, _)) = self.row(identity)?.filter(|(_, _, standing)| standing.wanted) else {
             return Ok(false);
         };
-        self.change_at((place, row), None, |found| *found = Standing { wanted: false, ..standing })?;
+        self.change_at((place, row), None, |standing| standing.wanted = false)?;
         Ok(true)
     }
 
@@ -192,9 +197,10 @@ impl Index {
         Ok(ReadIn::of(standing))
     }
 
-    /// The rows read in this run, those that stand alike together.
+    /// The rows read in this run and not left out, those that stand alike together.
     pub fn read_rows(&self) -> impl Iterator<Item = ReadRows> {
-        self.standings.rows().filter(|(standing, _)| standing.is_seen()).map(|(standing, rows)| ReadRows {
+        let read = self.standings.rows().filter(|(standing, _)| standing.is_seen() && !standing.left_out);
+        read.map(|(standing, rows)| ReadRows {
             rows,
             read_in: ReadIn::of(standing),
             uncertain: standing.uncertain(),

@@ -110,16 +110,19 @@ impl Snapshot {
     /// If a page is damaged or cannot be read.
     pub async fn take_wanted(&mut self, walk: &mut WantedRows) -> Result<Option<Vec<Identity>>> {
         let Some(page) = walk.0.page(self).await? else { return Ok(None) };
-        let mut wanted = Vec::new();
+        let mut identities = Vec::new();
         for record in page.records() {
-            let record = record.map_err(|_| self.database.unreadable(&self.export, page.number))?;
-            if let Some(identity) = record.identity()
-                && self.index.take_wanted(identity)?
-            {
-                wanted.push(identity);
+            identities.extend(record.map_err(|_| self.database.unreadable(&self.export, page.number))?.identity());
+        }
+        let mut wanted = Vec::new();
+        for ahead in identities.chunks(Index::AHEAD) {
+            self.index.warm(ahead);
+            for &identity in ahead {
+                if self.index.take_wanted(identity)? {
+                    wanted.push(identity);
+                }
             }
         }
-        wanted.sort_unstable();
         Ok(Some(wanted))
     }
 

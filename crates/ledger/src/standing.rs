@@ -26,6 +26,8 @@ pub(crate) struct Standing {
     pub(crate) present: Memberships,
     /// This run means to send it.
     pub(crate) sending: bool,
+    /// This run does not send it, although it would have to.
+    pub(crate) left_out: bool,
     /// This run must read it once more, for its values.
     pub(crate) wanted: bool,
 }
@@ -98,8 +100,8 @@ impl Standing {
         // A row on no list is forgotten, doubts and all: when it comes back, it is sent as new. A delivery under way would make
         // a membership possible.
         if self.acknowledged.union(self.possible).is_empty() {
-            let Self { seen, present, sending, wanted, .. } = *self;
-            *self = Self { seen, present, sending, wanted, ..Self::default() };
+            let Self { seen, present, sending, left_out, wanted, .. } = *self;
+            *self = Self { seen, present, sending, left_out, wanted, ..Self::default() };
         }
     }
 

@@ -57,8 +57,9 @@ pub(crate) struct Room {
     pub(crate) dir: PathBuf,
 }
 
-/// Rows in parts that grow one at a time, so that there is never more than one part twice. Once they have grown they are
-/// between 68 % and 85 % full: 23.5 to 29.4 bytes a row. A part that finds no room in memory when it grows goes to a file.
+/// Rows in parts that grow one at a time, so that no more than one is in memory twice. Once they have grown they are between
+/// 68 % and 85 % full: 23.5 to 29.4 bytes a row. A part that finds no room in memory when it grows goes to a file, of which there
+/// are at most as many as parts, all of them open.
 ///
 /// Of an identity 72 bits are kept, eight of them as the number of its part. Among n rows some two are taken for one with
 /// probability n²·2⁻⁷³: among ten million 10⁻⁸.

@@ -24,7 +24,7 @@ use super::*;
 use crate::diff::Scope;
 use crate::guard::{Guard, Override};
 use crate::outbox::{Bundle, Ticket};
-use crate::pack::{Listed, Packer};
+use crate::pack::{Listed, MOST_LOOSE, Packer};
 use crate::progress::Silent;
 
 /// What happens beside a delivery, one after the other.
@@ -283,6 +283,7 @@ async fn check(case: Case) {
         rows_per_batch: case.rows_per_batch,
         segments: &listed,
         scope: &Scope::Changes,
+        most_loose: MOST_LOOSE,
     };
     let (parcels, to_deliver) = mpsc::channel(1);
     let pack = async {

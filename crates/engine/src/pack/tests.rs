@@ -1,0 +1,169 @@
+//! What becomes of rows that wait.
+
+use std::time::Duration;
+
+use arrow_array::cast::AsArray;
+use jiff::Timestamp;
+use proptest::prelude::*;
+use segport_ledger::{Fingerprint, KeyHash, Memory, NewRun, NoFaults, RunLedger, StateKey, Store};
+
+use super::*;
+
+async fn begin(segments: &[&str]) -> RunLedger {
+    let key = StateKey::from_secret(&segport_core::Secret::new("of the parcels, and no other")).unwrap();
+    let store = Store::in_memory(&Memory::new(|| Duration::ZERO), &key, Arc::new(NoFaults));
+    let segments: Vec<String> = segments.iter().map(|id| (*id).to_owned()).collect();
+    let new = NewRun { run_id: "run", started_at: Timestamp::UNIX_EPOCH, segments: &segments };
+    store.lease("export").await.unwrap().begin(new).await.unwrap()
+}
+
+/// Rows that are named by their numbers.
+fn bundle(rows: &[u32], is_in_doubt: fn(u32) -> bool) -> Bundle {
+    let names: StringArray = rows.iter().map(|row| Some(row.to_string())).collect();
+    let batch = RecordBatch::try_from_iter([("f0", Arc::new(names) as _)]).unwrap();
+    let ticket = |&row: &u32| Ticket {
+        identity: identity(row),
+        key: KeyHash::from_bits(row.into()),
+        fingerprint: Fingerprint::from_bits(7),
+        added: true,
+        in_doubt: is_in_doubt(row),
+    };
+    Bundle { rows: EncodedRows::new(&batch).unwrap(), tickets: rows.iter().map(ticket).collect() }
+}
+
+fn identity(row: u32) -> Identity {
+    Identity::from_bits(row.into())
+}
+
+/// Cuts blocks of bundles of so many rows, which are numbered, and in doubt as told; returns which of them each parcel has,
+/// those in doubt with a question mark.
+async fn cut(blocks: &[&[u32]], rows_per_batch: usize, is_in_doubt: fn(u32) -> bool) -> Vec<String> {
+    let run = begin(&["news"]).await;
+    let listed = [Listed { number: run.snapshot.segments()[0], position: 0 }];
+    let packer = Packer {
+        index: &run.snapshot.index,
+        journal: &run.journal,
+        rows_per_batch,
+        segments: &listed,
+        scope: &Scope::Changes,
+        most_loose: MOST_LOOSE,
+    };
+    let mut rows = 0..;
+    let mut next = |&count: &u32| bundle(&rows.by_ref().take(count as usize).collect::<Vec<_>>(), is_in_doubt);
+    let (mut loose, mut parcels) = (Loose::default(), Vec::new());
+    for bundles in blocks {
+        parcels.extend(packer.cut(bundles.iter().map(&mut next).collect(), &mut loose).await.unwrap());
+    }
+    parcels.extend(packer.tie_all(loose).unwrap());
+    parcels.iter().map(shown).collect()
+}
+
+fn shown(parcel: &Parcel) -> String {
+    let Parcel::Upsert { rows, tickets, in_doubt, join, .. } = parcel else { panic!("{parcel:?}") };
+    assert_eq!(join, &[0], "all are new");
+    let rows = rows.decode().unwrap();
+    let names: Vec<&str> = rows.column(0).as_string::<i32>().iter().flatten().collect();
+    let identities: Vec<String> = tickets.iter().map(|ticket| ticket.identity.bits().to_string()).collect();
+    assert_eq!(names, identities, "each row has its own ticket");
+    format!("{}{}", names.join(" "), if *in_doubt { " ?" } else { "" })
+}
+
+#[tokio::test]
+async fn bundles_that_are_alike_are_parcels_as_they_are() {
+    assert_eq!(cut(&[&[3, 3, 2]], 3, |_| false).await, ["0 1 2", "3 4 5", "6 7"]);
+    assert_eq!(cut(&[&[3], &[3, 2]], 3, |_| true).await, ["0 1 2 ?", "3 4 5 ?", "6 7 ?"]);
+    assert_eq!(cut(&[&[]], 3, |_| false).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn rows_that_are_not_alike_are_put_together_anew() {
+    assert_eq!(cut(&[&[3, 3, 2]], 3, |row| row % 3 == 1).await, ["0 2 3", "1 4 7 ?", "5 6"]);
+    assert_eq!(cut(&[&[3, 3]], 3, |row| row < 4).await, ["0 1 2 ?", "4 5", "3 ?"]);
+}
+
+#[tokio::test]
+async fn what_does_not_fill_a_call_waits_for_the_next_block() {
+    let mixed = cut(&[&[3, 3], &[3, 3], &[3, 3, 1]], 3, |row| row % 3 == 1).await;
+    assert_eq!(mixed, ["0 2 3", "5 6 8", "1 4 7 ?", "9 11 12", "14 15 17", "10 13 16 ?", "18"]);
+    // What waits for its kind while blocks of another one go as they are.
+    let later = cut(&[&[3], &[3, 3], &[3, 2]], 3, |row| row == 1 || row > 12).await;
+    assert_eq!(later, ["3 4 5", "6 7 8", "0 2 9", "10 11 12", "1 13 ?"]);
+}
+
+#[tokio::test]
+async fn bundles_of_several_calls_are_cut() {
+    assert_eq!(cut(&[&[4, 4, 1]], 2, |_| false).await, ["0 1", "2 3", "4 5", "6 7", "8"]);
+    assert_eq!(cut(&[&[4, 3]], 1, |row| row == 5).await, ["0", "1", "2", "3", "4", "6", "5 ?"]);
+    assert_eq!(cut(&[&[4], &[4]], 3, |_| false).await, ["0 1 2", "3 4 5", "6 7"]);
+}
+
+/// Rows that were read in the segments that the bits of `kinds` name, one after the other, in blocks of so many bundles.
+#[derive(Debug, Clone)]
+struct Mixed {
+    kinds: Vec<u8>,
+    bundles_per_block: usize,
+    rows_per_batch: usize,
+    most_loose: usize,
+}
+
+/// Each row is in one parcel, with rows of its kind alone, and there are as many parcels as the plan said, or more where fewer
+/// rows may be loose.
+async fn check(mixed: &Mixed) {
+    let &Mixed { bundles_per_block, rows_per_batch, most_loose, .. } = mixed;
+    let mut run = begin(&["a", "b", "c"]).await;
+    let segments = run.snapshot.segments().to_vec();
+    for (position, &segment) in segments.iter().enumerate() {
+        for (row, kind) in (0..).zip(&mixed.kinds).filter(|(_, kind)| *kind >> position & 1 == 1) {
+            let (key, fingerprint) = (KeyHash::from_bits(row.into()), Fingerprint::from_bits(u128::from(*kind)));
+            run.snapshot.index.observe(identity(row), key, fingerprint, segment).unwrap();
+        }
+    }
+    let listed: Vec<Listed> = (0..).zip(segments).map(|(position, number)| Listed { number, position }).collect();
+    let index = &run.snapshot.index;
+    let scope = &Scope::Changes;
+    let packer = Packer { index, journal: &run.journal, rows_per_batch, segments: &listed, scope, most_loose };
+    let rows: Vec<u32> = (0..).take(mixed.kinds.len()).collect();
+    let (mut loose, mut parcels) = (Loose::default(), Vec::new());
+    for block in rows.chunks(rows_per_batch * bundles_per_block) {
+        let block = block.chunks(rows_per_batch).map(|rows| bundle(rows, |_| false)).collect();
+        parcels.extend(packer.cut(block, &mut loose).await.unwrap());
+    }
+    parcels.extend(packer.tie_all(loose).unwrap());
+
+    let mut packed = Vec::new();
+    for parcel in &parcels {
+        let Parcel::Upsert { rows: encoded, tickets, join, .. } = parcel else { panic!("{parcel:?}") };
+        assert!((1..=rows_per_batch).contains(&tickets.len()));
+        let kind: u8 = join.iter().map(|position| 1 << position).sum();
+        let decoded = encoded.decode().unwrap();
+        for (name, ticket) in decoded.column(0).as_string::<i32>().iter().flatten().zip(&tickets[..]) {
+            let row: u32 = name.parse().unwrap();
+            assert_eq!((ticket.identity, kind), (identity(row), mixed.kinds[row as usize]));
+            packed.push(row);
+        }
+    }
+    packed.sort_unstable();
+    assert_eq!(packed, rows);
+    let planned = workload(index, scope, rows_per_batch as u64);
+    let joins: u32 = mixed.kinds.iter().map(|kind| kind.count_ones()).sum();
+    assert_eq!((planned.rows, planned.joins), (rows.len() as u64, joins.into()));
+    if most_loose == MOST_LOOSE {
+        assert_eq!(parcels.len() as u64, planned.batches);
+    } else {
+        assert!(parcels.len() as u64 >= planned.batches);
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_plan_counts_the_parcels_that_come_of_it(
+        kinds in proptest::collection::vec(1_u8..8, 0..200),
+        bundles_per_block in 1_usize..5,
+        rows_per_batch in 1_usize..20,
+        most_loose in prop_oneof![Just(MOST_LOOSE), Just(4000), Just(0)],
+    ) {
+        let mixed = Mixed { kinds, bundles_per_block, rows_per_batch, most_loose };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(check(&mixed));
+    }
+}
