@@ -147,7 +147,7 @@ fn unwritten(error: &Error) -> Problem {
     Problem {
         severity: Severity::Error,
         code: Code::LedgerUnavailable.as_str().to_owned(),
-        message: format!("what became of this run could not be written down: {error}"),
+        message: format!("the run broke off before all that became of it was written down: {error}"),
         help: Some(
             "if the disk of the state is full, free some space; the next run settles whatever has no outcome in the ledger"
                 .to_owned(),

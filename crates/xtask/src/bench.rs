@@ -58,13 +58,13 @@ fn machine() {
     say(&format!("machine: {cores} cores, {model}"));
 }
 
-/// (a) First run of 1,000,000 profiles, beside a bare client and a bare pipeline.
+/// (a) First run of 1,000,000 profiles, beside a bare client, a bare pipeline and one of the usual libraries.
 fn engine() -> Done {
     examples()?;
     let dir = tempdir()?;
     let data = dir.path().join("profiles.csv");
     profiles(&data, MANY)?;
-    let (mut client, mut pipeline, mut export) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut client, mut pipeline, mut usual, mut export) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for round in 0..ROUNDS {
         let address = |sandbox: &Sandbox| sandbox.address.clone();
         let calls = (MANY / 100).to_string();
@@ -77,13 +77,17 @@ fn engine() -> Done {
             None,
         )?);
         let sandbox = Sandbox::start(0)?;
+        usual.push(measure(&example("usual"), &[&address(&sandbox), &data.to_string_lossy()], None)?);
+        let sandbox = Sandbox::start(0)?;
         let project =
             Project::write(&dir.path().join(format!("project-{round}")), &sandbox, &data, "requests_per_second = 0")?;
         export.push(project.run_counted("added", MANY)?);
     }
     say("\nengine: 1,000,000 profiles of 12 columns from CSV to the sandbox, no rate limit");
     let yardstick = median(&pipeline);
-    for (name, rounds) in [("bare client", &client), ("bare pipeline", &pipeline), ("segport run", &export)] {
+    let all =
+        [("bare client", &client), ("bare pipeline", &pipeline), ("usual pipeline", &usual), ("segport run", &export)];
+    for (name, rounds) in all {
         let figures = median(rounds);
         say(&format!("  {name:14} {}  {:.2} of the bare pipeline", figures.shown(MANY), yardstick.wall / figures.wall));
     }
