@@ -98,8 +98,8 @@ impl Index {
     /// The most memory one row of many takes, in bytes.
     pub const BYTES_A_ROW: usize = 30;
 
-    /// The most memory its rows take unless a store is told otherwise, in bytes: about 13 million rows.
-    pub const MEMORY: usize = 352 << 20;
+    /// The most memory its rows take unless a store is told otherwise, in bytes: about 12 million rows.
+    pub const MEMORY: usize = 320 << 20;
 
     /// How many rows are best announced at a time with [`Index::warm`].
     pub const AHEAD: usize = 128;
