@@ -329,8 +329,8 @@ impl Loose {
 
     /// Takes the kind whose streams are longest.
     fn take_most(&mut self) -> Option<(Alike, Vec<Bundle>)> {
-        let (alike, _) = self.0.iter().max_by_key(|(_, bundles)| bytes(bundles))?;
-        self.0.remove_entry(&alike.clone())
+        let (&most, _) = self.0.iter().max_by_key(|(_, bundles)| bytes(bundles))?;
+        self.0.remove_entry(&most)
     }
 }
 
