@@ -222,7 +222,7 @@ pub struct Capabilities {
 /// What a plan would ask of a connector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Workload {
-    /// Batches of rows to write: as many as there can be, unless rows of very many kinds are mixed.
+    /// Batches of rows to write; a few more where rows of hundreds of kinds are mixed.
     pub batches: u64,
     /// Rows to write.
     pub rows: u64,

@@ -50,38 +50,35 @@ fn a_removal_without_a_written_outcome_is_unknown() {
     assert_eq!(report.count("leavers", "unknown"), 1, "{}", report.summary());
 }
 
-#[test]
-fn what_does_not_fit_into_the_index_is_not_sent() {
-    let (scene, disk) = (Scene::new(&people(1..=20)), FullDisk::default());
-    for (last, nth) in [(Last::Undone, 1), (Last::Half, 3), (Last::Undone, 20)] {
-        let run = scene.segport("run --output json").env("SEGPORT_INDEX_MEMORY", "0");
+/// Runs with this in its environment, each time without space from that write to a nameless file on: the error says so, and
+/// nothing is sent. Then a run delivers all.
+#[track_caller]
+fn finds_no_space(scene: &Scene, environment: &[(&str, &str)], writes: &[(Last, u32)], error: &str) {
+    let disk = FullDisk::default();
+    for &(last, nth) in writes {
+        let run = scene.segport("run --output json");
+        let run = environment.iter().fold(run, |run, (name, value)| run.env(name, value));
         let ended = disk.under_nameless_files(run, nth, last).run();
-        ended
-            .exits(2)
-            .says("error[SP0602]: cannot keep the index of rows in a file beside")
-            .says("No space left")
-            .says("free some space");
+        ended.exits(2).says(&format!("error[SP0602]: {error}")).says("No space left").says("free some space");
         assert!(disk.struck().is_some() && ended.stdout.is_empty(), "{ended}");
         assert_eq!(scene.requests(), 0, "{ended}");
     }
-    scene.comes_to("succeeded: 20 read, 20 added");
+    scene.delivers();
+}
+
+#[test]
+fn what_does_not_fit_into_the_index_is_not_sent() {
+    let writes = [(Last::Undone, 1), (Last::Half, 3), (Last::Undone, 20)];
+    let error = "cannot keep the index of rows in a file beside";
+    finds_no_space(&Scene::new(&people(1..=20)), &[("SEGPORT_INDEX_MEMORY", "0")], &writes, error);
 }
 
 #[test]
 fn rows_that_have_no_room_to_wait_are_not_sent() {
     // Four blocks, of which the first waits in memory.
     let people: Vec<_> = people(1..=600).into_iter().map(|person| person.given_name(&"x".repeat(25_000))).collect();
-    let (scene, disk) = (Scene::new(&people), FullDisk::default());
+    let scene = Scene::new(&people);
     scene.connection("rows_per_batch = 2");
-    for (last, nth) in [(Last::Half, 1), (Last::Undone, 2)] {
-        let ended = disk.under_nameless_files(scene.segport("run --output json"), nth, last).run();
-        ended
-            .exits(2)
-            .says("error[SP0602]: the encrypted file of rows that wait")
-            .says("No space left")
-            .says("free some space");
-        assert!(disk.struck().is_some() && ended.stdout.is_empty(), "{ended}");
-        assert_eq!(scene.requests(), 0, "{ended}");
-    }
-    scene.comes_to("succeeded: 600 read, 600 added");
+    let writes = [(Last::Half, 1), (Last::Undone, 2)];
+    finds_no_space(&scene, &[], &writes, "the encrypted file of rows that wait");
 }

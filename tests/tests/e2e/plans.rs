@@ -3,6 +3,8 @@
 use segport_tests::{Person, Scene, people};
 use serde_json::{Value, json};
 
+type Range = std::ops::RangeInclusive<u32>;
+
 fn plan(scene: &Scene) -> Value {
     let plan = scene.call("plan --output json");
     let mut plans = plan.exits(0).objects();
@@ -78,10 +80,28 @@ fn a_plan_counts_the_calls_of_segments_that_overlap() {
         // One call asks for the lists.
         assert_eq!(calls[0], 1 + batches + single_adds);
     };
-    type Range = std::ops::RangeInclusive<u32>;
     check(1..=150, 101..=250, 3, 50);
     check(1..=120, 121..=240, 4, 0);
     check(1..=120, 1..=120, 2, 120);
+}
+
+/// Rows over the cap make no calls, whichever segments they are in.
+#[test]
+fn a_plan_counts_the_calls_under_a_cap() {
+    let check = |settings: &str, newsletter: Range, vip: Range, [at_least, at_most]: [u64; 2]| {
+        let scene = Scene::new(&people(newsletter));
+        scene.segment("vip", &people(vip));
+        scene.segments(&["newsletter", "vip"], "");
+        scene.connection(settings);
+        let plan = plan(&scene);
+        let calls = ["at_least", "at_most"].map(|name| plan["calls"][name].as_u64().unwrap());
+        assert_eq!(calls, [at_least, at_most], "{settings}");
+        let made = scene.run("").exits(1).report().requests();
+        assert!((at_least..=at_most).contains(&made), "{made} calls of {calls:?}, {settings}");
+    };
+    // 100 that are in the first alone, 50 in both and 50 in the second: three batches, 250 memberships, two lists.
+    check("rows_per_export = 200\nlist_membership = \"single\"", 1..=150, 101..=300, [1 + 3 + 250, 1 + 3 + 250 + 2]);
+    check("rows_per_export = 3\nlist_membership = \"bulk\"", 1..=20, 1..=20, [1 + 1 + 3, 1 + 1 + 3 + 2]);
 }
 
 #[test]
