@@ -4,11 +4,15 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use percent_encoding::utf8_percent_encode;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::client::SEGMENT;
 
-/// Values of at least two characters, in capitals, by their first letter and the longest first.
+/// A shorter word of a value says little of anybody, and the destination's own texts are full of such.
+const SHORTEST_WORD: usize = 4;
+
+/// Values of at least two characters and the longer words of those that have several, in capitals, by their first letter and
+/// the longest first.
 #[derive(Debug, Default)]
 pub(crate) struct Echo(HashMap<char, Vec<String>>);
 
@@ -36,9 +40,24 @@ impl Echo {
             Value::Number(number) if number.is_f64() => self.insert(&number.as_f64().unwrap_or_default().to_string()),
             Value::Number(number) => self.insert(&number.to_string()),
             Value::Array(values) => values.iter().for_each(|value| self.add(value)),
-            Value::Object(members) => members.values().for_each(|value| self.add(value)),
+            Value::Object(members) => {
+                for value in members.values() {
+                    self.add(value);
+                    self.add_words(value, members);
+                }
+            }
             Value::Null | Value::Bool(_) => {}
         }
+    }
+
+    /// The words of a text, of which the destination may repeat one alone. A word that is also the name of a field is not
+    /// taken for a value: an answer that refuses `Company` would say nothing any more.
+    fn add_words(&mut self, value: &Value, members: &Map<String, Value>) {
+        let words = value.as_str().unwrap_or_default().split(|letter: char| !letter.is_alphanumeric());
+        words
+            .filter(|word| word.chars().nth(SHORTEST_WORD - 1).is_some())
+            .filter(|word| !members.keys().any(|name| name.eq_ignore_ascii_case(word)))
+            .for_each(|word| self.insert(word));
     }
 
     fn insert(&mut self, text: &str) {
@@ -109,7 +128,7 @@ mod tests {
     #[test]
     fn whole_values_are_taken_out_in_every_form() {
         let echo = Echo::of([
-            json!({"Email": "anna@example.com", "FirstName": "Anna", "LastName": "Anna Berg", "Company": "Berg & Sønn"}),
+            json!({"Email": "anna@example.com", "FirstName": "Anna", "LastName": "Anna Berg", "Company": "Berg & Sønn", "LeadSource": "Company fair"}),
             json!({"LastName": "X", "Title": "O\"Brien\n(Dr)", "Salutation": "Straße", "MailingCity": "東京"}),
             json!({"unsubscribed": true, "LeadSource": null, "custom": {"float--Value": 12.0, "integer--Score": -42}}),
         ]);
@@ -118,13 +137,14 @@ mod tests {
         check("anna, ANNA: (Anna)", "[value], [value]: ([value])");
         check("Hannah, Annabel, Anna2, Joanna", "Hannah, Annabel, Anna2, Joanna");
         check("Anna Bergman", "[value] Bergman");
-        check("berg & SØNN of Berg %26 S%C3%B8nn", "[value] of Berg %26 S%C3%B8nn");
+        check("berg & SØNN of Berg %26 S%C3%B8nn", "[value] of [value] %26 S%C3%B8nn");
+        check("Sønn is no Company: Berg, at the Fair", "[value] is no Company: [value], at the [value]");
         check("berg%20%26%20s%c3%b8nn", "[value]");
         check(r#"O"Brien (Dr) or O\"Brien\n(Dr)"#, "[value] or [value]");
         check("STRASSE straße Strasse", "[value] [value] [value]");
         check("値東京は無効", "値[value]は無効");
         check("12.0, 12.00, 12, -42, 120, 0.12, X", "[value].0, [value].00, [value], [value], 120, 0.[value], X");
-        check("anna@example.com is true or null", "[value]@example.com is true or null");
+        check("anna@example.com is true or null", "[value]@[value].com is true or null");
         check("FirstName float--Value", "FirstName float--Value");
         check("", "");
         assert_eq!(Echo::default().mask("Anna\u{0} Berg"), "Anna\u{0} Berg");
