@@ -45,13 +45,13 @@ pub type FreeFn = Option<unsafe extern "C" fn(ctx: *mut c_void, ptr: *const u8, 
 #[repr(C)]
 pub struct Buffer {
     /// The first byte; may be null when `len` is 0.
-    pub ptr: *const u8,
+    pub(crate) ptr: *const u8,
     /// How many bytes.
-    pub len: usize,
+    pub(crate) len: usize,
     /// The first argument of `free`.
-    pub ctx: *mut c_void,
+    pub(crate) ctx: *mut c_void,
     /// Releases the bytes; null when there is nothing to release.
-    pub free: FreeFn,
+    pub(crate) free: FreeFn,
 }
 
 // SAFETY: ABI.md, rule "Buffers": the bytes do not change once the buffer exists, and `free` may be called from any thread.
@@ -86,10 +86,11 @@ impl Buffer {
             // SAFETY: `from_owner` made `ctx` by `Box::into_raw` of a `T`; `free` is called once (ABI.md, "Buffers").
             drop(unsafe { Box::from_raw(ctx.cast::<T>()) });
         }
-        let owner = Box::new(owner);
-        let bytes = (*owner).as_ref();
-        let (ptr, len) = (bytes.as_ptr(), bytes.len());
-        Self { ptr, len, ctx: Box::into_raw(owner).cast(), free: Some(free::<T>) }
+        let owner = Box::into_raw(Box::new(owner));
+        // SAFETY: it was made just now, and nobody else knows of it. It is a pointer already, since bytes that lie in the box
+        // itself would not survive its move.
+        let bytes = unsafe { &*owner }.as_ref();
+        Self { ptr: bytes.as_ptr(), len: bytes.len(), ctx: owner.cast(), free: Some(free::<T>) }
     }
 }
 
@@ -123,15 +124,23 @@ pub type CompleteFn = Option<unsafe extern "C" fn(ctx: *mut c_void, status: i32,
 #[repr(C)]
 pub struct Completion {
     /// The first argument of `call`.
-    pub ctx: *mut c_void,
+    pub(crate) ctx: *mut c_void,
     /// Takes a status and the answer; never null.
-    pub call: CompleteFn,
+    pub(crate) call: CompleteFn,
 }
 
 // SAFETY: ABI.md, rule "Completions": `call` may be called from any thread.
 unsafe impl Send for Completion {}
 
 impl Completion {
+    /// The answer goes to `call`, with `ctx` as its first argument.
+    ///
+    /// # Safety
+    /// `call` may be called with `ctx` once, from any thread, whenever the answer comes.
+    pub unsafe fn new(ctx: *mut c_void, call: unsafe extern "C" fn(*mut c_void, i32, Buffer)) -> Self {
+        Self { ctx, call: Some(call) }
+    }
+
     /// Answers the call.
     pub fn complete(mut self, status: i32, answer: Buffer) {
         if let Some(call) = self.call.take() {

@@ -14,9 +14,11 @@
 extern crate alloc;
 
 mod buffer;
+mod layout;
 mod tables;
 
 pub use buffer::{Buffer, CompleteFn, Completion, FreeFn, Slice};
+pub use layout::LAYOUT;
 pub use tables::{EntryFn, HostTable, PluginTable};
 
 /// The first eight bytes of a plugin's table: `SEGPLUG1` read as a little-endian number.

@@ -36,7 +36,7 @@ fn a_vector_is_taken_over_without_copying() {
     for bytes in [Vec::new(), Vec::with_capacity(64), vec![7; 1000], [1, 2, 3].repeat(2)] {
         let (place, copy) = (bytes.as_ptr(), bytes.clone());
         let buffer = Buffer::from_vec(bytes);
-        assert_eq!(buffer.ptr, place);
+        assert!(copy.is_empty() || buffer.as_ref().as_ptr() == place);
         assert_eq!(buffer.as_ref(), copy);
     }
 }
@@ -58,7 +58,8 @@ fn a_completion_hands_over_status_and_answer() {
         seen.push((status, answer.as_ref().to_vec()));
     }
     let mut seen: Vec<(i32, Vec<u8>)> = Vec::new();
-    let completion = Completion { ctx: (&raw mut seen).cast(), call: Some(call) };
+    // SAFETY: the vector outlives the completion, which is used below.
+    let completion = unsafe { Completion::new((&raw mut seen).cast(), call) };
     completion.complete(STATUS_OK, Buffer::from_vec(b"abc".to_vec()));
     assert_eq!(seen, [(STATUS_OK, b"abc".to_vec())]);
 }

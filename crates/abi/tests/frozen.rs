@@ -7,17 +7,14 @@ use std::path::Path;
 use std::{env, fs};
 
 use segport_abi::{
-    HOST_MAGIC, LEVEL_DEBUG, LEVEL_ERROR, LEVEL_INFO, LEVEL_OFF, LEVEL_TRACE, LEVEL_WARN, MAJOR, MINOR, NO_TIMEOUT,
-    PLUGIN_MAGIC, STATUS_ERROR, STATUS_OK, SYMBOL_PREFIX,
+    HOST_MAGIC, LAYOUT, LEVEL_DEBUG, LEVEL_ERROR, LEVEL_INFO, LEVEL_OFF, LEVEL_TRACE, LEVEL_WARN, MAJOR, MINOR,
+    NO_TIMEOUT, PLUGIN_MAGIC, STATUS_ERROR, STATUS_OK, SYMBOL_PREFIX,
 };
-
-#[path = "layout/offsets.rs"]
-mod offsets;
 
 /// Layout and constants as text.
 fn layout() -> String {
     let mut text = String::new();
-    for (name, value) in offsets::offsets() {
+    for (name, value) in LAYOUT {
         writeln!(text, "{name} {value}").unwrap();
     }
     writeln!(text, "PLUGIN_MAGIC {PLUGIN_MAGIC:#x}\nHOST_MAGIC {HOST_MAGIC:#x}\nSYMBOL_PREFIX {SYMBOL_PREFIX}")

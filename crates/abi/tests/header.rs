@@ -9,8 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
-#[path = "layout/offsets.rs"]
-mod offsets;
+use segport_abi::LAYOUT;
 
 fn here() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -38,7 +37,7 @@ fn the_committed_header_is_the_generated_one() {
 #[test]
 fn a_c_compiler_sees_the_same_sizes_and_offsets() {
     let mut code = format!("#include \"{}\"\n", header().display());
-    for (name, value) in offsets::offsets() {
+    for (name, value) in LAYOUT {
         let expression = match name.split_once('.') {
             Some((of, "size")) => format!("sizeof(Segport{of})"),
             Some((of, field)) => format!("offsetof(Segport{of}, {field})"),

@@ -73,7 +73,7 @@ pub enum BatchKind {
 }
 
 /// Rows for one call of [`crate::Connector::write`], all to be treated alike.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Batch {
     /// What `begin` returned; the batches of a run share it.
     pub session: Arc<Session>,
@@ -82,6 +82,20 @@ pub struct Batch {
     /// One column per [`crate::MappedField`], in the same order, named `f0`, `f1` and so on. Text, e-mail and date columns
     /// are `Utf8`, integers `Int64`, numbers `Float64`, booleans `Boolean`.
     pub rows: RecordBatch,
+}
+
+/// Without the values of the rows.
+impl fmt::Debug for Batch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { session, kind, rows } = self;
+        let (count, columns) = (rows.num_rows(), rows.num_columns());
+        f.debug_struct("Batch")
+            .field("session", session)
+            .field("kind", kind)
+            .field("rows", &count)
+            .field("columns", &columns)
+            .finish()
+    }
 }
 
 impl Batch {

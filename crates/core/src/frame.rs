@@ -1,5 +1,7 @@
 //! Header and payload of a call as one run of bytes.
 
+use std::fmt;
+
 use bytes::{BufMut, Bytes};
 use serde::{Deserialize, Serialize};
 
@@ -7,10 +9,18 @@ use crate::{Error, ErrorKind, Result};
 
 /// A JSON header followed by a payload: `u32` little-endian length of the header, the header, zeros up to a multiple of
 /// [`Frame::ALIGN`], the payload.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Frame {
     header: Bytes,
     payload: Bytes,
+}
+
+/// Lengths only: both may hold profiles.
+impl fmt::Debug for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { header, payload } = self;
+        f.debug_struct("Frame").field("header", &header.len()).field("payload", &payload.len()).finish()
+    }
 }
 
 impl Frame {
@@ -70,10 +80,14 @@ impl Frame {
     /// Reads the header, which may borrow from the frame.
     ///
     /// # Errors
-    /// `contract` if it is not the JSON that was expected.
+    /// `contract` if it is not the JSON that was expected; the message says where, and repeats nothing of it.
     pub fn header<'a, T: Deserialize<'a>>(&'a self) -> Result<T> {
         serde_json::from_slice(&self.header).map_err(|error| {
-            Error::new(ErrorKind::Contract, "a call's header is not what was expected").because(&error)
+            let at = format!("line {}, column {}", error.line(), error.column());
+            let what = if error.is_data() { "a value is of another kind than expected" } else { "it is not JSON" };
+            Error::new(ErrorKind::Contract, "a call's header is not what was expected")
+                .with("at", at)
+                .with("problem", what)
         })
     }
 

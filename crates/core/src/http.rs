@@ -1,5 +1,6 @@
 //! HTTP as a plugin sees it: a request and an answer as plain data; the host does the rest.
 
+use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,7 +14,7 @@ use crate::Result;
 pub const DESTINATION_MARK: &str = "x-segport-destination";
 
 /// A request that the host sends: it adds TLS, pooling, the rate limit, retries and the deadline.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Request {
     /// Everything but the body.
     pub head: RequestHead,
@@ -93,7 +94,7 @@ impl Request {
 }
 
 /// An answer of any status. Statuses are for the connector to read; only the lack of an answer is an error.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Response {
     /// Status and headers.
     pub head: ResponseHead,
@@ -109,6 +110,23 @@ pub struct ResponseHead {
     /// Names in lower case, and values.
     #[serde(default)]
     pub headers: Vec<(String, String)>,
+}
+
+/// Without the body, which holds profiles.
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request").field("head", &self.head).field("body", &self.body.len()).finish()
+    }
+}
+
+/// Status and length: what a destination says may repeat what it was sent.
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Response")
+            .field("status", &self.head.status)
+            .field("body", &self.body.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Response {

@@ -1,5 +1,7 @@
 //! The trait that a source of segments implements.
 
+use std::fmt;
+
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use async_trait::async_trait;
@@ -38,7 +40,7 @@ pub trait SegmentSource: Send + Sync + Sized + 'static {
 }
 
 /// A stretch of a segment's rows.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Page {
     /// The rows.
     pub rows: RecordBatch,
@@ -46,6 +48,17 @@ pub struct Page {
     pub unreadable: Vec<UnreadableRow>,
     /// Where the next page starts; `None` after the last.
     pub next: Option<String>,
+}
+
+/// Without the values of the rows; a cursor may hold some.
+impl fmt::Debug for Page {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Page")
+            .field("rows", &self.rows.num_rows())
+            .field("unreadable", &self.unreadable)
+            .field("is_last", &self.next.is_none())
+            .finish()
+    }
 }
 
 /// A row that exists but cannot be read, such as a line of a CSV file with too many fields.

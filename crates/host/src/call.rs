@@ -21,7 +21,9 @@ pub(crate) fn completion() -> (Completion, oneshot::Receiver<Answered>) {
         drop(sender.send((status, Bytes::from_owner(answer))));
     }
     let (sender, receiver) = oneshot::channel::<Answered>();
-    (Completion { ctx: Box::into_raw(Box::new(sender)).cast(), call: Some(complete) }, receiver)
+    let ctx = Box::into_raw(Box::new(sender)).cast();
+    // SAFETY: `complete` takes back what stands here, once and from any thread.
+    (unsafe { Completion::new(ctx, complete) }, receiver)
 }
 
 /// A timeout as the boundary carries it.

@@ -12,6 +12,7 @@ use crate::error::{LoadErrorKind, Problem};
 
 /// The bit of a file's mode that lets everybody write.
 const WORLD_WRITABLE: u32 = 0o002;
+const STICKY: u32 = 0o1000;
 /// Bytes copied and hashed at a time.
 const PIECE: usize = 1 << 20;
 
@@ -53,7 +54,7 @@ pub(crate) fn sha256(path: &Path) -> Result<String, Problem> {
     copy(&mut open_trusted(path)?, &mut io::sink()).map_err(unreadable)
 }
 
-/// Opens a file that, like every directory on the way to it, not everybody may write.
+/// Opens a file that not everybody may write, nor replace, nor any directory on the way to it.
 fn open_trusted(path: &Path) -> Result<File, Problem> {
     let real = path.canonicalize().map_err(|error| missing(path, &error))?;
     // Who may write where a link is decides what it leads to, so that counts as much as where the bytes are.
@@ -63,6 +64,7 @@ fn open_trusted(path: &Path) -> Result<File, Problem> {
         let Ok(target) = fs::read_link(&place) else { break };
         place = directory_of(&place).join(target);
     }
+    refuse_unsafe_directory(&real)?;
     let file = File::open(&real).map_err(unreadable)?;
     let metadata = file.metadata().map_err(unreadable)?;
     if !metadata.is_file() {
@@ -75,11 +77,22 @@ fn open_trusted(path: &Path) -> Result<File, Problem> {
 }
 
 fn refuse_unsafe_directory(file: &Path) -> Result<(), Problem> {
-    if world_writable(&directory_of(file).metadata().map_err(unreadable)?) {
+    let directory = directory_of(file);
+    if world_writable(&directory.metadata().map_err(unreadable)?) {
         return Err(Problem::new(
             LoadErrorKind::Unsafe,
             "is refused: its directory is writable by everybody (`chmod o-w` it)",
         ));
+    }
+    let absolute = std::path::absolute(directory).map_err(unreadable)?;
+    for above in absolute.ancestors().skip(1) {
+        let metadata = above.metadata().map_err(unreadable)?;
+        // Where the sticky bit is set, as in /tmp, only its owner can put another directory in the place of one.
+        if world_writable(&metadata) && metadata.permissions().mode() & STICKY == 0 {
+            let text =
+                format!("is refused: `{}`, above it, is writable by everybody (`chmod o-w` it)", above.display());
+            return Err(Problem::new(LoadErrorKind::Unsafe, text));
+        }
     }
     Ok(())
 }

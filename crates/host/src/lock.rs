@@ -1,7 +1,7 @@
 //! `segport.lock`: which file of each plugin the user has accepted.
 
 use std::collections::BTreeMap;
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -45,12 +45,27 @@ pub(crate) fn read(path: &Path) -> Result<BTreeMap<String, Pin>, LoadError> {
     Ok(document.plugins.into_iter().map(|pin| (pin.id.clone(), pin)).collect())
 }
 
+/// Lets nobody else change the lock file, in this process or another, until the result is dropped.
+pub(crate) fn hold(path: &Path) -> Result<File, LoadError> {
+    let failed = |error: io::Error| LoadError::lock_file(path.to_owned(), format!("cannot be written: {error}"));
+    // The file itself is replaced with every change, so its directory is what can be held.
+    let directory = File::open(directory_of(path)).map_err(failed)?;
+    match directory.lock() {
+        Err(error) if error.kind() != io::ErrorKind::Unsupported => Err(failed(error)),
+        _ => Ok(directory),
+    }
+}
+
+fn directory_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// Writes the pins in one step: a reader sees the old file or the new one.
 pub(crate) fn write(path: &Path, pins: &BTreeMap<String, Pin>) -> Result<(), LoadError> {
     let failed = |problem: String| LoadError::lock_file(path.to_owned(), format!("cannot be written: {problem}"));
     let document = Document { plugins: pins.values().cloned().collect() };
     let text = toml::to_string(&document).map_err(|error| failed(error.to_string()))?;
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let directory = directory_of(path);
     let put = || -> io::Result<()> {
         let mut file = tempfile::Builder::new()
             .prefix(".segport.lock")

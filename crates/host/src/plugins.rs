@@ -20,8 +20,6 @@ use crate::search::{Search, Unpinned, is_id};
 pub struct Plugins {
     search: Search,
     runtime: Handle,
-    /// Held while the lock file is read and written.
-    pinning: Mutex<()>,
     /// What was verified and loaded. To find out again whether a file has changed takes longer than many a run.
     verified: Mutex<BTreeMap<String, Arc<dyn Plugin>>>,
 }
@@ -60,7 +58,7 @@ pub enum PinState {
 impl Plugins {
     /// The plugins that `search` leads to; their HTTP requests run on `runtime`.
     pub fn new(search: Search, runtime: Handle) -> Self {
-        Self { search, runtime, pinning: Mutex::default(), verified: Mutex::default() }
+        Self { search, runtime, verified: Mutex::default() }
     }
 
     /// Finds, verifies and loads plugin `id`; a file that changes after that is noticed by the next process.
@@ -169,7 +167,7 @@ impl Plugins {
     /// [`LoadError`] for the first plugin that cannot be loaded, or a lock file that cannot be written; nothing is
     /// accepted then.
     pub fn lock(&self) -> Result<Vec<Pin>, LoadError> {
-        let _pinning = self.pinning();
+        let _pinning = lock::hold(&self.search.lock_file)?;
         let mut pins = BTreeMap::new();
         for (id, file) in self.search.all() {
             let loaded = PrivateCopy::make(&file)
@@ -184,7 +182,7 @@ impl Plugins {
 
     /// Adds a pin to the lock file, and returns the one that stands there: others may have pinned since.
     fn pin(&self, pin: Pin) -> Result<Pin, LoadError> {
-        let _pinning = self.pinning();
+        let _pinning = lock::hold(&self.search.lock_file)?;
         let mut pins = lock::read(&self.search.lock_file)?;
         let pinned = pins.entry(pin.id.clone()).or_insert(pin).clone();
         lock::write(&self.search.lock_file, &pins)?;
@@ -193,10 +191,6 @@ impl Plugins {
 
     fn verified(&self) -> MutexGuard<'_, BTreeMap<String, Arc<dyn Plugin>>> {
         self.verified.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn pinning(&self) -> MutexGuard<'_, ()> {
-        self.pinning.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -129,7 +129,8 @@ fn twenty_thousand_calls_cancelled_at_random_have_twenty_thousand_answers() {
                     let timeout_ms =
                         if next(&mut random).is_multiple_of(8) { next(&mut random) % 3 } else { NO_TIMEOUT };
                     let ctx = (&raw const expected[call]).cast_mut().cast();
-                    let completion = Completion { ctx, call: Some(answered) };
+                    // SAFETY: what is expected lives until all have answered, and `answered` counts with atomics.
+                    let completion = unsafe { Completion::new(ctx, answered) };
                     let request = Buffer::from_vec(requests[kind].clone());
                     // SAFETY: ABI.md, `submit` and `cancel`: the instance is open.
                     unsafe {

@@ -144,6 +144,17 @@ async fn what_everybody_may_write_is_refused() {
         linking.load().load("probe").unwrap();
     }
 
+    // Who may rename a directory on the way can put another in its place.
+    let below = project.plugins().join("below");
+    fs::create_dir(&below).unwrap();
+    fs::copy(project.file("probe"), below.join("probe.so")).unwrap();
+    let nested = || Plugins::new(Search::new(vec![below.clone()], project.lock_file()), Handle::current());
+    set_mode(&project.plugins(), 0o777);
+    assert!(refusal(&project, &nested(), "probe").contains("above it, is writable by everybody"));
+    set_mode(&project.plugins(), 0o1777);
+    nested().load("probe").unwrap();
+    set_mode(&project.plugins(), 0o755);
+
     set_mode(&project.file("probe"), 0o666);
     assert!(refusal(&project, &project.load(), "probe").contains("is refused: it is writable by everybody"));
     assert!(matches!(&project.load().installed().unwrap()[0].state, PinState::Refused(_)));

@@ -27,7 +27,6 @@ pub(crate) struct Instance {
 }
 
 /// A call as the host submits it.
-#[derive(Debug)]
 pub(crate) struct Submitted {
     pub(crate) call_id: u64,
     pub(crate) op: u32,

@@ -34,7 +34,9 @@ impl HostHttp {
         }
         let (sender, receiver) = oneshot::channel::<(i32, Bytes)>();
         if let Some(http_submit) = self.host.http_submit {
-            let completion = Completion { ctx: Box::into_raw(Box::new(sender)).cast(), call: Some(complete) };
+            let ctx = Box::into_raw(Box::new(sender)).cast();
+            // SAFETY: `complete` takes back what stands there, once and from any thread.
+            let completion = unsafe { Completion::new(ctx, complete) };
             let (head, body) = (Buffer::from_vec(head), Buffer::from_owner(body));
             // SAFETY: the function and its `ctx` come from the host's table, which outlives the plugin.
             unsafe { http_submit(self.host.ctx, self.scope, call_id, head, body, completion) };

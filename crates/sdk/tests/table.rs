@@ -125,7 +125,8 @@ unsafe extern "C" fn answered(ctx: *mut c_void, status: i32, answer: Buffer) {
 /// Submits the call of that number.
 fn submit(instance: *mut c_void, number: u64, op: u32) {
     let request = Frame::header_only(&Call { run: String::new(), args: argument(op) }).unwrap();
-    let completion = Completion { ctx: ptr::without_provenance_mut(number as usize), call: Some(answered) };
+    // SAFETY: `answered` reads a number from it, and no memory.
+    let completion = unsafe { Completion::new(ptr::without_provenance_mut(number as usize), answered) };
     // SAFETY: ABI.md, `submit`: the instance is open.
     unsafe { TABLE.submit.unwrap()(instance, number, op, NO_TIMEOUT, Buffer::from_owner(request), completion) };
 }

@@ -75,7 +75,8 @@ unsafe extern "C" fn submit(
     SUBMITTED.add();
     let request = Buffer::from_owner(Counted(request, &REQUESTS_FREED));
     let call = Box::leak(Box::new(Call(Mutex::new(Some(completion)))));
-    let completion = Completion { ctx: (&raw mut *call).cast(), call: Some(complete) };
+    // SAFETY: the call is never freed, and keeps its completion under a lock.
+    let completion = unsafe { Completion::new((&raw mut *call).cast(), complete) };
     let submit = INNER.submit.unwrap();
     // SAFETY: ABI.md, `submit`: the arguments are the host's, or stand for them.
     unsafe { submit(instance, call_id, op, timeout_ms, request, completion) };

@@ -1,18 +1,16 @@
-//! Size of each struct and offset of each field, as text.
+//! Size of each struct and offset of each field, for whoever compares the layout with a header or with an earlier version.
 
-use std::mem::offset_of;
+use core::mem::offset_of;
 
-use segport_abi::{Buffer, Completion, HostTable, PluginTable, Slice};
+use crate::{Buffer, Completion, HostTable, PluginTable, Slice};
 
 macro_rules! layout {
     ($($type:ident { $($field:ident),* }),* $(,)?) => {
         /// Name and value, such as `PluginTable.size` and 80.
-        pub(crate) fn offsets() -> Vec<(String, usize)> {
-            vec![$(
-                (concat!(stringify!($type), ".size").to_owned(), size_of::<$type>()),
-                $((concat!(stringify!($type), ".", stringify!($field)).to_owned(), offset_of!($type, $field)),)*
-            )*]
-        }
+        pub const LAYOUT: &[(&str, usize)] = &[$(
+            (concat!(stringify!($type), ".size"), size_of::<$type>()),
+            $((concat!(stringify!($type), ".", stringify!($field)), offset_of!($type, $field)),)*
+        )*];
     };
 }
 
