@@ -17,7 +17,7 @@ use crate::attempt::{Prepared, Way, Wire};
 use crate::budget::{Budget, Turn};
 use crate::clock::{Clock, Random, SystemClock, SystemRandom};
 use crate::egress::{Egress, GuardedResolver, Reach};
-use crate::error::{End, Failure, refused, wound_up};
+use crate::error::{End, Failure, recalled, refused, wound_up};
 use crate::limits::Gate;
 use crate::retry::{Ladder, Standing, retry_after};
 use crate::slot::SharedSlot;
@@ -134,6 +134,7 @@ impl Transport {
             retried: AtomicU64::new(0),
             throttled: AtomicU64::new(0),
             is_wound_up: watch::Sender::new(false),
+            permit: OnceLock::new(),
         })
     }
 }
@@ -219,9 +220,23 @@ pub struct Connection {
     retried: AtomicU64,
     throttled: AtomicU64,
     is_wound_up: watch::Sender<bool>,
+    permit: OnceLock<Arc<dyn Permit>>,
+}
+
+/// Says just before each attempt of a handle whether what waits may still be sent.
+#[async_trait]
+pub trait Permit: fmt::Debug + Send + Sync {
+    /// Whether requests may be sent as they were made. While they may not, each whose turn comes ends unsent, with an error that
+    /// has the fact [`RECALLED`](crate::RECALLED).
+    async fn holds(&self) -> bool;
 }
 
 impl Connection {
+    /// Asks `permit` before each attempt from now on; the first one stays.
+    pub fn ask(&self, permit: Arc<dyn Permit>) {
+        self.permit.get_or_init(|| permit);
+    }
+
     /// What this handle has done so far.
     pub fn counters(&self) -> Counters {
         Counters {
@@ -346,9 +361,14 @@ impl HttpClient for Connection {
                 // All that came before had no effect, unless there is doubt.
                 break doubtful.ok_or_else(|| wound_up(&call.operation))?;
             }
+            if let Some(permit) = self.permit.get()
+                && !permit.holds().await
+            {
+                break doubtful.ok_or_else(|| recalled(&call.operation))?;
+            }
             attempts += 1;
             let result = self.attempt(&call, &way, attempts).await;
-            reached |= result.as_ref().map_or_else(Failure::reached, |_| true);
+            reached |= has_doubt(&result);
             let again = match &result {
                 Ok(answer) => match Standing::of(answer.head.status) {
                     Standing::Throttled => ladder.after_throttle(clock.now()),
@@ -385,7 +405,11 @@ fn has_doubt(result: &Result<Response, Failure>) -> bool {
     }
 }
 
-/// Whether the answer says no more than that this attempt had no effect.
+/// Whether this attempt certainly had no effect, which says nothing of an earlier one.
 fn was_turned_away(result: &Result<Response, Failure>) -> bool {
-    matches!(result, Ok(answer) if matches!(answer.head.status, 401 | 403 | 429))
+    match result {
+        Ok(answer) => matches!(answer.head.status, 300..=399 | 401 | 403 | 405 | 429),
+        // That a destination could not be reached any more is told as it is: the report knows of the earlier attempts.
+        Err(failure) => matches!(failure, Failure::Refused(_)),
+    }
 }

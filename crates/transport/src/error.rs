@@ -188,6 +188,15 @@ pub(crate) fn wound_up(operation: &str) -> Error {
     Error::new(ErrorKind::Cancelled, format!("{operation}: not sent, the run was interrupted")).with("sent", "no")
 }
 
+/// The fact of an error that a request was not sent because its [`Permit`](crate::Permit) did not hold any more.
+pub const RECALLED: &str = "recalled";
+
+/// The error for a request that may not be sent any more as it was made.
+pub(crate) fn recalled(operation: &str) -> Error {
+    let text = format!("{operation}: not sent, because somebody was put on the suppression list meanwhile");
+    Error::new(ErrorKind::Cancelled, text).with("sent", "no").with(RECALLED, "yes")
+}
+
 /// The chain of `error`, where each `io::Error` is followed by what it wraps (its own `source` skips that).
 fn chain<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
     std::iter::successors(Some(error), |&error| {

@@ -26,6 +26,7 @@ mod retry;
 mod slot;
 
 pub use attempt::{Loss, Wire};
-pub use client::{Connection, Counters, Options, Transport};
+pub use client::{Connection, Counters, Options, Permit, Transport};
 pub use clock::{Clock, Random, SystemClock, SystemRandom};
 pub use egress::Egress;
+pub use error::RECALLED;

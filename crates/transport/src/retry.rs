@@ -9,7 +9,7 @@
 //! | certificate not trusted, address refused, answer too large | never: it would be the same again | |
 //! | any other status | never: it is an answer | |
 //!
-//! An attempt that ends with 401, 403 or 429 had no effect. If an earlier attempt of the request may have had one, that one's
+//! An attempt that ends with 3xx, 401, 403, 405 or 429, or at an address that is refused, had no effect. If an earlier attempt of the request may have had one, that one's
 //! fault or answer is handed on instead.
 //!
 //! All but 429 get at most [`ATTEMPTS`] attempts and draw on the connection's [`Budget`](crate::budget::Budget). Underneath, the HTTP library sends a

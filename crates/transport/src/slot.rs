@@ -3,7 +3,7 @@
 //! The limiter of a process keeps its own calls apart. Two processes that use one connection at the same time would take its
 //! rate twice; here each asks for the next slot under a lock of the file, and a pause that one was asked for holds for all.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -13,6 +13,11 @@ use std::time::{Duration, SystemTime};
 /// A pause that ends later than any can was written before the system's clock was put back; so was a slot that is more than
 /// one interval ahead.
 const FARTHEST: Duration = Duration::from_secs(6 * 60);
+
+/// When to ask again after another process had the file.
+const BUSY: Duration = Duration::from_millis(1);
+/// How often a pause is tried to be written while another process has the file.
+const TRIES: u32 = 1000;
 
 /// A connection's place in a directory of slots; the file is made when the first call is about to be sent.
 #[derive(Debug)]
@@ -34,11 +39,11 @@ impl SharedSlot {
         Self { path: directory.join(connection), file: OnceLock::new() }
     }
 
-    /// Takes the next slot, or says how long to wait before asking again. A call may be up to `slack` late for its slot without
-    /// moving all later ones.
+    /// Takes the next slot, or says how long to wait before asking again, also where another process has the file. A call may be
+    /// up to `slack` late for its slot without moving all later ones.
     pub(crate) fn take(&self, now: SystemTime, interval: Duration, slack: Duration) -> Option<Duration> {
         let now = nanoseconds(now);
-        let taken = self.change(|times| {
+        let taken = self.try_change(|times| {
             let ahead = |time: u64| Duration::from_nanos(time.saturating_sub(now));
             let pause = ahead(times.paused_until);
             if !pause.is_zero() && pause <= FARTHEST {
@@ -53,24 +58,49 @@ impl SharedSlot {
             times.next = slot.saturating_add(whole(interval));
             None
         });
-        taken.flatten()
+        match taken {
+            Ok(wait) => wait,
+            Err(Unchanged::Busy) => Some(BUSY),
+            Err(Unchanged::Unshared) => None,
+        }
     }
 
     /// Lets no process send before `until`.
     pub(crate) fn pause(&self, until: SystemTime) {
-        self.change(|times| times.paused_until = times.paused_until.max(nanoseconds(until)));
+        let until = nanoseconds(until);
+        for _ in 0..TRIES {
+            match self.try_change(|times| times.paused_until = times.paused_until.max(until)) {
+                Err(Unchanged::Busy) => std::thread::yield_now(),
+                Ok(()) | Err(Unchanged::Unshared) => return,
+            }
+        }
+        // Whoever has the file for so long is stopped. The pause holds for this process all the same.
+        tracing::debug!(path = %self.path.display(), "another process holds the connection's pace");
     }
 
-    /// Changes the file under its lock, which is held for microseconds; `None` if that is not possible.
-    fn change<T>(&self, change: impl FnOnce(&mut Times) -> T) -> Option<T> {
+    /// Changes the file under its lock, which is held for microseconds, unless its holder is stopped at that moment: so nobody
+    /// waits for it here.
+    fn try_change<T>(&self, change: impl FnOnce(&mut Times) -> T) -> Result<T, Unchanged> {
         let file = self.file.get_or_init(|| open(&self.path).inspect_err(|error| unshared(&self.path, error)).ok());
-        let file = file.as_ref()?;
-        file.lock().ok()?;
-        let changed = exchange(file, change).inspect_err(|error| unshared(&self.path, error)).ok();
+        let file = file.as_ref().ok_or(Unchanged::Unshared)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(Unchanged::Busy),
+            Err(TryLockError::Error(_)) => return Err(Unchanged::Unshared),
+        }
+        let changed = exchange(file, change).inspect_err(|error| unshared(&self.path, error));
         // It is released with the file at the latest.
         file.unlock().ok();
-        changed
+        changed.map_err(|_| Unchanged::Unshared)
     }
+}
+
+/// Why the file was not changed.
+enum Unchanged {
+    /// Another process has it at the moment.
+    Busy,
+    /// It cannot be used at all.
+    Unshared,
 }
 
 fn open(path: &Path) -> io::Result<File> {
@@ -164,6 +194,20 @@ mod tests {
         one.pause(at(hour + 100));
         assert_eq!(other.take(at(0), INTERVAL, SLACK), None);
         assert!(other.take(at(0), INTERVAL, SLACK).is_some_and(|wait| wait <= INTERVAL), "and there is a pace again");
+        std::fs::remove_dir_all(&directory).unwrap();
+    }
+
+    #[test]
+    fn nobody_waits_for_a_process_that_was_stopped() {
+        let directory = std::env::temp_dir().join(format!("segport-slot-{}-stopped", std::process::id()));
+        let [one, other] = two(&directory);
+        assert_eq!(one.take(at(0), INTERVAL, SLACK), None);
+        let held = File::open(directory.join("pace/autopilot")).unwrap();
+        held.lock().unwrap();
+        assert_eq!(other.take(at(1_000), INTERVAL, SLACK), Some(BUSY));
+        other.pause(at(3_000));
+        held.unlock().unwrap();
+        assert_eq!(other.take(at(1_000), INTERVAL, SLACK), None);
         std::fs::remove_dir_all(&directory).unwrap();
     }
 

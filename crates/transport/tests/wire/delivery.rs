@@ -3,12 +3,18 @@
 use std::cell::Cell;
 use std::io::Write;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
 
 use crate::server::{Act, Rig, Server, answer, limits, ok, post};
 use segport_core::http::{HttpClient, Response};
 use segport_core::{ErrorKind, Limits, Result, Retry};
-use segport_transport::{Counters, Egress};
+use segport_transport::{Counters, Egress, Permit, RECALLED};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 fn status(result: Result<Response>) -> u16 {
     result.unwrap().head.status
@@ -72,7 +78,7 @@ async fn answers_are_handed_on_or_tried_again() {
         check(vec![say("429 X"), say("429 X"), ok()], repeatable, Ok(200), 3).await;
     }
     // Who is turned away has done nothing by this attempt; of an earlier one that says nothing.
-    for code in ["401 X", "403 X"] {
+    for code in ["302 X", "401 X", "403 X", "405 X"] {
         check(vec![Act::Reset, say(code)], true, broken(), 2).await;
         check(vec![say("503 X"), say(code)], true, Ok(503), 2).await;
         check(vec![say("429 X"), say(code)], true, Ok(code[..3].parse().unwrap()), 2).await;
@@ -182,6 +188,53 @@ async fn once_wound_up_nothing_is_sent_and_what_is_on_the_wire_is_heard_out() {
         assert_eq!(result, expected, "{acts:?} {waits}");
         assert_eq!(server.seen().len(), requests, "{acts:?} {waits}");
     }
+}
+
+/// Holds so many times.
+#[derive(Debug)]
+struct Times(AtomicUsize);
+
+#[async_trait]
+impl Permit for Times {
+    async fn holds(&self) -> bool {
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
+    }
+}
+
+#[tokio::test]
+async fn what_may_not_be_sent_any_more_is_recalled_before_its_next_attempt() {
+    let check = async |acts: Vec<Act>, times: usize, expected: std::result::Result<u16, Option<&str>>| {
+        let (server, rig) = (Server::start(acts.clone()).await, Rig::new(Egress::AllowPrivate));
+        let connection = rig.connection();
+        connection.ask(Arc::new(Times(times.into())));
+        let sent = connection.send(post(server.url("/"))).await.map(|response| response.head.status);
+        let told = sent.map_err(|error| error.fact(RECALLED).and(error.fact("sent")).map(str::to_owned));
+        assert_eq!(told, expected.map_err(|sent| sent.map(str::to_owned)), "{acts:?} {times}");
+        assert_eq!(server.seen().len(), times, "{acts:?} {times}");
+    };
+    let say = |status: &str| Act::Say(answer(status, "", b""));
+    check(vec![ok()], 0, Err(Some("no"))).await;
+    check(vec![say("429 X"), ok()], 1, Err(Some("no"))).await;
+    // Of what may have had its effect that is told, and it is not sent again.
+    check(vec![say("503 X"), ok()], 1, Ok(503)).await;
+    check(vec![say("429 X"), ok()], 2, Ok(200)).await;
+}
+
+#[tokio::test]
+async fn what_was_only_throttled_was_not_sent() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let throttle_and_leave = async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        drop(listener);
+        assert!(stream.read(&mut [0; 4096]).await.unwrap() > 0);
+        stream.write_all(&answer("429 X", "connection: close\r\n", b"")).await.unwrap();
+    };
+    let (rig, post) = (Rig::new(Egress::AllowPrivate), post(url));
+    let connection = rig.connection();
+    let (sent, ()) = tokio::join!(connection.send(post), throttle_and_leave);
+    let error = sent.unwrap_err();
+    assert_eq!((error.kind(), error.fact("sent")), (ErrorKind::Unavailable, Some("no")), "{error}");
 }
 
 #[tokio::test]
