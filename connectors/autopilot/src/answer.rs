@@ -256,10 +256,14 @@ fn is_bare(body: &[u8]) -> bool {
         .is_ok_and(|members| members.keys().all(|Text(key)| key == "contact_ids" || key.starts_with('_')))
 }
 
-/// Whether an id can stand in a path: an empty one, or one that a parser of addresses takes for "here" or "up", would make
-/// the path that of another call.
+/// Longest id of a contact that is kept; those that are known have some fifty characters.
+const LONGEST_ID: usize = 200;
+
+/// Whether an id can stand in a path and be kept: an empty one, or one that a parser of addresses takes for "here" or "up", would
+/// make the path that of another call, and an address is a profile's data.
 pub(crate) fn is_id(id: &str) -> bool {
-    !id.trim().is_empty() && id != "." && id != ".."
+    let fits = (1..=LONGEST_ID).contains(&id.len()) && !id.trim().is_empty();
+    fits && id != "." && id != ".." && !id.contains('@') && !id.contains("%40")
 }
 
 #[cfg(test)]

@@ -22,6 +22,8 @@ use crate::echo::{Echo, on_one_line};
 
 /// Longest text of the destination that is passed on, in characters.
 const LONGEST_TEXT: usize = 200;
+/// How much of it is read for that: comparing it with what was sent takes time.
+const LONGEST_READ: usize = 1000;
 
 /// What an error answer says, in whichever of its shapes.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -33,9 +35,9 @@ pub(crate) struct Said {
 }
 
 impl Said {
-    /// Whether it says that something went wrong.
-    pub(crate) fn is_error(&self) -> bool {
-        self.phrase.is_some()
+    /// Whether it says nothing: a success, or that a contact is not on a list.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.message.is_none() && self.phrase.is_none()
     }
 
     /// Whether it says that there is no such contact.
@@ -159,6 +161,7 @@ pub(crate) fn row_outcome(error: &Error) -> RowOutcome {
 /// Texts of the destination may repeat what it was sent: the key, the values of the call, addresses, whatever is quoted and long
 /// numbers are taken out, control characters become spaces, and the rest is cut.
 pub(crate) fn redact(text: &str, secret: &str, sent: &Echo) -> String {
+    let text = beginning(text);
     let text: Cow<'_, str> = if secret.is_empty() { text.into() } else { text.replace(secret, "[key]").into() };
     let unquoted = without_quotes(&sent.mask(&on_one_line(&text)));
     let kept: Vec<Cow<'_, str>> = unquoted.split_whitespace().map(redact_word).collect();
@@ -166,6 +169,17 @@ pub(crate) fn redact(text: &str, secret: &str, sent: &Echo) -> String {
     match kept.char_indices().nth(LONGEST_TEXT) {
         Some((end, _)) => format!("{}…", kept.get(..end).unwrap_or_default()),
         None => kept,
+    }
+}
+
+/// What is looked at of a text. A word at its end that is cut would not be known as one that was sent, so it goes too.
+fn beginning(text: &str) -> &str {
+    match text.char_indices().nth(LONGEST_READ) {
+        Some((end, _)) => {
+            let read = text.get(..end).unwrap_or_default();
+            read.rfind(char::is_whitespace).and_then(|blank| read.get(..blank)).unwrap_or_default()
+        }
+        None => text,
     }
 }
 

@@ -4,10 +4,13 @@ use segport_sdk::{Estimate, Workload};
 
 use crate::settings::ListMembership;
 
-/// Most calls that a list's test adds: three look-ups before, three after, and the batch once more without the list.
-const TEST: u64 = 7;
-/// Most calls that it takes to find out whether members from before are still on a list.
+/// Most look-ups of a batch that tests a list: three before its bulk call, and one after. Where nothing can be told from one
+/// batch, the next one tests.
+const TEST: u64 = 4;
+/// Most look-ups of a batch to find out whether members from before are still on a list.
 const LOOK: u64 = 3;
+/// How often the bulk call of a test is made again without the list, because naming it was refused.
+const AGAIN: u64 = 1;
 
 const TESTED: &str = "the first batch tests whether bulk calls put contacts on the list; if they do not, each new member takes a call of its own";
 const LOOKED_AT: &str = "bulk calls name the list again; if the first contacts are not on it any more, and bulk calls do not put them there, each \
@@ -38,7 +41,7 @@ pub(crate) fn estimate(workload: &Workload, mode: ListMembership, fixed_list: bo
         ListMembership::Probe if links == 0 => (0, 0, Vec::new()),
         ListMembership::Probe => (
             fewest_singles + u64::from(fewest_links > 0),
-            links + (TEST + if rejoins > 0 { LOOK } else { 0 }) * segments.max(1),
+            links + batches * (TEST + if rejoins > 0 { LOOK } else { 0 }) + AGAIN * segments.max(1),
             if joins > 0 { vec![TESTED.to_owned()] } else { vec![LOOKED_AT.to_owned()] },
         ),
     };
@@ -68,7 +71,7 @@ mod tests {
         }
         check(Single, (1000, 100_000, 100_000, 0, 1), 101_001, 101_002, 0);
         check(Bulk, (1000, 100_000, 100_000, 0, 1), 1001, 1002, 0);
-        check(Probe, (1000, 100_000, 100_000, 0, 1), 1002, 101_009, 1);
+        check(Probe, (1000, 100_000, 100_000, 0, 1), 1002, 105_003, 1);
         check(Bulk, (2, 200, 300, 0, 2), 103, 155, 0);
         check(Bulk, (2, 200, 400, 0, 2), 203, 205, 0);
         let one = Workload { batches: 1, rows: 1, joins: 1, segments: 1, ..Workload::default() };
@@ -84,7 +87,7 @@ mod tests {
         };
         check(101_001, 101_002, 0);
         check(1001, 1002, 0);
-        check(1002, 101_012, 1);
+        check(1002, 108_003, 1);
         let doubtful = Workload { batches: 3, rows: 300, joins: 300, in_doubt: 100, batches_in_doubt: 1, ..one };
         let looked_up = estimate(&doubtful, Bulk, true);
         assert_eq!((looked_up.at_least, looked_up.at_most), (1 + 2 + 2, 1 + 100 + 3 + 1));
@@ -92,6 +95,6 @@ mod tests {
         let two = Workload { batches: 2, rows: 101, joins: 101, in_doubt: 101, batches_in_doubt: 2, ..one };
         assert_eq!(estimate(&two, Bulk, true).at_least, 1 + 3);
         let all_doubtful = estimate(&Workload { in_doubt: 1, batches_in_doubt: 1, ..one }, Probe, true);
-        assert_eq!((all_doubtful.at_least, all_doubtful.at_most), (2, 1 + 1 + 1 + 1 + 1 + 7));
+        assert_eq!((all_doubtful.at_least, all_doubtful.at_most), (2, 1 + 1 + 1 + 1 + 1 + 4 + 1));
     }
 }

@@ -87,7 +87,8 @@ impl CsvFiles {
             records = self::records(source, &self.options, from)?;
         }
         let builder = PageBuilder::new(self.layout.columns.len(), &source.name);
-        Ok(CsvRows { records, fields, builder, layout: self.layout.clone(), options: self.options.clone() })
+        let place = source.name.clone();
+        Ok(CsvRows { place, records, fields, builder, layout: self.layout.clone(), options: self.options.clone() })
     }
 
     /// Which column each field of `source` goes to.
@@ -221,6 +222,8 @@ impl Sink for RowFields<'_> {
 
 /// The rows of one CSV file.
 struct CsvRows {
+    /// The file's name.
+    place: String,
     records: Records,
     /// Where each field of the file goes; `None` for those not asked for.
     fields: Vec<Option<usize>>,
@@ -246,6 +249,18 @@ impl Rows for CsvRows {
             let mut sink = RowFields { columns: &mut self.builder.columns, fields: &self.fields };
             match self.records.read(&mut sink)? {
                 Record::Row { at, fields, fault: None } if fields == expected => self.builder.keep(at),
+                // What the quote has swallowed may be one row or all the others.
+                Record::Row { fault: Some(Fault::Unclosed(index, line)), .. } => {
+                    return Err(Error::new(
+                        ErrorKind::Rejected,
+                        format!(
+                            "the quoted field of {} that begins in line {line} of `{}` is never closed, so no row can be told from there \
+                             on: close it, or write the file again and wait until it is complete",
+                            self.column(index),
+                            self.place
+                        ),
+                    ));
+                }
                 Record::Row { at, fault: Some(fault), .. } => {
                     let reason = reason(fault, &self.options, |index| self.column(index));
                     self.builder.refuse(at, reason);
@@ -289,10 +304,7 @@ fn reason(fault: Fault, options: &CsvOptions, column: impl Fn(usize) -> String) 
             column(index)
         ),
         Fault::Unclosed(index, line) => {
-            format!(
-                "the quoted field of {} that begins in line {line} is never closed, so the rest of the file is lost",
-                column(index)
-            )
+            format!("the quoted field of {} that begins in line {line} is never closed", column(index))
         }
     }
 }

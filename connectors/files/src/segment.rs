@@ -172,6 +172,13 @@ fn format(read: &Read, sources: &[SourceFile]) -> Result<Format> {
     }
     let mut first: Option<(&str, Format)> = None;
     for source in sources {
+        let ending = source.name.rsplit('.').next().unwrap_or_default();
+        if ["xlsx", "xls", "ods"].iter().any(|table| ending.eq_ignore_ascii_case(table)) {
+            return Err(invalid(format!(
+                "`{}` is a spreadsheet, which is not read: save it as CSV (UTF-8)",
+                source.name
+            )));
+        }
         let Some(format) = Format::of(&source.name) else {
             return Err(invalid(format!(
                 "the ending of `{}` does not tell its format: add `format = \"csv\"`, `\"json_lines\"` or `\"parquet\"`{}",
@@ -207,14 +214,18 @@ mod tests {
 
     use super::*;
 
-    fn rows(root: &Root, read: &Read, limit: PageLimit, cold: bool) -> (Vec<String>, Vec<(u64, Option<u64>)>) {
+    /// Cells and places of unreadable rows, or what is wrong with a file as a whole.
+    type Rows = std::result::Result<(Vec<String>, Vec<(u64, Option<u64>)>), String>;
+
+    fn rows(root: &Root, read: &Read, limit: PageLimit, cold: bool) -> Rows {
+        let whole = |error: Error| error.message().to_owned();
         let (mut cells, mut unreadable, mut cursor) = (Vec::new(), Vec::new(), None::<String>);
-        let mut segment = Segment::open(root, read, None, limit).unwrap();
+        let mut segment = Segment::open(root, read, None, limit).map_err(whole)?;
         loop {
             if cold {
-                segment = Segment::open(root, read, cursor.as_deref(), limit).unwrap();
+                segment = Segment::open(root, read, cursor.as_deref(), limit).map_err(whole)?;
             }
-            let page = segment.page().unwrap();
+            let page = segment.page().map_err(whole)?;
             for row in 0..page.rows.num_rows() {
                 let columns = page.rows.columns().iter();
                 let row: Vec<String> =
@@ -224,7 +235,7 @@ mod tests {
             unreadable.extend(page.unreadable.iter().map(|row| (row.row, row.line)));
             match page.next {
                 Some(next) => cursor = Some(next),
-                None => return (cells, unreadable),
+                None => return Ok((cells, unreadable)),
             }
         }
     }

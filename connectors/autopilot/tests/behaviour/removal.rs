@@ -27,6 +27,8 @@ fn whoever_is_not_on_the_list_is_off_it() {
     check(json(404, r#"{"error":"Not Found","message":"Contact could not be found."}"#), "done p-1", 0);
     check(json(404, r#"{"error":"Not Found","message":"List does not exist."}"#), "done p-1", 1);
     check(json(404, r#"{"message":"something else"}"#), "refused refused", 0);
+    check(json(404, r#"{"error":"Not Found"}"#), "refused refused", 0);
+    check(json(200, r#"{"message":"List could not be changed."}"#), "unknown", 0);
     check(json(404, "<html>no such page</html>"), "unknown", 0);
     check(json(200, "<html>log in</html>"), "unknown", 0);
     check(json(400, r#"{"message":"Invalid contact_id_or_email value provided."}"#), "refused refused", 0);
