@@ -73,6 +73,14 @@ fn help(project: &Project, segment: &str, column: &str, present: &[String]) -> S
     if present.is_empty() {
         return "the segment has no columns at all: look at its `[read]`".to_owned();
     }
+    if let [only] = present
+        && let Some(delimiter) = [';', '\t', '|'].into_iter().find(|delimiter| only.contains(*delimiter))
+    {
+        return format!(
+            "its columns seem to be separated otherwise: add `delimiter = {:?}` to its `[read]`",
+            delimiter.to_string()
+        );
+    }
     let names: Vec<&str> = present.iter().map(String::as_str).collect();
     let is_header = named(project, segment).any(|named| names.contains(&named));
     let (hint, otherwise) = if is_header {

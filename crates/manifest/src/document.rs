@@ -178,9 +178,29 @@ fn syntax_errors(file: &FileText, errors: &[toml::de::Error]) -> Vec<Diagnostic>
         }
         lines.push(line);
         let (message, label) = error.message().split_once(", ").unwrap_or((error.message(), ""));
-        findings.push(Diagnostic::error(Code::Syntax, format!("not valid TOML: {message}")).at(location, label));
+        findings.push(if error.span().is_some_and(|span| lacks_quotes(file.text(), span.start)) {
+            let label = "neither a text in quotes, nor a number, `true` or `false`";
+            Diagnostic::error(Code::Syntax, "not valid TOML: this is no value").at(location, label).help(QUOTES)
+        } else {
+            Diagnostic::error(Code::Syntax, format!("not valid TOML: {message}")).at(location, label)
+        });
     }
     findings
+}
+
+const QUOTES: &str = "a text stands in straight double quotes, such as \"newsletter\"";
+/// What a word processor makes of a quote.
+const CURLY_QUOTES: [char; 4] = ['\u{201c}', '\u{201d}', '\u{201e}', '\u{2019}'];
+
+/// Whether a text without quotes, or with those of a word processor, stands where there is an error.
+fn lacks_quotes(text: &str, error: usize) -> bool {
+    let Some((before, after)) = text.split_at_checked(error) else { return false };
+    let line = before.rsplit('\n').next().unwrap_or_default();
+    let rest = after.lines().next().unwrap_or_default();
+    let before_word = line.trim_end_matches(|letter: char| letter.is_alphanumeric() || letter == '_' || letter == '-');
+    let word = line.get(before_word.len()..).unwrap_or_default().chars().chain(rest.chars()).next();
+    let is_value = line.contains('=') && before_word.trim_end().ends_with(['=', '[', ',']);
+    is_value && word.is_some_and(|letter| letter.is_alphabetic() || CURLY_QUOTES.contains(&letter))
 }
 
 struct Reader<'t> {

@@ -82,8 +82,8 @@ pub(crate) struct EgressTable {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ScheduleTable {
-    /// Minute, hour, day of the month, month and day of the week: `0 6 * * 1-5` is every working day at six. With six fields
-    /// the first is the second.
+    /// Minute, hour, day of the month, month and day of the week: `0 6 * * 1-5` is every working day at six. A sixth field in front
+    /// counts seconds.
     #[schemars(length(min = 1))]
     pub(crate) cron: String,
     /// An IANA time zone, such as `Europe/Oslo`.

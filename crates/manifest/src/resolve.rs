@@ -166,8 +166,11 @@ fn plugin<'c>(
         }
         None => (Code::UnknownPlugin, format!("unknown plugin `{id}`"), "no such plugin is installed"),
     };
-    let help = suggest::among(id, usable())
-        .unwrap_or_else(|| format!("install it into a directory of `[plugins] path` in `{SETTINGS}`"));
+    let help = match suggest::among(id, usable()) {
+        Some(help) => help,
+        None if usable().next().is_some() => "choose an installed one: `segport connectors list` shows them".to_owned(),
+        None => format!("install it into a directory of `[plugins] path` in `{SETTINGS}`"),
+    };
     findings.push(Diagnostic::error(code, message).at(document.at_value("/plugin"), label).help(help));
     None
 }

@@ -21,6 +21,9 @@ type Files = &'static [(&'static str, &'static str)];
 /// Name of the snapshot, code that must be among the findings, changed files.
 const CASES: &[(&str, Code, Files)] = &[
     ("syntax", Code::Syntax, &[(EXPORT, "connection = \"mailer\nsegments = []\n")]),
+    ("text_without_quotes", Code::Syntax, &[(EXPORT, "connection = \"mailer\"\nsegments = [newsletter, inbox]\n")]),
+    ("curly_quotes", Code::Syntax, &[(EXPORT, "connection = \u{201c}mailer\u{201d}\nsegments = []\n")]),
+    ("secret_without_quotes", Code::Syntax, &[(CONNECTION, "plugin = \"mailer\"\n[settings]\napi_key = hunter2\n")]),
     ("syntax_of_a_secret", Code::Syntax, &[(CONNECTION, "plugin = \"mailer\"\n[settings]\napi_key = \"hunter2\n")]),
     ("duplicate_key", Code::Syntax, &[(EXPORT, export!("[fields]\nemail = \"a\"\nemail = \"b\"\n"))]),
     (
