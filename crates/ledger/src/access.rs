@@ -1,5 +1,6 @@
 //! What the ledger needs of whatever keeps its state: SQLite, and in simulations memory.
 
+use std::collections::HashSet;
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -141,7 +142,7 @@ pub(crate) trait Access: Send {
     // ---- the suppression list ----
 
     /// Everybody on the suppression list.
-    async fn suppressed(&mut self) -> Result<Vec<Identity>>;
+    async fn suppressed(&mut self) -> Result<HashSet<Identity>>;
 
     /// Whether somebody is on the suppression list.
     async fn is_suppressed(&mut self, identity: Identity) -> Result<bool>;

@@ -66,6 +66,16 @@ pub enum Error {
         /// The newest version this program knows.
         known: i64,
     },
+    /// The database was written by an older version, and whoever only reads does not change it.
+    #[error("{} has state version {found}, this program reads {known}; the next `segport run` brings it up to date", path.display())]
+    OlderSchema {
+        /// The database.
+        path: PathBuf,
+        /// Its version.
+        found: i64,
+        /// The version this program reads.
+        known: i64,
+    },
     /// The database is not one of Segport's, or does not hold what was written to it.
     #[error("{} is damaged or not a Segport state: {problem}; restore it from a backup", path.display())]
     Damaged {
@@ -73,6 +83,18 @@ pub enum Error {
         path: PathBuf,
         /// What was found.
         problem: String,
+    },
+    /// The database is missing, and with it a suppression list that there was.
+    #[error(
+        "{} is missing or empty, and there was a suppression list in it; restore it from a backup, or, to begin anew without that \
+         list, delete {}",
+        database.display(), marks.display()
+    )]
+    LostSuppressions {
+        /// The database.
+        database: PathBuf,
+        /// The file beside it that tells of the list.
+        marks: PathBuf,
     },
     /// There is no database yet.
     #[error("there is no state at {} yet; it is made by the first `segport run`", path.display())]
@@ -170,13 +192,14 @@ impl Error {
             | Self::BadKey { .. }
             | Self::UnsupportedUrl
             | Self::NewerSchema { .. }
+            | Self::OlderSchema { .. }
             | Self::TooManySegments { .. } => ErrorKind::ConfigInvalid,
             Self::NoRun { .. } | Self::AmbiguousRun { .. } | Self::NoState { .. } => ErrorKind::NotFound,
             Self::Held { .. } | Self::LeaseLost { .. } | Self::Io { .. } | Self::Database { .. } => {
                 ErrorKind::Unavailable
             }
             Self::Closed => ErrorKind::Cancelled,
-            Self::Damaged { .. } | Self::RunExists { .. } => ErrorKind::Internal,
+            Self::Damaged { .. } | Self::LostSuppressions { .. } | Self::RunExists { .. } => ErrorKind::Internal,
         }
     }
 }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::codec::{Stored, StoredRow};
 use crate::database::{Database, SegmentLine};
 use crate::page::Page;
-use crate::{Error, Identity, Intent, Memberships, OutcomeKind, Result, SegmentNumber, Undelivered};
+use crate::{Error, Identity, Intent, Memberships, OutcomeKind, Result, SegmentNumber};
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -191,7 +191,7 @@ impl RowReader {
 
     fn add_row(&mut self, page: i64, leaver: bool, row: &StoredRow<'_>) {
         if let Some(identity) = row.identity
-            && matches!(row.outcome, Undelivered::Refused | Undelivered::Deferred | Undelivered::Unknown)
+            && row.outcome.settles_an_intent()
         {
             self.open.remove(&(identity, leaver));
         }

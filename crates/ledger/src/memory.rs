@@ -1,6 +1,6 @@
 //! A state in memory, for simulations: what was committed outlives whoever wrote it, and nothing else does.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -347,7 +347,7 @@ impl Access for Draft {
         Ok(records.into_values().max().unwrap_or(0))
     }
 
-    async fn suppressed(&mut self) -> Result<Vec<Identity>> {
+    async fn suppressed(&mut self) -> Result<HashSet<Identity>> {
         Ok(self.tables.suppressed.iter().copied().collect())
     }
 

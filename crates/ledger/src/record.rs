@@ -67,6 +67,17 @@ pub enum Undelivered {
     Unknown,
 }
 
+impl Undelivered {
+    /// Whether a row of which this was written down is not under way any more. What is invalid or a duplicate speaks of a row
+    /// of the source, perhaps another than the one that was sent under its identity.
+    pub(crate) fn settles_an_intent(self) -> bool {
+        match self {
+            Self::Suppressed | Self::Deferred | Self::Refused | Self::Unknown => true,
+            Self::Invalid | Self::Duplicate => false,
+        }
+    }
+}
+
 /// A row without acknowledgement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {

@@ -1,7 +1,9 @@
 //! All SQL but that of the schema.
 
+use std::collections::HashSet;
+
 use async_trait::async_trait;
-use futures::stream::{BoxStream, StreamExt};
+use futures::stream::{BoxStream, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::SqliteRow;
@@ -363,18 +365,18 @@ impl Access for SqliteAccess<'_> {
         Ok(rows.unsigned_abs())
     }
 
-    async fn suppressed(&mut self) -> Result<Vec<Identity>> {
+    async fn suppressed(&mut self) -> Result<HashSet<Identity>> {
         let (connection, sqlite) = self.parts();
-        let identities: Vec<Vec<u8>> = sqlx::query_scalar("SELECT identity FROM suppression")
-            .fetch_all(connection)
-            .await
-            .map_err(sqlite.failed("read the suppression list"))?;
+        let identities = sqlx::query_scalar("SELECT identity FROM suppression").fetch(connection);
         let identity =
             |bytes: Vec<u8>| bytes.try_into().ok().map(|bytes| Identity::from_bits(u128::from_le_bytes(bytes)));
         identities
-            .into_iter()
-            .map(|bytes| identity(bytes).ok_or_else(|| sqlite.damaged("an entry of the suppression list is cut short")))
-            .collect()
+            .map_err(sqlite.failed("read the suppression list"))
+            .and_then(async |bytes| {
+                identity(bytes).ok_or_else(|| sqlite.damaged("an entry of the suppression list is cut short"))
+            })
+            .try_collect()
+            .await
     }
 
     async fn is_suppressed(&mut self, identity: Identity) -> Result<bool> {

@@ -72,12 +72,11 @@ impl Sqlite {
         }
         let database = Self::connect(path, Self::options(path).read_only(true), seal, faults);
         let mut connection = database.acquire().await?;
+        let known = MIGRATIONS.len() as i64;
         match database.version(&mut connection).await? {
             0 => Err(Error::NoState { path: path.to_owned() }),
-            version if version == MIGRATIONS.len() as i64 => Ok(database),
-            version => {
-                Err(Error::damaged(path, format!("its version is {version}, `segport run` brings it up to date")))
-            }
+            version if version == known => Ok(database),
+            found => Err(Error::OlderSchema { path: path.to_owned(), found, known }),
         }
     }
 
@@ -207,13 +206,14 @@ impl Keeper for Sqlite {
     /// of it shows, while SQLite takes a damaged log for one that was cut off. What is in the way, such as somebody who reads or
     /// a full disk, is left as it is: the log then stays until a later time.
     async fn gather(&self) {
-        let Ok(mut connection) = self.acquire().await else { return };
-        let patience = |time: Duration| format!("PRAGMA busy_timeout = {}", time.as_millis());
-        for step in [patience(Duration::ZERO), "PRAGMA wal_checkpoint(TRUNCATE)".to_owned(), patience(BUSY)] {
-            let done = sqlx::raw_sql(sqlx::AssertSqlSafe(step)).execute(&mut *connection).await;
-            if let Err(error) = done.map_err(self.failed("gather the state in one file")) {
-                tracing::debug!(%error, "part of the state stays in SQLite's log");
-            }
+        let gathered = async {
+            // A connection of its own, since it waits for nobody.
+            let mut connection = Self::options(&self.path).busy_timeout(Duration::ZERO).connect().await?;
+            sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut connection).await?;
+            connection.close().await
+        };
+        if let Err(error) = gathered.await.map_err(self.failed("gather the state in one file")) {
+            tracing::debug!(%error, "part of the state stays in SQLite's log");
         }
     }
 

@@ -82,16 +82,8 @@ impl Standing {
     }
 
     pub(crate) fn undelivered(&mut self, outcome: Undelivered) {
-        match outcome {
-            // Read and not sent, or taken out of its batch: either way nothing of this run is under way.
-            Undelivered::Refused | Undelivered::Deferred | Undelivered::Suppressed => self.intended = false,
-            Undelivered::Unknown => {
-                self.intended = false;
-                self.doubtful = true;
-            }
-            // These speak of a row of the source, perhaps another row than the one with this identity.
-            Undelivered::Invalid | Undelivered::Duplicate => {}
-        }
+        self.intended &= !outcome.settles_an_intent();
+        self.doubtful |= outcome == Undelivered::Unknown;
     }
 
     pub(crate) fn left(&mut self, memberships: Memberships) {

@@ -191,14 +191,7 @@ pub(crate) fn refuse_lost(database: &Path) -> Result<()> {
     let path = path_of_marks(database);
     match std::fs::metadata(&path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io("look for", &path, error)),
-        Ok(marks) if marks.len() > 0 => Err(Error::damaged(
-            database,
-            format!(
-                "it is gone or empty, and with it a suppression list that {} tells of; to begin anew without that list, delete \
-                 this file",
-                path.display()
-            ),
-        )),
+        Ok(marks) if marks.len() > 0 => Err(Error::LostSuppressions { database: database.to_owned(), marks: path }),
         _ => Ok(()),
     }
 }
@@ -218,5 +211,5 @@ fn is_deleted(file: &Metadata) -> bool {
 }
 
 async fn load(database: &Database) -> Result<HashSet<Identity>> {
-    Ok(database.look().await?.suppressed().await?.into_iter().collect())
+    database.look().await?.suppressed().await
 }

@@ -198,8 +198,17 @@ async fn holder() {
     let ledger = begin(&store, "killed", &["a"]).await;
     let memberships = first_segment(&ledger);
     ledger.journal.settle(&[done(&store, "ada", "p", memberships)]).await.unwrap();
-    let identity = store.hasher().identity(b"bob");
-    ledger.journal.intend(&[Intent::Deliver { identity, memberships }]).await.unwrap();
+    let [bob, cyd] = [b"bob", b"cyd"].map(|name| store.hasher().identity(name));
+    let intents = [bob, cyd].map(|identity| Intent::Deliver { identity, memberships });
+    ledger.journal.intend(&intents).await.unwrap();
+    let suppressed = Row {
+        outcome: Undelivered::Suppressed,
+        identity: Some(cyd),
+        memberships,
+        code: "suppressed".into(),
+        reason: "before its batch was sent".into(),
+    };
+    ledger.journal.settle(&[Record::Row(suppressed)]).await.unwrap();
     println!("\nholding");
     io::stdout().flush().unwrap();
     std::future::pending::<()>().await;
@@ -228,7 +237,7 @@ async fn a_killed_owner_frees_its_export() {
     let killed = store.run("kill").await.unwrap();
     assert_eq!((killed.status, killed.finished_at), (RunStatus::Interrupted, None));
     let outcomes: Vec<_> = rows(&store, "killed", None).await.into_iter().map(|row| row.outcome).collect();
-    assert_eq!(outcomes, [OutcomeKind::Added, OutcomeKind::Unknown]);
+    assert_eq!(outcomes, [OutcomeKind::Added, OutcomeKind::Suppressed, OutcomeKind::Unknown]);
 }
 
 #[tokio::test]
