@@ -209,7 +209,7 @@ pub(crate) struct Connect {
     #[arg(long)]
     pub(crate) accept: bool,
     /// Who accepts it, such as an e-mail address; without it git's user.email, or user@host
-    #[arg(long, value_name = "WHO")]
+    #[arg(long, value_name = "WHO", value_parser = somebody)]
     pub(crate) by: Option<String>,
 }
 
@@ -245,14 +245,14 @@ pub(crate) struct Run {
     #[arg(long)]
     pub(crate) full: bool,
     /// Go on although this guard would stop the run: max_removals, max_growth, max_shrink, max_refused or allow_empty.
-    /// Recorded in the run
+    /// May be given several times. Recorded in the run
     #[arg(long = "override", value_name = "GUARD")]
     pub(crate) overrides: Vec<Guard>,
     /// Why a guard is overridden. Recorded in the run
     #[arg(long, value_name = "TEXT", requires = "overrides")]
     pub(crate) reason: Option<String>,
     /// Who overrides it [default: your e-mail address as git knows it, or user and host]
-    #[arg(long, value_name = "WHO", requires = "overrides")]
+    #[arg(long, value_name = "WHO", requires = "overrides", value_parser = somebody)]
     pub(crate) by: Option<String>,
 }
 
@@ -271,7 +271,7 @@ pub(crate) struct Runs {
     #[arg(long, value_name = "EXPORT")]
     pub(crate) export: Option<String>,
     /// Most runs to list
-    #[arg(long, value_name = "N", default_value_t = 20)]
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) limit: u32,
 }
 
@@ -291,8 +291,8 @@ pub(crate) struct Rows {
 pub(crate) enum Suppress {
     /// Put people on the suppression list
     ///
-    /// They are not sent to any destination any more, and stay what they are there. A batch that begins after this command has
-    /// ended has none of them, in runs under way too.
+    /// They are not sent to any destination any more, and stay what they are there. No request that is sent after this command has
+    /// ended writes any of them, in runs under way too.
     ///
     /// JSON: `new`, `known`, `invalid`, `invalid_at` (their places), `listed` (how many are on the list now).
     #[command(after_help = "\
@@ -471,6 +471,14 @@ pub(crate) struct Completions {
     pub(crate) shell: Shell,
 }
 
+/// Whoever did something is written down, and so has a name.
+fn somebody(who: &str) -> Result<String, &'static str> {
+    match who.trim() {
+        "" => Err("a name is needed, such as an e-mail address"),
+        who => Ok(who.to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -500,6 +508,8 @@ mod tests {
         check("segport run --plan p.json a");
         check("segport run a --override nonsense");
         check("segport runs 0193 --limit 3");
+        check("segport runs --limit 0");
+        check("segport connect a --accept --by=");
         check("segport schema export --out x");
         check("segport suppress add");
         check("segport sandbox autopilot --fault nonsense");

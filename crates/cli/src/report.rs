@@ -65,7 +65,7 @@ pub(crate) fn plan(plan: &PlanReport, style: Style) -> String {
     lines.push(Line::top("leavers", leavers.planned, ""));
     lines.extend(counting([
         ("remove", leavers.remove, "taken off the list; the contacts stay".to_owned()),
-        ("keep", leavers.keep, "stay on the list, as the export says".to_owned()),
+        ("keep", leavers.keep, "stay on lists that the export takes nobody off".to_owned()),
         ("deferred", leavers.deferred, "left alone: rows could not be read and might be among them".to_owned()),
     ]));
     let mut text = format!("{} -> {}\n\n{}", plan.export, plan.connection, render_lines(&lines));
@@ -156,12 +156,12 @@ pub(crate) fn run(report: &RunReport, style: Style) -> String {
         ("suppressed", rows.suppressed, "on the suppression list".to_owned()),
         ("deferred", rows.deferred, "not tried; the next run takes them".to_owned()),
         ("refused", rows.refused, "rejected by the destination".to_owned()),
-        ("unknown", rows.unknown, "sent without a usable answer; the next run sends them again".to_owned()),
+        ("unknown", rows.unknown, "sent without a usable answer; the next run settles them".to_owned()),
     ]));
     lines.push(Line::top("leavers", leavers.planned, ""));
     lines.extend(counting([
         ("removed", leavers.removed, "taken off the list".to_owned()),
-        ("kept", leavers.kept, "stay on the list, as the export says".to_owned()),
+        ("kept", leavers.kept, "stay on lists that the export takes nobody off".to_owned()),
         ("deferred", leavers.deferred, "not tried".to_owned()),
         ("refused", leavers.refused, "the destination rejected the removal".to_owned()),
         ("unknown", leavers.unknown, "no usable answer".to_owned()),
@@ -215,6 +215,7 @@ mod tests {
             connection: "autopilot".to_owned(),
             config_hash: String::new(),
             source_digest: String::new(),
+            suppressed_digest: String::new(),
             ledger_generation: String::new(),
             rows: PlannedRows {
                 read: 12_004,

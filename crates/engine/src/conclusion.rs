@@ -80,7 +80,7 @@ impl Story<'_> {
         };
         let calls = self.open.line.connection().map(segport_transport::Connection::counters).unwrap_or_default();
         let mut status = self.status(rows, leavers);
-        self.problems.extend(self.settlement.problems());
+        self.problems.extend(self.settlement.problems(self.run_id));
         match &self.end {
             Ending::Failed { code, error } => self.problems.push(problem(Severity::Error, *code, error.to_string())),
             Ending::Unwritten(error) => self.problems.push(unwritten(error)),

@@ -6,10 +6,12 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use segport_core::rows::EncodedRows;
 use segport_core::{BatchKind, Capabilities, Error, ErrorKind, Found, Outcomes, Result, RowOutcome};
 use segport_host::Writer;
-use segport_ledger::{Journal, Suppressions};
-use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
+use segport_ledger::Journal;
+use segport_transport::RECALLED;
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc, oneshot};
 
 use crate::guard::Watch;
+use crate::in_flight::InFlight;
 use crate::pack::Parcel;
 use crate::progress::Progress;
 use crate::report::{GuardVerdict, Verdict};
@@ -42,10 +44,11 @@ pub(crate) enum Halt {
 
 impl Halt {
     /// Why a row was not tried, in words.
-    fn reason(&self) -> String {
+    pub(crate) fn reason(&self) -> String {
         match self {
             Self::Guard => "not tried: the guard max_refused stopped the run".to_owned(),
             Self::Cancelled => "not tried: the run was interrupted".to_owned(),
+            Self::Connection(error) if error.kind() == ErrorKind::Cancelled => Self::Cancelled.reason(),
             Self::Connection(error) => format!("not tried: the run gave up the connection ({})", error.kind()),
         }
     }
@@ -56,7 +59,7 @@ impl Halt {
 pub(crate) struct Delivery<'a> {
     pub(crate) writer: &'a Writer<'a>,
     pub(crate) journal: &'a Journal,
-    pub(crate) suppressions: &'a Suppressions,
+    pub(crate) in_flight: &'a InFlight,
     pub(crate) watch: &'a Watch,
     pub(crate) cancel: &'a Cancel,
     /// Rows the run set out to send.
@@ -99,7 +102,7 @@ impl Handed {
         }
     }
 
-    fn all(self) -> u64 {
+    pub(crate) fn all(self) -> u64 {
         self.rows + self.leavers
     }
 
@@ -109,9 +112,13 @@ impl Handed {
 }
 
 impl Delivery<'_> {
-    /// Sends all parcels that come in. Parcels that come after a halt are not tried, but get their outcomes all the same.
-    /// Ends early if outcomes cannot be written down.
-    pub(crate) async fn deliver(&self, mut parcels: mpsc::Receiver<Parcel>) -> Delivered {
+    /// Sends all parcels that come in. After a halt it takes no more, tells `halted` why, and those that have come already get
+    /// their outcomes untried. Ends early if outcomes cannot be written down.
+    pub(crate) async fn deliver(
+        &self,
+        mut parcels: mpsc::Receiver<Parcel>,
+        halted: oneshot::Sender<String>,
+    ) -> Delivered {
         // A batch keeps its place until its outcomes are written down: whatever dies, no more than that is sent again.
         let places = Semaphore::new(self.max_in_flight + self.may_wait());
         let places = &places;
@@ -120,7 +127,15 @@ impl Delivery<'_> {
             let mut course = Course::new(self);
             let mut calls = FuturesUnordered::new();
             let mut open = true;
+            let mut halted = Some(halted);
             while open || !calls.is_empty() {
+                if let Some(halt) = &course.halt
+                    && let Some(halted) = halted.take()
+                {
+                    parcels.close();
+                    // Nobody listens once all is packed.
+                    halted.send(halt.reason()).ok();
+                }
                 tokio::select! {
                     biased;
                     // What is answered from now on cannot be written down.
@@ -169,7 +184,7 @@ impl Delivery<'_> {
     /// How many answered batches may wait for their commit while others are sent: one in a hundred of the run. In a small run
     /// that is none, and in a large one the calls need not wait for the disk.
     fn may_wait(&self) -> usize {
-        let batches = self.to_send / (self.rows_per_batch.max(1) as u64);
+        let batches = self.to_send / self.rows_per_batch as u64;
         usize::try_from(batches / 100).map_or(WAITING, |share| share.min(WAITING))
     }
 
@@ -177,7 +192,7 @@ impl Delivery<'_> {
     async fn settle(&self, mut answered: mpsc::Receiver<Answered<'_>>) -> Settled {
         let mut settled = Settled::default();
         let mut waiting = Vec::new();
-        let most = RECORDS_PER_COMMIT / self.rows_per_batch.max(1) + 1;
+        let most = RECORDS_PER_COMMIT / self.rows_per_batch + 1;
         while answered.recv_many(&mut waiting, most).await > 0 {
             let more = async {
                 let enough = most.min(self.may_wait() / 2);
@@ -186,7 +201,7 @@ impl Delivery<'_> {
             // If no more came in time, those that did are enough.
             tokio::time::timeout(A_COMMIT_LATER, more).await.ok();
             let mut next = Settled::default();
-            let mut records = Vec::with_capacity(waiting.len() * self.rows_per_batch);
+            let mut records = Vec::with_capacity(waiting.iter().map(|answered| answered.fates.len()).sum());
             let mut places = Vec::with_capacity(waiting.len());
             for Answered { parcel, fates, notes, place } in waiting.drain(..) {
                 if place.is_some() {
@@ -222,6 +237,7 @@ impl Delivery<'_> {
         };
         let mut parts = if to_write.is_empty() { Vec::new() } else { vec![to_write] };
         let mut has_called = parcel.is_in_doubt();
+        let repeatable = self.writer.capabilities().repeatable;
         while let Some(mut part) = parts.pop() {
             // The call that was under way when the run was cancelled was its last: each further one would get its own time to end.
             if has_called && self.cancel.is_cancelled() {
@@ -229,10 +245,19 @@ impl Delivery<'_> {
                 continue;
             }
             has_called = true;
+            let recalls = self.in_flight.recalls();
             let write =
                 async |kind: &BatchKind, rows: &EncodedRows| self.writer.write(kind, rows, self.call_timeout).await;
             match self.call_for(&parcel, &mut part, &mut judged, write).await {
-                Ok(outcomes) => judged.take(&part, outcomes),
+                Ok(outcomes) => {
+                    judged.take(&part, outcomes);
+                    // Some of its requests may have been recalled, and their rows not tried.
+                    if repeatable && judged.stop.is_none() && self.in_flight.recalls() != recalls {
+                        part.retain(|&row| judged.is_deferred(row));
+                        parts.extend(self.recalled(part).await);
+                    }
+                }
+                Err(error) if repeatable && error.fact(RECALLED).is_some() => parts.extend(self.recalled(part).await),
                 Err(error) if error.kind() == ErrorKind::Rejected && part.len() > 1 => {
                     let rest = part.split_off(part.len() / 2);
                     parts.extend([rest, part]);
@@ -246,6 +271,19 @@ impl Delivery<'_> {
             }
         }
         (place, parcel, judged)
+    }
+
+    /// These rows, if there are any, once they can be written anew: somebody who was suppressed made that their requests were
+    /// recalled.
+    async fn recalled(&self, rows: Vec<u32>) -> Option<Vec<u32>> {
+        if rows.is_empty() {
+            return None;
+        }
+        tokio::select! {
+            () = self.cancel.cancelled() => {}
+            () = self.in_flight.cleared() => {}
+        }
+        Some(rows)
     }
 
     /// Looks up rows that an earlier run may have sent, and returns those that must be written again.
@@ -289,13 +327,14 @@ impl Delivery<'_> {
         call: impl AsyncFnOnce(&BatchKind, &EncodedRows) -> Result<T>,
     ) -> Result<T> {
         let call = async {
-            let list = self.suppressions.now().await.map_err(|error| ledger(error).with("sent", "no"))?;
+            let list = self.in_flight.suppressed().await?;
             // Nothing may be awaited from here until the call has begun, and so this is one future.
             let suppressed: Vec<u32> = part.extract_if(.., |row| parcel.may_not_be_sent(*row, &list)).collect();
             judged.suppress(&suppressed);
             if part.is_empty() {
                 return Ok(T::default());
             }
+            let _under_way = self.in_flight.begin(parcel.people(part), &list);
             let (kind, rows) = parcel.batch(part)?;
             call(&kind, &rows).await
         };
@@ -377,6 +416,10 @@ impl Judged {
         if let Some(slot) = self.rows.get_mut(row as usize) {
             *slot = fate;
         }
+    }
+
+    fn is_deferred(&self, row: u32) -> bool {
+        matches!(self.rows.get(row as usize), Some(Fate::Answered(RowOutcome::Deferred { .. })))
     }
 
     fn defer(&mut self, rows: &[u32], halt: &Halt) {

@@ -106,10 +106,12 @@ impl<'a> Diff<'a> {
                         }
                         Judgement::Skip(skip) => {
                             self.present.add(place.number, name.key);
-                            if skip.outcome != Undelivered::Suppressed || self.counts_here(place, name.key) {
+                            // What is over the cap is seen as such in its first segment only.
+                            if skip.outcome == Undelivered::Deferred || self.counts_here(place, name.key) {
                                 records.push(self.tally.skip(place.number, Some(name.identity), skip));
                             }
                         }
+                        Judgement::NotAsked => self.present.add(place.number, name.key),
                         Judgement::Nothing => {}
                     }
                 }
@@ -190,6 +192,7 @@ impl<'a> Diff<'a> {
         let is_considered = self.considers(Some(name.identity));
         if self.rules.suppressed.contains(&name.identity) {
             self.index.keep(name.identity, place.number)?;
+            self.tally.suppressed_digest = self.tally.suppressed_digest.wrapping_add(name.identity.bits());
             let skip = Skip {
                 outcome: Undelivered::Suppressed,
                 code: "suppressed",
@@ -231,7 +234,7 @@ impl<'a> Diff<'a> {
             return self.send(name.identity, added);
         }
         self.index.leave_out(name.identity)?;
-        Ok(Judgement::Nothing)
+        Ok(Judgement::NotAsked)
     }
 
     /// Whether an earlier run may have sent the row. A run that sends every row again need not know.
@@ -312,13 +315,17 @@ fn ticket(Name { identity, key, fingerprint, .. }: Name) -> Ticket {
 }
 
 enum Judgement {
-    Send { added: bool },
+    Send {
+        added: bool,
+    },
     Skip(Skip),
+    /// The run is not asked about the row. It has not left its segment for that, whatever address it had before.
+    NotAsked,
     Nothing,
 }
 
 impl Judgement {
     fn skip_if(is_considered: bool, skip: Skip) -> Self {
-        if is_considered { Self::Skip(skip) } else { Self::Nothing }
+        if is_considered { Self::Skip(skip) } else { Self::NotAsked }
     }
 }

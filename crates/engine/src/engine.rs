@@ -78,7 +78,7 @@ pub enum StartError {
     /// What a plan was made from has changed.
     #[error("the plan is outdated: {what} changed since it was made")]
     Outdated {
-        /// What changed: the configuration, the ledger or the source.
+        /// What changed: the configuration, the ledger, the source or the suppression list.
         what: &'static str,
     },
     /// A plugin or destination answered with an error.
@@ -112,7 +112,7 @@ impl StartError {
             Self::Outdated { .. } => Some("make a new plan with `segport plan --out FILE` and review it".to_owned()),
             Self::Ledger(error) => error.help().map(str::to_owned),
             Self::Outbox(_) => Some(
-                "rows beyond 8 MiB wait beside the state until they are sent: free some space on its disk, then run again"
+                "rows beyond 8 MiB wait in the project's `.segport` until they are sent: free some space on its disk, then run again"
                     .to_owned(),
             ),
             _ => None,

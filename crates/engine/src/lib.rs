@@ -15,6 +15,7 @@ mod diff;
 mod engine;
 mod first_run;
 mod guard;
+mod in_flight;
 mod map;
 mod name;
 mod outbox;
@@ -27,6 +28,7 @@ mod read;
 pub mod report;
 mod reveal;
 pub mod run;
+mod send;
 mod settle;
 #[cfg(test)]
 mod simulation;

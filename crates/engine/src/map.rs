@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
+use arrow_array::types::Float64Type;
 use arrow_array::{Array, ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use segport_core::{Error, ErrorKind, FieldType, MappedField, Result};
@@ -237,9 +238,10 @@ fn convert(values: &ArrayRef, field: &FieldMapping, position: usize, flaws: &mut
     let wrong = Flaw { kind: FlawKind::WrongType, field: position };
     if field.transform.is_empty() {
         match (field.field_type, values.data_type()) {
-            (FieldType::Integer, DataType::Int64)
-            | (FieldType::Float, DataType::Float64)
-            | (FieldType::Boolean, DataType::Boolean) => return Ok(Arc::clone(values)),
+            (FieldType::Integer, DataType::Int64) | (FieldType::Boolean, DataType::Boolean) => {
+                return Ok(Arc::clone(values));
+            }
+            (FieldType::Float, DataType::Float64) => return Ok(finite(values, wrong, flaws)),
             _ => {}
         }
     }
@@ -255,6 +257,23 @@ fn convert(values: &ArrayRef, field: &FieldMapping, position: usize, flaws: &mut
         FieldType::Boolean => Arc::new(parsed::<BooleanArray, _>(&text, wrong, flaws, boolean)),
         FieldType::Date => Arc::new(dated(&text, wrong, flaws, iso_date)),
     })
+}
+
+/// Numbers as they are; what is none, such as infinity, is no value of the type.
+fn finite(values: &ArrayRef, wrong: Flaw, flaws: &mut Flaws) -> ArrayRef {
+    match values.as_primitive_opt::<Float64Type>() {
+        Some(numbers) if !numbers.values().iter().all(|number| number.is_finite()) => {
+            let finite = numbers.iter().enumerate().map(|(row, number)| {
+                let finite = number.filter(|number| number.is_finite());
+                if finite != number {
+                    flaws.add(row, wrong);
+                }
+                finite
+            });
+            Arc::new(finite.collect::<Float64Array>())
+        }
+        _ => Arc::clone(values),
+    }
 }
 
 fn parsed<A: FromIterator<Option<T>>, T>(
@@ -453,6 +472,8 @@ mod tests {
             &["12", "-3", "3", "!wrong_type", "!wrong_type", "!wrong_type"],
         );
         check(plain(Float), text(&["1.5", "-2", "NaN", "x"]), &["1.5", "-2.0", "!wrong_type", "!wrong_type"]);
+        let numbers = vec![Some(1.5), Some(f64::NAN), None, Some(f64::INFINITY)];
+        check(plain(Float), Arc::new(Float64Array::from(numbers)), &["1.5", "!wrong_type", "null", "!wrong_type"]);
         check(plain(Boolean), text(&["true", "No", "1", "maybe"]), &["true", "false", "true", "!wrong_type"]);
         check(plain(Date), text(&["2026-11-23", "23.11.2026"]), &["2026-11-23", "!wrong_type"]);
         check(plain(String), Arc::new(Int64Array::from(vec![7])), &["7"]);

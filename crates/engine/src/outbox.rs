@@ -142,9 +142,9 @@ impl Sealed {
         self.rows
     }
 
-    /// The blocks, each read when it is asked for.
-    pub(crate) fn blocks(mut self) -> impl Iterator<Item = Result<Block>> {
-        std::iter::from_fn(move || self.store.take().transpose())
+    /// Takes the next block.
+    pub(crate) fn next_block(&mut self) -> Result<Option<Block>> {
+        self.store.take()
     }
 }
 
@@ -400,10 +400,10 @@ mod tests {
             outbox.push(&rows, tickets).unwrap();
             row += count;
         }
-        let sealed = outbox.seal().unwrap();
+        let mut sealed = outbox.seal().unwrap();
         assert_eq!(sealed.rows(), u64::from(row));
         let (mut seen, mut sizes, mut blocks) = (0_u32, Vec::new(), Vec::new());
-        for block in sealed.blocks().map(Result::unwrap) {
+        while let Some(block) = sealed.next_block().unwrap() {
             blocks.push(block.len());
             for Bundle { rows, tickets } in block {
                 let decoded = rows.decode().unwrap();

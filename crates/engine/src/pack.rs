@@ -82,6 +82,20 @@ impl Parcel {
         matches!(self, Self::Upsert { in_doubt: true, .. })
     }
 
+    fn into_tickets(self) -> Vec<Ticket> {
+        match self {
+            Self::Upsert { tickets, .. } => tickets,
+            Self::Remove { .. } => Vec::new(),
+        }
+    }
+
+    fn into_leavers(self) -> Vec<Leaver> {
+        match self {
+            Self::Upsert { .. } => Vec::new(),
+            Self::Remove { leavers, .. } => leavers,
+        }
+    }
+
     fn intents(&self) -> Vec<Intent> {
         match self {
             Self::Upsert { tickets, links, .. } => tickets
@@ -93,6 +107,12 @@ impl Parcel {
                 .map(|leaver| Intent::Remove { identity: leaver.identity, memberships: segment.number.into() })
                 .collect(),
         }
+    }
+
+    /// Who these of its rows are, as far as somebody may not be sent: whoever has left may be taken off a list all the same.
+    pub(crate) fn people(&self, part: &[u32]) -> Vec<Identity> {
+        let Self::Upsert { tickets, .. } = self else { return Vec::new() };
+        part.iter().filter_map(|&row| tickets.get(row as usize)).map(|ticket| ticket.identity).collect()
     }
 
     /// Whether a row is one that nobody may be sent. Whoever has left may be taken off a list all the same.
@@ -138,50 +158,62 @@ pub(crate) struct Packer<'a> {
 }
 
 impl Packer<'_> {
-    /// Sends the parcels of every block into `parcels`; ends early if nobody takes them any more.
+    /// Sends the parcels of every block into `parcels`. If nobody takes them any more, it returns the rows of the blocks it took
+    /// that were not sent.
     pub(crate) async fn pack_rows(
         &self,
-        blocks: impl Iterator<Item = Result<Block>>,
+        mut next_block: impl FnMut() -> Option<Result<Block>>,
         parcels: &mpsc::Sender<Parcel>,
-    ) -> Result<()> {
+    ) -> Result<Vec<Ticket>> {
         let mut loose = Loose::default();
-        for block in blocks {
-            if !self.dispatch(self.cut(block?, &mut loose).await?, parcels).await? {
-                return Ok(());
+        while let Some(block) = next_block() {
+            let rest = self.dispatch(self.cut(block?, &mut loose).await?, parcels).await?;
+            if rest.len() > 0 {
+                let loose = loose.0.into_values().flatten();
+                return Ok(loose
+                    .flat_map(|bundle| bundle.tickets)
+                    .chain(rest.flat_map(Parcel::into_tickets))
+                    .collect());
             }
         }
-        self.dispatch(self.tie_all(loose)?, parcels).await?;
-        Ok(())
+        let rest = self.dispatch(self.tie_all(loose)?, parcels).await?;
+        Ok(rest.flat_map(Parcel::into_tickets).collect())
     }
 
-    /// Sends the removal of leavers of one segment into `parcels`; false if nobody takes them any more.
+    /// Sends the removal of leavers of one segment into `parcels`; returns those that nobody took.
     pub(crate) async fn pack_leavers(
         &self,
         segment: Listed,
         leavers: Vec<Leaver>,
         parcels: &mpsc::Sender<Parcel>,
-    ) -> Result<bool> {
+    ) -> Result<Vec<Leaver>> {
         let mut rest = leavers.into_iter().peekable();
         let mut packed = Vec::new();
         while rest.peek().is_some() {
             packed.push(Parcel::Remove { leavers: rest.by_ref().take(self.rows_per_batch).collect(), segment });
         }
-        self.dispatch(packed, parcels).await
+        let rest = self.dispatch(packed, parcels).await?;
+        Ok(rest.flat_map(Parcel::into_leavers).collect())
     }
 
     /// Writes intents of half as many parcels as may wait in one commit, then sends those, while the other half is taken: where
-    /// parcels are taken slowly, few may wait, and few are in doubt if the run dies.
-    async fn dispatch(&self, packed: Vec<Parcel>, parcels: &mpsc::Sender<Parcel>) -> Result<bool> {
+    /// parcels are taken slowly, few may wait, and few are in doubt if the run dies. Returns what nobody took; there is no intent
+    /// for that.
+    async fn dispatch(
+        &self,
+        packed: Vec<Parcel>,
+        parcels: &mpsc::Sender<Parcel>,
+    ) -> Result<impl ExactSizeIterator<Item = Parcel> + use<>> {
         let mut rest = packed.into_iter();
         while rest.len() > 0 {
             let half = parcels.max_capacity().div_ceil(2);
-            let Ok(places) = parcels.reserve_many(half.min(rest.len())).await else { return Ok(false) };
+            let Ok(places) = parcels.reserve_many(half.min(rest.len())).await else { break };
             let next: Vec<Parcel> = rest.by_ref().take(places.len()).collect();
             let intents: Vec<Intent> = next.iter().flat_map(Parcel::intents).collect();
             self.journal.intend(&intents).await.map_err(ledger)?;
             places.zip(next).for_each(|(place, parcel)| place.send(parcel));
         }
-        Ok(true)
+        Ok(rest)
     }
 
     /// Rows that must gain the same memberships go together, those in doubt apart from the others. What does not fill a call

@@ -8,6 +8,7 @@ use segport_core::{Error, ErrorKind, Result, Workload};
 use segport_ledger::{Hasher, Identity, Journal, Leaver, Record, SegmentNumber, Snapshot, WantedRows};
 use segport_manifest::{Code, Leavers as Policy};
 
+use crate::conclusion::problem;
 use crate::diff::{Diff, Place, Rules, Scope};
 use crate::engine::{OpenExport, OpenSegment, StartError, segment_id};
 use crate::guard::{Findings, Size, Watch};
@@ -16,11 +17,13 @@ use crate::outbox::{Outbox, Sealed};
 use crate::pack::{Listed, workload};
 use crate::plan_report::{PlanReport, PlannedCalls, PlannedLeavers, PlannedSegment};
 use crate::progress::{Progress, Stage};
-use crate::read::Pages;
-use crate::report::{GuardVerdict, Problem, Severity};
+use crate::read::{Pages, Prepared};
+use crate::report::{GuardVerdict, Problem, Severity, counted};
 use crate::run::Cancel;
 use crate::tally::Tally;
 
+/// Most rows of one call. A connector that knows no limit gets no more.
+const MOST_ROWS_PER_BATCH: usize = 10_000;
 /// Longest wait for a connector's estimate.
 const ESTIMATE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -84,14 +87,11 @@ impl Comparison<'_> {
     ) -> Result<Option<Error>, StartError> {
         for (place, segment) in places.iter().copied().zip(&self.open.segments) {
             let Some(mut pages) = first.take().or_else(|| self.read(place.position)) else { continue };
-            while let Some(page) = pages.next().await {
+            while let Some(page) = self.next(&mut pages).await {
                 let page = match page {
                     Ok(page) => page,
                     Err(error) => return Ok(Some(error.with("segment", &*segment.reader.id))),
                 };
-                if self.cancel.is_cancelled() {
-                    return Ok(Some(cancelled()));
-                }
                 let mut records = diff.page(place, &segment.mapping, &page.rows, &page.candidates)?;
                 records.extend(diff.unreadable(place, &page.unreadable));
                 self.write_down(&records).await?;
@@ -105,9 +105,8 @@ impl Comparison<'_> {
     async fn fetch_all(&self, diff: &mut Diff<'_>, places: &[Place]) -> Result<Option<Error>, StartError> {
         for (place, segment) in places.iter().zip(&self.open.segments) {
             let Some(mut pages) = self.read(place.position) else { continue };
-            while let Some(page) = pages.next().await {
+            while let Some(page) = self.next(&mut pages).await {
                 match page {
-                    Ok(_) if self.cancel.is_cancelled() => return Ok(Some(cancelled())),
                     Ok(page) => diff.fetch(&page.rows, &page.candidates)?,
                     Err(error) => return Ok(Some(error.with("segment", &*segment.reader.id))),
                 }
@@ -133,6 +132,15 @@ impl Comparison<'_> {
             self.write_down(&records).await?;
         }
         Ok(())
+    }
+
+    /// The next page, unless the run is cancelled before it comes.
+    async fn next(&self, pages: &mut Pages) -> Option<Result<Prepared>> {
+        tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => Some(Err(cancelled())),
+            page = pages.next() => page,
+        }
     }
 
     fn read(&self, position: usize) -> Option<Pages> {
@@ -270,6 +278,14 @@ pub(crate) async fn report(
     let rate = open.limits.requests_per_second;
     #[expect(clippy::cast_precision_loss, reason = "calls stay far below 2^52")]
     let seconds = |calls: u64| (rate > 0.0).then(|| calls as f64 / rate);
+    let mut problems = problems(open, tally, leavers, snapshot);
+    if workload.in_doubt > 0 {
+        let message = format!(
+            "{} of those to send may have reached the destination already: an earlier run did not learn what became of them",
+            counted(workload.in_doubt, "row")
+        );
+        problems.push(problem(Severity::Note, Code::RowsUnknown, message));
+    }
     let segments = open.spec.segments.iter().enumerate().map(|(position, segment)| PlannedSegment {
         id: segment.id.clone(),
         display_name: segment.display_name.clone(),
@@ -282,6 +298,7 @@ pub(crate) async fn report(
         full: matches!(scope, Scope::Full),
         config_hash: open.config_hash.clone(),
         source_digest: format!("{:032x}", tally.digest),
+        suppressed_digest: format!("{:032x}", tally.suppressed_digest),
         ledger_generation: snapshot.generation().to_string(),
         rows,
         leavers: leavers.planned,
@@ -296,7 +313,7 @@ pub(crate) async fn report(
             notes: estimate.notes,
         },
         guards,
-        problems: problems(open, tally, leavers, snapshot),
+        problems,
     })
 }
 
@@ -309,25 +326,22 @@ pub(crate) fn problems(open: &OpenExport, tally: &Tally, leavers: &LeaverTally, 
     if let Some(row) = &tally.first_unreadable {
         let at = row.line.map_or_else(|| format!("row {}", row.row), |line| format!("line {line}"));
         let message = format!(
-            "{} row(s) could not be read, the first in {} at {at}: {}",
-            tally.unreadable, row.place, row.reason
+            "{} could not be read, the first in {} at {at}: {}",
+            counted(tally.unreadable, "row"),
+            row.place,
+            row.reason
         );
-        add(
-            Severity::Warning,
-            Code::SourceUnreadable,
-            message,
-            Some("`segport rows latest --outcome invalid` lists them"),
-        );
+        add(Severity::Warning, Code::SourceUnreadable, message, None);
     }
     if leavers.planned.deferred > 0 {
         let message = format!(
-            "{} leaver(s) stay where they are this time: rows could not be read, and they might be among them",
-            leavers.planned.deferred
+            "{} not taken off the list this time: rows could not be read, and might be theirs",
+            counted(leavers.planned.deferred, "leaver")
         );
         add(Severity::Warning, Code::SourceUnreadable, message, Some("repair the source; the next run removes them"));
     }
     if let Some(cap) = open.limits.rows_per_export.filter(|_| tally.rows.deferred > 0) {
-        let message = format!("{} row(s) are over the {cap} rows that one run sends", tally.rows.deferred);
+        let message = format!("{} over the {cap} that one run sends", counted(tally.rows.deferred, "row"));
         add(
             Severity::Warning,
             Code::RowLimit,
@@ -360,9 +374,9 @@ pub(crate) fn listed(snapshot: &Snapshot) -> Vec<Listed> {
     (0..).zip(snapshot.segments()).map(|(position, &number)| Listed { number, position }).collect()
 }
 
-/// Rows of one call.
+/// Rows of one call, whatever a plugin says: at least one, and no more than memory has room for several times.
 pub(crate) fn rows_per_batch(open: &OpenExport) -> usize {
-    (open.limits.rows_per_batch as usize).max(1)
+    (open.limits.rows_per_batch as usize).clamp(1, MOST_ROWS_PER_BATCH)
 }
 
 fn no_segment() -> Error {

@@ -21,6 +21,10 @@ pub struct PlanReport {
     pub config_hash: String,
     /// Keyed fingerprint of all rows as mapped; changes when the source does.
     pub source_digest: String,
+    /// Keyed fingerprint of the rows that are suppressed; changes when the suppression list does, as far as it has to do with the
+    /// export.
+    #[serde(default)]
+    pub suppressed_digest: String,
     /// Changes when the ledger does.
     pub ledger_generation: String,
     /// The rows.

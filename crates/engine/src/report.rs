@@ -97,11 +97,16 @@ pub struct PluginRef {
     pub sha256: String,
 }
 
+/// A number of things: `1 row`, `2 rows`.
+pub(crate) fn counted(number: u64, one: &str) -> String {
+    format!("{number} {one}{}", if number == 1 { "" } else { "s" })
+}
+
 /// Rows by outcome; `read` is the sum of the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct RowCounts {
-    /// Profiles in the segments. One that can be sent counts once, whatever the number of its segments; a row that cannot be
-    /// sent counts in each segment that has it.
+    /// Profiles in the segments. One counts once, whatever the number of its segments, unless it cannot be sent as one of them
+    /// has it and can as another does.
     pub read: u64,
     /// The destination has acknowledged exactly this before.
     pub unchanged: u64,

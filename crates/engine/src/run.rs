@@ -2,36 +2,27 @@
 
 use std::collections::HashSet;
 use std::path::Path;
-use std::time::Duration;
+use std::sync::Arc;
 
 use jiff::Timestamp;
-use segport_core::{Error, ErrorKind, Session};
-use segport_ledger::{
-    Identity, Journal, Leaver, Memberships, NewRun, OutcomeKind, Record, Row, RunStatus, Snapshot, Store, Suppressions,
-    Undelivered,
-};
+use segport_core::{Error, ErrorKind};
+use segport_ledger::{Identity, NewRun, OutcomeKind, RunStatus, Store};
 use segport_manifest::Code;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
-use crate::conclusion::{Ending, Story, problem, run_end};
-use crate::deliver::{Delivered, Delivery, Halt, Handed, ledger};
+use crate::conclusion::{Ending, Story, run_end};
+use crate::deliver::Halt;
 use crate::diff::Scope;
 use crate::engine::{OpenExport, StartError};
-use crate::first_run;
 use crate::guard::{Override, Watch};
-use crate::outbox::{BUNDLES_PER_BLOCK, Sealed};
-use crate::pack::{Listed, MOST_LOOSE, Packer, Parcel};
-use crate::plan::{self, Comparison, LeaverFate, LeaverRule, LeaverTally};
+use crate::in_flight::InFlight;
+use crate::plan::{self, Compared, Comparison, LeaverRule, LeaverTally};
 use crate::plan_report::PlanReport;
-use crate::progress::{Progress, Stage};
-use crate::report::{GuardVerdict, RunReport, Severity, Trigger, Verdict};
+use crate::progress::Progress;
+use crate::report::{GuardVerdict, RunReport, Trigger, Verdict};
+use crate::send::{Sending, Waiting};
 use crate::settle::Settlement;
 use crate::tally::Tally;
-
-/// Longest wait for a connector to prepare or end a run, retries and pauses of the destination included.
-const SESSION_TIMEOUT: Duration = Duration::from_secs(15 * 60);
-/// How often a watcher is told whether the destination throttles.
-const THROTTLE_TICK: Duration = Duration::from_millis(200);
 
 /// What is asked of a run.
 #[derive(Debug, Clone)]
@@ -162,7 +153,7 @@ pub(crate) async fn run(
         Some(_) => Scope::Changes,
         None => scope(store, &request.mode).await?,
     };
-    let suppressions = store.suppressions().await?;
+    let in_flight = Arc::new(InFlight::new(store.suppressions().await?));
     let started_at = Timestamp::now();
     let run_id = uuid::Uuid::now_v7().to_string();
     let lease = store.lease(&open.export.id).await?;
@@ -170,7 +161,7 @@ pub(crate) async fn run(
     let first = plan::begin_reading(open, 0, &run_id, store.hasher());
     let mut run = lease.begin(NewRun { run_id: &run_id, started_at, segments: &open.ledger_names }).await?;
     let held = run.snapshot.index.held_rows();
-    let suppressed = suppressions.now().await?;
+    let suppressed = in_flight.suppressed().await?;
     let comparison = Comparison {
         open,
         run: &run_id,
@@ -183,58 +174,63 @@ pub(crate) async fn run(
         cancel,
     };
     let generation = run.snapshot.generation().to_string();
-    let compared = comparison.compare(&mut run.snapshot, first).await?;
+    let Compared { outbox, tally, error } = comparison.compare(&mut run.snapshot, first).await?;
     let listed = plan::listed(&run.snapshot);
-    let rule = LeaverRule::new(open, &scope, &listed, &compared.tally);
-    let leavers = match compared.error {
-        // Who left cannot be told from half a source.
-        Some(_) => LeaverTally::default(),
-        None => plan::count_leavers(&run.snapshot, &rule, &compared.tally).await?,
-    };
+    let rule = LeaverRule::new(open, &scope, &listed, &tally);
     let watch = Watch::new(open.export.guards, &request.overrides);
-    let guards = match compared.error {
-        Some(_) => Vec::new(),
-        None => plan::judge(&watch, open, &run.snapshot, &compared.tally, &leavers, held),
+    let (leavers, mut guards) = match error {
+        // Neither who left nor how large a segment is can be told from half a source.
+        Some(_) => (LeaverTally::default(), Vec::new()),
+        None => {
+            let leavers = plan::count_leavers(&run.snapshot, &rule, &tally).await?;
+            let guards = plan::judge(&watch, open, &run.snapshot, &tally, &leavers, held);
+            (leavers, guards)
+        }
     };
-    let moved = request.expected.as_ref().and_then(|expected| moved(expected, open, &generation, &compared.tally));
-    let hold = hold(compared.error, &guards, moved);
+    let moved = || request.expected.as_ref().and_then(|expected| moved(expected, open, &generation, &tally));
+    let hold = hold(error, moved, &guards);
     if hold.is_none() {
-        run.accept((0..open.segments.len()).map(|position| compared.tally.rows_of(position)));
+        run.accept((0..open.segments.len()).map(|position| tally.rows_of(position)));
     }
-    let mut story = Story {
-        open,
-        run_id: &run_id,
-        started_at,
-        trigger: request.trigger,
-        problems: plan::problems(open, &compared.tally, &leavers, &run.snapshot),
-        tally: compared.tally,
-        leavers,
-        guards,
-        settlement: Settlement::default(),
-        end: Ending::Through,
-    };
-    let stage = Sending {
+    let mut problems = plan::problems(open, &tally, &leavers, &run.snapshot);
+    let sending = Sending {
         open,
         run_id: &run_id,
         snapshot: &run.snapshot,
         journal: &run.journal,
-        suppressions: &suppressions,
+        in_flight: &in_flight,
         listed: &listed,
         scope: &scope,
+        rule: &rule,
+        watch: &watch,
+        progress,
+        cancel,
     };
-    match hold {
-        Some(hold @ Hold::Outdated(_)) => {
-            // Nothing was asked of these rows: a retry must not take them for rows left undone.
-            story.tally = Tally::default();
-            story.leavers = LeaverTally::default();
-            story.end = hold.ending();
+    let waiting = Waiting::new(outbox, leavers.planned, run.snapshot.leavers(&tally.present));
+    let (settlement, end, outdated) = match hold {
+        None => {
+            let sent = sending.send(waiting).await?;
+            guards.extend(sent.refusals);
+            problems.extend(sent.problems);
+            (sent.settlement, sent.end, None)
         }
-        Some(hold) => {
-            stage.decline(compared.outbox, &rule, &mut story, &hold.reason()).await?;
-            story.end = hold.ending();
-        }
-        None => stage.send(compared.outbox, &rule, &watch, &mut story, progress, cancel).await?,
-    }
+        Some(hold @ Hold::Outdated(what)) => (Settlement::default(), hold.ending(), Some(what)),
+        Some(hold) => (sending.decline(waiting, &hold.reason()).await?, hold.ending(), None),
+    };
+    // Nothing was asked of the rows under an outdated plan: a retry must not take them for rows left undone.
+    let (tally, leavers) = if outdated.is_some() { Default::default() } else { (tally, leavers) };
+    let story = Story {
+        open,
+        run_id: &run_id,
+        started_at,
+        trigger: request.trigger,
+        tally,
+        leavers,
+        guards,
+        settlement,
+        problems,
+        end,
+    };
     progress.finished(&open.export.id);
     let is_written = !matches!(story.end, Ending::Unwritten(_));
     let mut report = story.report();
@@ -245,7 +241,7 @@ pub(crate) async fn run(
     {
         report.end_unwritten(&error.into());
     }
-    match moved {
+    match outdated {
         Some(what) => Err(StartError::Outdated { what }),
         None => Ok(report),
     }
@@ -279,6 +275,8 @@ fn moved(expected: &PlanReport, open: &OpenExport, generation: &str, tally: &Tal
         Some("the ledger")
     } else if expected.source_digest != format!("{:032x}", tally.digest) {
         Some("the source")
+    } else if expected.suppressed_digest != format!("{:032x}", tally.suppressed_digest) {
+        Some("the suppression list")
     } else {
         None
     }
@@ -292,11 +290,12 @@ enum Hold {
     Outdated(&'static str),
 }
 
-fn hold(error: Option<Error>, guards: &[GuardVerdict], moved: Option<&'static str>) -> Option<Hold> {
+/// What was not read to its end is not compared with a plan, nor judged.
+fn hold(error: Option<Error>, moved: impl FnOnce() -> Option<&'static str>, guards: &[GuardVerdict]) -> Option<Hold> {
     if let Some(error) = error {
         return Some(Hold::Unreadable(error));
     }
-    if let Some(what) = moved {
+    if let Some(what) = moved() {
         return Some(Hold::Outdated(what));
     }
     guards.iter().any(|guard| guard.verdict == Verdict::Stopped).then_some(Hold::Guard)
@@ -305,9 +304,7 @@ fn hold(error: Option<Error>, guards: &[GuardVerdict], moved: Option<&'static st
 impl Hold {
     fn reason(&self) -> String {
         match self {
-            Self::Unreadable(error) if error.kind() == ErrorKind::Cancelled => {
-                "not tried: the run was interrupted".to_owned()
-            }
+            Self::Unreadable(error) if error.kind() == ErrorKind::Cancelled => Halt::Cancelled.reason(),
             Self::Unreadable(_) => "not tried: the source could not be read to its end".to_owned(),
             Self::Guard => "not tried: a guard stopped the run".to_owned(),
             Self::Outdated(what) => format!("not tried: {what} changed since the plan was made"),
@@ -328,246 +325,4 @@ impl Hold {
             },
         }
     }
-}
-
-/// What a run knows by the time it sends.
-#[derive(Debug, Clone, Copy)]
-struct Sending<'a> {
-    open: &'a OpenExport,
-    run_id: &'a str,
-    snapshot: &'a Snapshot,
-    journal: &'a Journal,
-    suppressions: &'a Suppressions,
-    listed: &'a [Listed],
-    scope: &'a Scope,
-}
-
-impl Sending<'_> {
-    /// Writes down that nothing of the outbox was tried.
-    async fn decline(
-        &self,
-        outbox: Sealed,
-        rule: &LeaverRule<'_>,
-        story: &mut Story<'_>,
-        reason: &str,
-    ) -> Result<(), StartError> {
-        for block in outbox.blocks() {
-            let block = block.map_err(StartError::Outbox)?;
-            let mut records = Vec::new();
-            for ticket in block.iter().flat_map(|bundle| &bundle.tickets) {
-                records.push(Record::Row(Row {
-                    outcome: Undelivered::Deferred,
-                    identity: Some(ticket.identity),
-                    memberships: self.snapshot.index.read_in(ticket.identity)?.seen,
-                    code: "not_sent".into(),
-                    reason: reason.to_owned().into(),
-                }));
-            }
-            self.journal.settle(&records).await?;
-            story.settlement.rows.deferred += records.len() as u64;
-        }
-        if story.leavers.planned.remove == 0 {
-            return Ok(());
-        }
-        let mut leavers = self.snapshot.leavers(&story.tally.present);
-        while let Some(chunk) = leavers.next().await? {
-            let removals = chunk.iter().filter(|leaver| matches!(rule.judge(leaver), LeaverFate::Remove(_)));
-            let records: Vec<Record> = removals.map(|leaver| stayed(leaver, "not_sent", reason.to_owned())).collect();
-            self.journal.settle(&records).await?;
-            story.settlement.leavers.deferred += records.len() as u64;
-        }
-        Ok(())
-    }
-
-    /// Sends what the outbox holds, then removes leavers.
-    async fn send(
-        &self,
-        outbox: Sealed,
-        rule: &LeaverRule<'_>,
-        watch: &Watch,
-        story: &mut Story<'_>,
-        progress: &dyn Progress,
-        cancel: &Cancel,
-    ) -> Result<(), StartError> {
-        let total = outbox.rows() + story.leavers.planned.remove;
-        if total == 0 {
-            story.guards.push(watch.judge_refusals(0, 0));
-            return Ok(());
-        }
-        let export = &*self.open.export.id;
-        progress.stage(export, Stage::Delivering { total });
-        let spec = first_run::marked(&self.open.spec, self.snapshot);
-        let begun = tokio::select! {
-            biased;
-            () = cancel.cancelled() => Err(Error::new(ErrorKind::Cancelled, "the run was interrupted before it sent anything")),
-            begun = self.open.connector.begin(self.run_id, &spec, SESSION_TIMEOUT) => begun,
-        };
-        let session = match begun {
-            Ok(session) => session,
-            Err(error) => {
-                let reason = format!("not tried: the connection could not be prepared ({})", error.kind());
-                self.decline(outbox, rule, story, &reason).await?;
-                story.end = Ending::of(error);
-                return Ok(());
-            }
-        };
-        story.settlement.notes.extend(session.notes.iter().cloned());
-        for problem in first_run::problems(&spec, &session, self.open.identity(), self.open.export.leavers) {
-            progress.noted(export, &problem);
-            story.problems.push(problem);
-        }
-        let planned = Handed { rows: outbox.rows(), leavers: story.leavers.planned.remove };
-        let delivered = self.deliver(&session, outbox, rule, watch, story, progress, cancel).await?;
-        story.settlement.absorb(delivered.settlement);
-        story.guards.push(delivered.refusals);
-        story.end = match (delivered.failure, delivered.halt) {
-            (Some(error), _) => {
-                story.settlement.leave_open(planned, delivered.in_doubt);
-                Ending::Unwritten(error)
-            }
-            (None, None) => Ending::Through,
-            (None, Some(Halt::Guard)) => Ending::Stopped,
-            (None, Some(Halt::Cancelled)) => Ending::Cancelled,
-            (None, Some(Halt::Connection(error))) => Ending::of(error),
-        };
-        if matches!(story.end, Ending::Through)
-            && let Err(error) = self.open.connector.finish(self.run_id, &session, SESSION_TIMEOUT).await
-        {
-            story.problems.push(problem(Severity::Warning, Code::of(error.kind()), error.to_string()));
-        }
-        Ok(())
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "the parts of one delivery, named where they are made")]
-    async fn deliver(
-        &self,
-        session: &Session,
-        outbox: Sealed,
-        rule: &LeaverRule<'_>,
-        watch: &Watch,
-        story: &Story<'_>,
-        progress: &dyn Progress,
-        cancel: &Cancel,
-    ) -> Result<Delivered, StartError> {
-        let export = &*self.open.export.id;
-        let max_in_flight = (self.open.limits.max_in_flight as usize).max(1);
-        let rows_per_batch = plan::rows_per_batch(self.open);
-        let delivery = Delivery {
-            writer: &self.open.connector.writer(self.run_id, session)?,
-            journal: self.journal,
-            suppressions: self.suppressions,
-            watch,
-            cancel,
-            planned: outbox.rows(),
-            to_send: outbox.rows() + story.leavers.planned.remove,
-            rows_per_batch,
-            max_in_flight,
-            call_timeout: call_timeout(self.open, rows_per_batch, max_in_flight),
-            export,
-            progress,
-        };
-        let packer = Packer {
-            index: &self.snapshot.index,
-            journal: self.journal,
-            rows_per_batch,
-            segments: self.listed,
-            scope: self.scope,
-            most_loose: MOST_LOOSE,
-        };
-        let (parcels, to_deliver) = mpsc::channel(parcels_ahead(self.open.limits.requests_per_second));
-        let pack = async {
-            packer.pack_rows(outbox.blocks(), &parcels).await?;
-            self.pack_leavers(&packer, rule, &story.tally, &parcels).await?;
-            drop(parcels);
-            Ok(())
-        };
-        let work = async {
-            let (packed, delivered) = tokio::join!(pack, delivery.deliver(to_deliver));
-            Delivered { failure: delivered.failure.or(packed.err()), ..delivered }
-        };
-        let mut work = Box::pin(work);
-        loop {
-            tokio::select! {
-                biased;
-                delivered = &mut work => return Ok(delivered),
-                () = tokio::time::sleep(THROTTLE_TICK) => {
-                    let pause = self.open.line.connection().and_then(segport_transport::Connection::throttled_for);
-                    progress.throttled(export, pause.is_some());
-                }
-            }
-        }
-    }
-
-    async fn pack_leavers(
-        &self,
-        packer: &Packer<'_>,
-        rule: &LeaverRule<'_>,
-        tally: &Tally,
-        parcels: &mpsc::Sender<Parcel>,
-    ) -> Result<(), Error> {
-        let mut leavers = self.snapshot.leavers(&tally.present);
-        while let Some(chunk) = leavers.next().await.map_err(ledger)? {
-            let mut deferred = Vec::new();
-            let mut by_list: Vec<(Listed, Vec<Leaver>)> = Vec::new();
-            for leaver in chunk {
-                match rule.judge(&leaver) {
-                    LeaverFate::Ignore | LeaverFate::Keep => {}
-                    LeaverFate::Defer => {
-                        let reason = "rows of the source could not be read, and this might be one of them";
-                        deferred.push(stayed(&leaver, "unreadable_rows", reason.to_owned()));
-                    }
-                    LeaverFate::Remove(listed) => match by_list.iter_mut().find(|(at, _)| at.number == listed.number) {
-                        Some((_, leavers)) => leavers.push(leaver),
-                        None => by_list.push((listed, vec![leaver])),
-                    },
-                }
-            }
-            if !deferred.is_empty() {
-                self.journal.settle(&deferred).await.map_err(ledger)?;
-            }
-            for (listed, leavers) in by_list {
-                if !packer.pack_leavers(listed, leavers, parcels).await? {
-                    return Ok(());
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-/// How many parcels have their intents written and wait to be sent, so that nobody waits for the disk: those of a second, and
-/// no more than a block has bundles.
-fn parcels_ahead(requests_per_second: f64) -> usize {
-    if requests_per_second <= 0.0 {
-        return BUNDLES_PER_BLOCK;
-    }
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a positive number, and a cast is capped"
-    )]
-    let a_second = requests_per_second.ceil() as usize;
-    a_second.clamp(1, BUNDLES_PER_BLOCK)
-}
-
-/// A batch may take as long as its calls one by one at the connection's rate, behind all others that are under way.
-fn call_timeout(open: &OpenExport, rows_per_batch: usize, max_in_flight: usize) -> Duration {
-    #[expect(clippy::cast_precision_loss, reason = "both are small")]
-    let calls = (rows_per_batch * (max_in_flight + 1)) as f64 * open.spec.segments.len() as f64;
-    let rate = open.limits.requests_per_second;
-    let paced = if rate > 0.0 { calls / rate } else { 0.0 };
-    Duration::from_millis(open.limits.request_timeout_ms) * 20
-        + SESSION_TIMEOUT
-        + Duration::try_from_secs_f64(paced * 2.0).unwrap_or(SESSION_TIMEOUT)
-}
-
-/// That a leaver was not removed this time.
-fn stayed(leaver: &Leaver, code: &'static str, reason: String) -> Record {
-    Record::Stayed(Row {
-        outcome: Undelivered::Deferred,
-        identity: Some(leaver.identity),
-        memberships: Memberships::from(leaver.segment),
-        code: code.into(),
-        reason: reason.into(),
-    })
 }

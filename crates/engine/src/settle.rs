@@ -8,7 +8,7 @@ use segport_manifest::Code;
 
 use crate::deliver::{Fate, Handed};
 use crate::pack::Parcel;
-use crate::report::{LeaverCounts, Problem, RowCounts, Severity};
+use crate::report::{LeaverCounts, Problem, RowCounts, Severity, counted};
 
 /// What a delivery came to so far.
 #[derive(Debug, Default)]
@@ -132,8 +132,8 @@ impl Settlement {
         self.leavers.deferred += planned.leavers.saturating_sub(self.leavers.outcomes());
     }
 
-    /// The troubles and the connector's sentences, for the report.
-    pub(crate) fn problems(&self) -> Vec<Problem> {
+    /// The troubles and the connector's sentences, for the report of this run.
+    pub(crate) fn problems(&self, run_id: &str) -> Vec<Problem> {
         let troubles = self.troubles.iter().map(|((what, outcome, reason), &count)| Problem {
             severity: Severity::Warning,
             code: match outcome.as_str() {
@@ -142,8 +142,10 @@ impl Settlement {
                 _ => Code::RowsDeferred,
             }
             .to_string(),
-            message: format!("{count} {what}{} {outcome}: {reason}", if count == 1 { "" } else { "s" }),
-            help: Some("`segport rows latest` lists them; `segport retry` tries them again".to_owned()),
+            message: format!("{} {outcome}: {reason}", counted(count, what)),
+            help: Some(format!(
+                "`segport rows {run_id} --outcome {outcome}` lists them; `segport retry` tries them again"
+            )),
         });
         let notes = self.notes.iter().map(|note| Problem {
             severity: Severity::Note,
@@ -155,8 +157,8 @@ impl Settlement {
             severity: Severity::Note,
             code: Code::RowsFound.to_string(),
             message: format!(
-                "{} row(s) that an earlier run may have sent were found at the destination, and were not sent again",
-                self.found
+                "{} that an earlier run may have sent found at the destination, and not sent again",
+                counted(self.found, "row")
             ),
             help: None,
         });

@@ -24,6 +24,8 @@ pub(crate) struct Tally {
     pub(crate) wanted: u64,
     /// Keyed fingerprint of all that was read.
     pub(crate) digest: u128,
+    /// That of the rows that are suppressed.
+    pub(crate) suppressed_digest: u128,
 }
 
 impl Tally {

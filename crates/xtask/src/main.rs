@@ -1,5 +1,5 @@
 //! Tasks of the workspace: `cargo xtask demo | test | schemas | reference | bench | crash | simulate | mutate | fuzz | tidy |
-//! new-connector`.
+//! picture | new-connector`.
 
 #![forbid(unsafe_code)]
 

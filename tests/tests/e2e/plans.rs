@@ -147,6 +147,17 @@ fn a_plan_is_refused_when_anything_moved() {
     check("the ledger", &|scene| {
         scene.delivers();
     });
+    check("the suppression list", &|scene| {
+        scene.call("suppress add p5@example.com").exits(0);
+    });
+}
+
+#[test]
+fn a_source_that_cannot_be_read_is_not_taken_for_one_that_changed() {
+    let scene = planned();
+    std::fs::remove_file(scene.path("data/newsletter.csv")).unwrap();
+    let report = scene.run("--plan plan.json").exits(1).report();
+    assert_eq!((report.problems(), &report.0["status"]), (vec!["SP0601"], &"failed".into()));
 }
 
 #[test]

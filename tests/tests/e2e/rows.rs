@@ -78,6 +78,31 @@ fn nobody_is_a_leaver_while_rows_cannot_be_read() {
 }
 
 #[test]
+fn a_leaver_who_could_not_be_told_from_unreadable_rows_is_retried() {
+    let staying = (1..=20).map(|number| format!("c{number},p{number}@example.com,Ann,41\n")).collect::<String>();
+    let rows = |more: &str| format!("customer_id,email_address,given_name,age\n{staying}{more}");
+    let scene = scene_of(&[]);
+    scene.write("data/newsletter.csv", rows("c21,gone@example.com,Bo,30\n"));
+    scene.delivers();
+    scene.write("data/newsletter.csv", rows("c22,cy@example.com,\n"));
+    scene.comes_to("partial: 21 read, 20 unchanged, 1 invalid; 1 planned, 1 deferred");
+    let told = scene.rows();
+    assert_eq!(told.iter().filter(|row| row.starts_with("deferred unreadable_rows: ")).count(), 1, "{told:?}");
+    scene.write("data/newsletter.csv", rows(""));
+    let retried = scene.call("retry --output json").exits(0).report();
+    assert_eq!((retried.count("leavers", "removed"), scene.members("newsletter").len()), (1, 20));
+}
+
+#[test]
+fn a_row_that_is_not_sent_counts_once_however_many_segments_have_it() {
+    let scene = Scene::new(&[Person::new(1), Person::new(2).email("P1@example.com"), Person::new(3).email("nobody")]);
+    scene.segment("vip", &[Person::new(2).email("P1@example.com"), Person::new(3).email("nobody"), Person::new(4)]);
+    scene.segments(&["newsletter", "vip"], "");
+    scene.comes_to("succeeded: 4 read, 2 added, 1 invalid, 1 duplicate");
+    assert_eq!(scene.rows().iter().filter(|row| row.starts_with("duplicate")).count(), 1);
+}
+
+#[test]
 fn a_row_that_became_invalid_is_no_leaver() {
     let scene = scene_of(&["c1,ok@example.com,Ann,41", "c2,bo@example.com,Bo,30"]);
     scene.delivers();

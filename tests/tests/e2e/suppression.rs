@@ -105,6 +105,40 @@ fn no_batch_that_begins_after_somebody_was_suppressed_has_them() {
     suppresses_while_the_second_batch_is(Hold::Done);
 }
 
+/// Holds the first request to an endpoint of a run of four people, suppresses one of them, and lets it go on.
+fn suppresses_while_requests_wait(fault: &str, settings: &str, endpoint: &str, hold: Hold, who: &str) -> Scene {
+    let mut scene = Scene::faulty(&[fault], &people(1..=4));
+    let gate = Gate::new(&scene.sandbox);
+    scene.through(&gate, &format!("rows_per_batch = 4\nmax_in_flight = 1\n{settings}"));
+    gate.hold(endpoint, 1, hold);
+    let run = scene.segport("run --output json").start();
+    gate.wait();
+    suppresses(&scene, who);
+    gate.open();
+    let run = run.wait();
+    assert_eq!(run.exits(0).report().summary(), "succeeded: 4 read, 3 added, 1 suppressed");
+    scene
+}
+
+#[test]
+fn who_is_suppressed_while_a_request_waits_to_be_sent_again_is_not_in_it() {
+    let throttled = "POST /contacts nth=1 status=429 retry-after=1";
+    let settings = "list_membership = \"bulk\"";
+    let scene = suppresses_while_requests_wait(throttled, settings, "POST /contacts", Hold::Done, "p3@example.com");
+    let delivered = [people(1..=2), people(4..=4)].concat();
+    scene.has_contacts(&delivered);
+    scene.has_members("newsletter", &delivered);
+}
+
+#[test]
+fn who_is_suppressed_while_single_adds_are_made_is_not_added() {
+    let settings = "list_membership = \"single\"";
+    let no_fault = "GET /never status=500";
+    let scene = suppresses_while_requests_wait(no_fault, settings, "POST /list/", Hold::Unseen, "p4@example.com");
+    scene.has_members("newsletter", &people(1..=3));
+    scene.comes_to("succeeded: 4 read, 3 unchanged, 1 suppressed");
+}
+
 #[test]
 fn the_parts_of_a_refused_batch_are_batches_of_their_own() {
     let mut scene = Scene::faulty(&["POST /contacts nth=1 status=400"], &people(1..=4));

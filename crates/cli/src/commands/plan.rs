@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use segport_engine::{Cancel, Mode, Request};
+use segport_engine::report::Verdict;
+use segport_engine::{Cancel, Mode, PlanReport, Request};
+use segport_manifest::Project;
 
 use crate::arguments::Plan;
 use crate::commands::Invocation;
@@ -24,6 +26,7 @@ pub(crate) async fn plan(invocation: &Invocation, asked: &Plan) -> Result<Exit, 
 
     let mut file = String::new();
     let mut changes = false;
+    let mut hindrances = Vec::new();
     for export in exports {
         let request = Request { mode: mode.clone(), ..Request::new(export) };
         let planned = Box::pin(engine.plan(&store, &request, &*progress, &cancel)).await;
@@ -32,6 +35,7 @@ pub(crate) async fn plan(invocation: &Invocation, asked: &Plan) -> Result<Exit, 
         }
         let plan = planned?;
         changes |= plan.has_changes();
+        hindrances.extend(hindrance(&plan, engine.project()));
         if asked.out.is_some() {
             file.push_str(&json_line(&plan)?);
         }
@@ -46,20 +50,46 @@ pub(crate) async fn plan(invocation: &Invocation, asked: &Plan) -> Result<Exit, 
         fs::write(&path, file).map_err(|error| Failure::file("write", &path, &error))?;
     }
     if !output.is_json() {
-        output.text(&conclusion(asked, changes))?;
+        let lone = engine.project().exports.len() == 1;
+        output.text(&conclusion(asked, lone, changes, &hindrances))?;
     }
     Ok(if asked.detailed_exitcode && changes { Exit::Changes } else { Exit::Done })
 }
 
-fn conclusion(asked: &Plan, changes: bool) -> String {
-    let run = match &asked.out {
-        Some(out) => format!("`segport run --plan {}`", out.display()),
-        None if asked.full => "`segport run --full`".to_owned(),
-        None => "`segport run`".to_owned(),
-    };
-    if changes {
-        format!("Nothing was sent. {run} does what is planned here.\n")
-    } else {
-        "Nothing was sent, and there is nothing to send.\n".to_owned()
+/// What would keep a run from doing what is planned.
+fn hindrance(plan: &PlanReport, project: &Project) -> Option<String> {
+    let connection = project.connections.get(&plan.connection);
+    if connection.is_some_and(|connection| connection.consent.is_none()) {
+        return Some(format!(
+            "A run of `{}` sends nothing before `segport connect {}` is accepted.\n",
+            plan.export, plan.connection
+        ));
     }
+    let stopped: Vec<String> = plan
+        .guards
+        .iter()
+        .filter(|guard| guard.verdict == Verdict::Stopped)
+        .map(|guard| format!("`{}`", guard.guard))
+        .collect();
+    (!stopped.is_empty()).then(|| format!("A run of `{}` would be stopped by {}.\n", plan.export, stopped.join(", ")))
+}
+
+/// The last lines. In a project with a `lone` export a run need not name it.
+fn conclusion(asked: &Plan, lone: bool, changes: bool, hindrances: &[String]) -> String {
+    if !hindrances.is_empty() {
+        return format!("Nothing was sent. {}", hindrances.concat());
+    }
+    if !changes {
+        return "Nothing was sent, and there is nothing to send.\n".to_owned();
+    }
+    let mut run = "segport run".to_owned();
+    match &asked.out {
+        Some(out) => run.push_str(&format!(" --plan {}", out.display())),
+        None => {
+            asked.exports.iter().for_each(|export| run.push_str(&format!(" {export}")));
+            run.push_str(if asked.exports.is_empty() && !lone { " --all" } else { "" });
+            run.push_str(if asked.full { " --full" } else { "" });
+        }
+    }
+    format!("Nothing was sent. `{run}` does what is planned here.\n")
 }

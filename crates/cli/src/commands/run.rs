@@ -104,6 +104,11 @@ fn read_plans(path: &Path) -> Result<Vec<PlanReport>, Failure> {
     let text = std::fs::read_to_string(path).map_err(|error| Failure::file("read", path, &error))?;
     let plans: Result<Vec<PlanReport>, _> = serde_json::Deserializer::from_str(&text).into_iter().collect();
     match plans {
+        Ok(plans) if plans.iter().any(|plan| plan.schema_version != 1) => Err(Failure::new(format!(
+            "{} was made by another version of Segport, in a form that this one does not know",
+            path.display()
+        ))
+        .help("make one with `segport plan --out FILE`")),
         Ok(plans) if !plans.is_empty() => Ok(plans),
         Ok(_) => Err(Failure::new(format!("{} holds no plan", path.display()))),
         Err(error) => Err(Failure::new(format!("{} is not a plan: {error}", path.display()))

@@ -35,7 +35,10 @@ pub(crate) async fn runs(invocation: &Invocation, asked: &Runs) -> Result<Exit, 
             output.text(&one(record, output.style()))?;
         }
     } else if records.is_empty() {
-        output.note("there were no runs yet");
+        output.note(&match &asked.export {
+            Some(export) => format!("there were no runs of an export `{export}` yet"),
+            None => "there were no runs yet".to_owned(),
+        });
     } else {
         output.text(&list(&records))?;
         for RunRecord { run_id, export, .. } in interrupted(&records) {

@@ -1,6 +1,7 @@
 //! `segport status`: one line an export.
 
 use jiff::Timestamp;
+use segport_engine::report::{RunReport, Severity, Status, Verdict};
 use segport_ledger::{RunRecord, RunStatus, Store};
 use segport_manifest::{Export, Project};
 use serde::Serialize;
@@ -90,6 +91,14 @@ fn problems(project: &Project, export: &Export, last: Option<&RunRecord>) -> Vec
         problems.push("the last run died; the next one settles what has no outcome".to_owned());
     }
     if let Some(report) = last.and_then(report_of) {
+        match report.status {
+            Status::Failed => problems.push(failure(&report)),
+            Status::Stopped => {
+                let stopped = report.guards.iter().filter(|guard| guard.verdict == Verdict::Stopped);
+                problems.extend(stopped.map(|guard| format!("guard {} stopped the last run", guard.guard)));
+            }
+            Status::Succeeded | Status::Partial | Status::Cancelled => {}
+        }
         let open = open_rows(&report);
         if open > 0 {
             problems.push(format!("{} to retry", counted(open, "row")));
@@ -99,6 +108,14 @@ fn problems(project: &Project, export: &Export, last: Option<&RunRecord>) -> Vec
         }
     }
     problems
+}
+
+fn failure(report: &RunReport) -> String {
+    let error = report.problems.iter().find(|problem| problem.severity == Severity::Error);
+    error.map_or_else(
+        || "the last run failed".to_owned(),
+        |error| format!("the last run failed: {} {}", error.code, error.message),
+    )
 }
 
 fn as_table(standings: &[Standing]) -> String {

@@ -269,8 +269,12 @@ fn not_addresses(unit: &str, places: &[u64], and: &str) -> Failure {
         (_, [_]) => "without an e-mail address",
         _ => "without e-mail addresses",
     };
-    Failure::new(format!("{what}{and}: {unit} {}{more}", named.join(", ")))
-        .help("an address is written like name@example.com, without a name or brackets around it")
+    Failure::new(format!("{what}{and}: {unit} {}{more}", named.join(", "))).help(match unit {
+        "line" => {
+            "a line holds one address, like name@example.com; of a table, `--column NAME` says which column has them"
+        }
+        _ => "an address is written like name@example.com, without a name or brackets around it",
+    })
 }
 
 #[cfg(test)]

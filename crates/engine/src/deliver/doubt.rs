@@ -103,11 +103,11 @@ async fn deliver(
     let opened = Opened { limits: Some(Limits::default()) };
     let fake = Fake { descriptor, opened, says: Arc::new(says), calls: Arc::clone(&calls) };
     let connector = ConnectorInstance::open(&fake, Value::Null, Arc::new(NoNetwork)).unwrap();
-    let suppressions = store.suppressions().await.unwrap();
+    let in_flight = InFlight::new(store.suppressions().await.unwrap());
     let delivery = Delivery {
         writer: &connector.writer("run", &Session::default()).unwrap(),
         journal: &run.journal,
-        suppressions: &suppressions,
+        in_flight: &in_flight,
         watch: &Watch::new(Guards::default(), &Override::default()),
         cancel,
         planned: 2,
@@ -141,7 +141,7 @@ async fn deliver(
         parcels.send(parcel).await.unwrap();
     }
     drop(parcels);
-    let delivered = delivery.deliver(to_deliver).await;
+    let delivered = delivery.deliver(to_deliver, oneshot::channel().0).await;
     let rows = delivered.settlement.rows;
     let halt = if delivered.halt.is_some() { ", halted" } else { "" };
     let counts = format!("{} changed, {} unknown, {} deferred{halt}", rows.changed, rows.unknown, rows.deferred);

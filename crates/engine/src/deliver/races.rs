@@ -260,12 +260,12 @@ async fn check(case: Case) {
     destination.state().poison.clone_from(&case.poison);
     destination.state().held.clone_from(&case.held);
     let connector = ConnectorInstance::open(&Fake::new(&destination), Value::Null, Arc::new(NoNetwork)).unwrap();
-    let suppressions = store.suppressions().await.unwrap();
+    let in_flight = InFlight::new(store.suppressions().await.unwrap());
     let planned = u64::from(case.people);
     let delivery = Delivery {
         writer: &connector.writer("run", &Session::default()).unwrap(),
         journal: &run.journal,
-        suppressions: &suppressions,
+        in_flight: &in_flight,
         watch: &Watch::new(Guards::default(), &Override { guards: vec![Guard::MaxRefused], ..Override::default() }),
         cancel: &Cancel::new(),
         planned,
@@ -286,9 +286,10 @@ async fn check(case: Case) {
         most_loose: MOST_LOOSE,
     };
     let (parcels, to_deliver) = mpsc::channel(1);
+    let (halt, _) = oneshot::channel();
     let pack = async {
-        let block = vec![Bundle { rows, tickets }];
-        packer.pack_rows(std::iter::once(Ok(block)), &parcels).await.unwrap();
+        let mut block = Some(vec![Bundle { rows, tickets }]);
+        packer.pack_rows(|| block.take().map(Ok), &parcels).await.unwrap();
         drop(parcels);
     };
     let disturb = async {
@@ -310,7 +311,7 @@ async fn check(case: Case) {
         }
     };
     let delivered = tokio::select! {
-        ((), delivered) = async { tokio::join!(pack, hurried(&case.spent, delivery.deliver(to_deliver))) } => delivered,
+        ((), delivered) = async { tokio::join!(pack, hurried(&case.spent, delivery.deliver(to_deliver, halt))) } => delivered,
         () = disturb => unreachable!("there is always another request to wait for"),
     };
 

@@ -9,9 +9,16 @@ use segport_ledger::{Fingerprint, KeyHash, Memory, NewRun, NoFaults, RunLedger, 
 
 use super::*;
 
-async fn begin(segments: &[&str]) -> RunLedger {
+fn store() -> Store {
     let key = StateKey::from_secret(&segport_core::Secret::new("of the parcels, and no other")).unwrap();
-    let store = Store::in_memory(&Memory::new(|| Duration::ZERO), &key, Arc::new(NoFaults));
+    Store::in_memory(&Memory::new(|| Duration::ZERO), &key, Arc::new(NoFaults))
+}
+
+async fn begin(segments: &[&str]) -> RunLedger {
+    begin_in(&store(), segments).await
+}
+
+async fn begin_in(store: &Store, segments: &[&str]) -> RunLedger {
     let segments: Vec<String> = segments.iter().map(|id| (*id).to_owned()).collect();
     let new = NewRun { run_id: "run", started_at: Timestamp::UNIX_EPOCH, segments: &segments };
     store.lease("export").await.unwrap().begin(new).await.unwrap()
@@ -95,6 +102,43 @@ async fn bundles_of_several_calls_are_cut() {
     assert_eq!(cut(&[&[4, 4, 1]], 2, |_| false).await, ["0 1", "2 3", "4 5", "6 7", "8"]);
     assert_eq!(cut(&[&[4, 3]], 1, |row| row == 5).await, ["0", "1", "2", "3", "4", "6", "5 ?"]);
     assert_eq!(cut(&[&[4], &[4]], 3, |_| false).await, ["0 1 2", "3 4 5", "6 7"]);
+}
+
+#[tokio::test]
+async fn what_nobody_takes_any_more_comes_back_without_an_intent() {
+    let store = store();
+    let run = begin_in(&store, &["news"]).await;
+    let listed = [Listed { number: run.snapshot.segments()[0], position: 0 }];
+    let packer = Packer {
+        index: &run.snapshot.index,
+        journal: &run.journal,
+        rows_per_batch: 2,
+        segments: &listed,
+        scope: &Scope::Changes,
+        most_loose: MOST_LOOSE,
+    };
+    let (parcels, mut to_deliver) = mpsc::channel::<Parcel>(2);
+    let first = vec![bundle(&[0, 1], |_| false), bundle(&[2], |_| false)];
+    let second = (3..40).step_by(2).map(|row| bundle(&[row, row + 1], |_| false)).collect();
+    let mut blocks = [first, second].into_iter();
+    let take = async {
+        let mut taken = to_deliver.recv().await.unwrap().len();
+        to_deliver.close();
+        while let Some(parcel) = to_deliver.recv().await {
+            taken += parcel.len();
+        }
+        taken
+    };
+    let (rest, taken) = tokio::join!(packer.pack_rows(|| blocks.next().map(Ok), &parcels), take);
+    let rest: Vec<u128> = rest.unwrap().iter().map(|ticket| ticket.identity.bits()).collect();
+    assert_eq!(rest.len() + taken, 41);
+    assert!(rest.contains(&2) && rest.contains(&40), "{rest:?}");
+
+    let leaver =
+        Leaver { identity: identity(0), key: KeyHash::from_bits(0), segment: listed[0].number, destination_id: None };
+    assert_eq!(packer.pack_leavers(listed[0], vec![leaver.clone()], &parcels).await.unwrap(), [leaver]);
+    let mut intents = store.rows("run", None).await.unwrap();
+    assert_eq!(intents.next().await.unwrap().map_or(0, |rows| rows.len()), taken);
 }
 
 /// Rows that were read in the segments that the bits of `kinds` name, one after the other, in blocks of so many bundles.

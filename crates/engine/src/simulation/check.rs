@@ -153,6 +153,7 @@ async fn the_sums_balance(world: &World, store: &Store, report: &RunReport) {
         (OutcomeKind::Refused, false, rows.refused),
         (OutcomeKind::Unknown, false, rows.unknown),
         (OutcomeKind::Removed, true, leavers.removed),
+        (OutcomeKind::Deferred, true, leavers.deferred),
         (OutcomeKind::Refused, true, leavers.refused),
         (OutcomeKind::Unknown, true, leavers.unknown),
     ];

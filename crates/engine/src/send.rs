@@ -1,0 +1,342 @@
+//! Handing to the destination what a plan came to: first rows, then the removal of leavers; and writing down what is not tried.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use segport_core::{Capabilities, Error, ErrorKind, Result, Session};
+use segport_ledger::{Journal, Leaver, Leavers, Memberships, Record, Row, Snapshot, Undelivered};
+use segport_manifest::Code;
+use segport_transport::Permit;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::conclusion::{Ending, problem};
+use crate::deliver::{Delivered, Delivery, Halt, Handed, ledger};
+use crate::diff::Scope;
+use crate::engine::OpenExport;
+use crate::first_run;
+use crate::guard::Watch;
+use crate::in_flight::InFlight;
+use crate::outbox::{BUNDLES_PER_BLOCK, Sealed, Ticket};
+use crate::pack::{Listed, MOST_LOOSE, Packer, Parcel};
+use crate::plan::{self, LeaverFate, LeaverRule};
+use crate::plan_report::PlannedLeavers;
+use crate::progress::{Progress, Stage};
+use crate::report::{GuardVerdict, Problem, Severity};
+use crate::run::Cancel;
+use crate::settle::Settlement;
+
+/// Longest wait for a connector to prepare or end a run, retries and pauses of the destination included.
+const SESSION_TIMEOUT: Duration = Duration::from_secs(15 * 60);
+/// How often a watcher is told whether the destination throttles.
+const THROTTLE_TICK: Duration = Duration::from_millis(200);
+
+/// What a run knows by the time it sends.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sending<'a> {
+    pub(crate) open: &'a OpenExport,
+    pub(crate) run_id: &'a str,
+    pub(crate) snapshot: &'a Snapshot,
+    pub(crate) journal: &'a Journal,
+    pub(crate) in_flight: &'a Arc<InFlight>,
+    pub(crate) listed: &'a [Listed],
+    pub(crate) scope: &'a Scope,
+    pub(crate) rule: &'a LeaverRule<'a>,
+    pub(crate) watch: &'a Watch,
+    pub(crate) progress: &'a dyn Progress,
+    pub(crate) cancel: &'a Cancel,
+}
+
+/// What a run set out to send and has not handed over yet: no intent of it is written down.
+#[derive(Debug)]
+pub(crate) struct Waiting<'a> {
+    outbox: Sealed,
+    /// Rows that have left the outbox.
+    rows: Vec<Ticket>,
+    planned: PlannedLeavers,
+    leavers: Leavers<'a>,
+    /// Those of them to be removed that were read already.
+    removals: Vec<(Listed, Vec<Leaver>)>,
+}
+
+impl<'a> Waiting<'a> {
+    /// All that waits in an outbox, and the leavers of a snapshot.
+    pub(crate) fn new(outbox: Sealed, planned: PlannedLeavers, leavers: Leavers<'a>) -> Self {
+        Self { outbox, rows: Vec::new(), planned, leavers, removals: Vec::new() }
+    }
+
+    /// The next leavers; none at all where the plan has nothing to do with any.
+    async fn next_leavers(&mut self) -> Result<Option<Vec<Leaver>>> {
+        if self.planned.remove + self.planned.deferred == 0 {
+            return Ok(None);
+        }
+        self.leavers.next().await.map_err(ledger)
+    }
+}
+
+/// How the sending ended.
+#[derive(Debug)]
+pub(crate) struct Sent {
+    pub(crate) settlement: Settlement,
+    /// What `max_refused` says, unless nothing could be begun.
+    pub(crate) refusals: Option<GuardVerdict>,
+    pub(crate) problems: Vec<Problem>,
+    pub(crate) end: Ending,
+}
+
+impl Sending<'_> {
+    /// Writes down that nothing of what waits was tried.
+    pub(crate) async fn decline(&self, mut waiting: Waiting<'_>, reason: &str) -> Result<Settlement> {
+        let mut declined = Settlement::default();
+        let rows = std::mem::take(&mut waiting.rows);
+        declined.rows.deferred += self.decline_rows(&rows, reason).await?;
+        while let Some(block) = waiting.outbox.next_block()? {
+            let rows: Vec<Ticket> = block.into_iter().flat_map(|bundle| bundle.tickets).collect();
+            declined.rows.deferred += self.decline_rows(&rows, reason).await?;
+        }
+        let removals = std::mem::take(&mut waiting.removals);
+        declined.leavers.deferred += self.decline_removals(&removals, reason).await?;
+        while let Some(leavers) = waiting.next_leavers().await? {
+            let removals = self.removals(leavers).await?;
+            declined.leavers.deferred += self.decline_removals(&removals, reason).await?;
+        }
+        Ok(declined)
+    }
+
+    async fn decline_rows(&self, rows: &[Ticket], reason: &str) -> Result<u64> {
+        let mut records = Vec::with_capacity(rows.len());
+        for ticket in rows {
+            records.push(Record::Row(Row {
+                outcome: Undelivered::Deferred,
+                identity: Some(ticket.identity),
+                memberships: self.snapshot.index.read_in(ticket.identity).map_err(ledger)?.seen,
+                code: "not_sent".into(),
+                reason: reason.to_owned().into(),
+            }));
+        }
+        self.journal.settle(&records).await.map_err(ledger)?;
+        Ok(records.len() as u64)
+    }
+
+    async fn decline_removals(&self, removals: &[(Listed, Vec<Leaver>)], reason: &str) -> Result<u64> {
+        let leavers = removals.iter().flat_map(|(_, leavers)| leavers);
+        let records: Vec<Record> = leavers.map(|leaver| stayed(leaver, "not_sent", reason)).collect();
+        self.journal.settle(&records).await.map_err(ledger)?;
+        Ok(records.len() as u64)
+    }
+
+    /// Which of these leavers come off which list. Of those who stay until a run can be sure it is written down.
+    async fn removals(&self, leavers: Vec<Leaver>) -> Result<Vec<(Listed, Vec<Leaver>)>> {
+        let mut deferred = Vec::new();
+        let mut removals: Vec<(Listed, Vec<Leaver>)> = Vec::new();
+        for leaver in leavers {
+            match self.rule.judge(&leaver) {
+                LeaverFate::Ignore | LeaverFate::Keep => {}
+                LeaverFate::Defer => {
+                    let reason = "rows of the source could not be read, and this might be one of them";
+                    deferred.push(stayed(&leaver, "unreadable_rows", reason));
+                }
+                LeaverFate::Remove(listed) => match removals.iter_mut().find(|(at, _)| at.number == listed.number) {
+                    Some((_, leavers)) => leavers.push(leaver),
+                    None => removals.push((listed, vec![leaver])),
+                },
+            }
+        }
+        self.journal.settle(&deferred).await.map_err(ledger)?;
+        Ok(removals)
+    }
+
+    /// Sends what waits, rows before leavers.
+    pub(crate) async fn send(&self, waiting: Waiting<'_>) -> Result<Sent> {
+        let planned = Handed { rows: waiting.outbox.rows(), leavers: waiting.planned.remove };
+        if planned.all() == 0 {
+            return Ok(Sent {
+                settlement: self.decline(waiting, "nothing is to be sent").await?,
+                refusals: Some(self.watch.judge_refusals(0, 0)),
+                problems: Vec::new(),
+                end: Ending::Through,
+            });
+        }
+        let export = &*self.open.export.id;
+        self.progress.stage(export, Stage::Delivering { total: planned.all() });
+        let spec = first_run::marked(&self.open.spec, self.snapshot);
+        let begun = tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => Err(Error::new(ErrorKind::Cancelled, "the run was interrupted before it sent anything")),
+            begun = self.open.connector.begin(self.run_id, &spec, SESSION_TIMEOUT) => begun,
+        };
+        let session = match begun {
+            Ok(session) => session,
+            Err(error) => {
+                let reason = match error.kind() {
+                    ErrorKind::Cancelled => Halt::Cancelled.reason(),
+                    kind => format!("not tried: the connection could not be prepared ({kind})"),
+                };
+                let (refusals, problems) = (None, Vec::new());
+                let settlement = self.decline(waiting, &reason).await?;
+                return Ok(Sent { settlement, refusals, problems, end: Ending::of(error) });
+            }
+        };
+        let mut problems = first_run::problems(&spec, &session, self.open.identity(), self.open.export.leavers);
+        problems.iter().for_each(|problem| self.progress.noted(export, problem));
+        let (declined, delivered) = self.deliver(&session, waiting, planned).await?;
+        let mut settlement = delivered.settlement;
+        settlement.notes.extend(session.notes.iter().cloned());
+        settlement.absorb(declined);
+        let end = match (delivered.failure, delivered.halt) {
+            (Some(error), _) => {
+                settlement.leave_open(planned, delivered.in_doubt);
+                Ending::Unwritten(error)
+            }
+            (None, None) => Ending::Through,
+            (None, Some(Halt::Guard)) => Ending::Stopped,
+            (None, Some(Halt::Cancelled)) => Ending::Cancelled,
+            (None, Some(Halt::Connection(error))) => Ending::of(error),
+        };
+        if matches!(end, Ending::Through)
+            && let Err(error) = self.open.connector.finish(self.run_id, &session, SESSION_TIMEOUT).await
+        {
+            problems.push(problem(Severity::Warning, Code::of(error.kind()), error.to_string()));
+        }
+        Ok(Sent { settlement, refusals: Some(delivered.refusals), problems, end })
+    }
+
+    /// Packs what waits and delivers it, side by side; returns what was declined after a halt, and what the delivery came to.
+    async fn deliver(
+        &self,
+        session: &Session,
+        waiting: Waiting<'_>,
+        planned: Handed,
+    ) -> Result<(Settlement, Delivered)> {
+        let export = &*self.open.export.id;
+        let max_in_flight = (self.open.limits.max_in_flight as usize).max(1);
+        let rows_per_batch = plan::rows_per_batch(self.open);
+        let writer = self.open.connector.writer(self.run_id, session)?;
+        let delivery = Delivery {
+            writer: &writer,
+            journal: self.journal,
+            in_flight: self.in_flight,
+            watch: self.watch,
+            cancel: self.cancel,
+            planned: planned.rows,
+            to_send: planned.all(),
+            rows_per_batch,
+            max_in_flight,
+            call_timeout: call_timeout(self.open, rows_per_batch, max_in_flight),
+            export,
+            progress: self.progress,
+        };
+        if let Some(connection) = self.open.line.connection() {
+            connection.ask(Arc::clone(self.in_flight) as Arc<dyn Permit>);
+        }
+        let ahead = parcels_ahead(self.open.limits.requests_per_second, writer.capabilities());
+        let (parcels, to_deliver) = mpsc::channel(ahead);
+        let (halt, halted) = oneshot::channel::<String>();
+        let pack = async {
+            match self.pack(rows_per_batch, waiting, parcels).await? {
+                None => Ok(Settlement::default()),
+                Some(rest) => match halted.await {
+                    Ok(reason) => self.decline(rest, &reason).await,
+                    // Outcomes cannot be written down any more, so this cannot either.
+                    Err(_) => Ok(Settlement::default()),
+                },
+            }
+        };
+        let work = async {
+            let (declined, delivered) = tokio::join!(pack, delivery.deliver(to_deliver, halt));
+            match declined {
+                Ok(declined) => (declined, delivered),
+                Err(error) => {
+                    let failure = delivered.failure.or(Some(error));
+                    (Settlement::default(), Delivered { failure, ..delivered })
+                }
+            }
+        };
+        let mut work = Box::pin(work);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => return Ok(done),
+                () = tokio::time::sleep(THROTTLE_TICK) => {
+                    let pause = self.open.line.connection().and_then(segport_transport::Connection::throttled_for);
+                    self.progress.throttled(export, pause.is_some());
+                }
+            }
+        }
+    }
+
+    /// Sends what waits into `parcels`; returns the rest if nobody takes them any more.
+    async fn pack<'w>(
+        &self,
+        rows_per_batch: usize,
+        mut waiting: Waiting<'w>,
+        parcels: mpsc::Sender<Parcel>,
+    ) -> Result<Option<Waiting<'w>>> {
+        let packer = Packer {
+            index: &self.snapshot.index,
+            journal: self.journal,
+            rows_per_batch,
+            segments: self.listed,
+            scope: self.scope,
+            most_loose: MOST_LOOSE,
+        };
+        waiting.rows = packer.pack_rows(|| waiting.outbox.next_block().transpose(), &parcels).await?;
+        if !waiting.rows.is_empty() {
+            return Ok(Some(waiting));
+        }
+        while let Some(leavers) = waiting.next_leavers().await? {
+            let mut removals = self.removals(leavers).await?.into_iter();
+            for (listed, leavers) in removals.by_ref() {
+                let rest = packer.pack_leavers(listed, leavers, &parcels).await?;
+                if !rest.is_empty() {
+                    waiting.removals.push((listed, rest));
+                    break;
+                }
+            }
+            if !waiting.removals.is_empty() {
+                waiting.removals.extend(removals);
+                return Ok(Some(waiting));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// How many parcels have their intents written and wait to be sent, so that nobody waits for the disk: those of a second, and
+/// no more than a block has bundles. Only one where rows in doubt stay so for good: if the run dies, all that wait are in doubt.
+fn parcels_ahead(requests_per_second: f64, Capabilities { settle, repeatable, .. }: Capabilities) -> usize {
+    if !settle && !repeatable {
+        return 1;
+    }
+    if requests_per_second <= 0.0 {
+        return BUNDLES_PER_BLOCK;
+    }
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a positive number, and a cast is capped"
+    )]
+    let a_second = requests_per_second.ceil() as usize;
+    a_second.clamp(1, BUNDLES_PER_BLOCK)
+}
+
+/// A batch may take as long as its calls one by one at the connection's rate, behind all others that are under way.
+fn call_timeout(open: &OpenExport, rows_per_batch: usize, max_in_flight: usize) -> Duration {
+    #[expect(clippy::cast_precision_loss, reason = "both are small")]
+    let calls = (rows_per_batch * (max_in_flight + 1)) as f64 * open.spec.segments.len() as f64;
+    let rate = open.limits.requests_per_second;
+    let paced = if rate > 0.0 { calls / rate } else { 0.0 };
+    Duration::from_millis(open.limits.request_timeout_ms) * 20
+        + SESSION_TIMEOUT
+        + Duration::try_from_secs_f64(paced * 2.0).unwrap_or(SESSION_TIMEOUT)
+}
+
+/// That a leaver was not removed this time.
+fn stayed(leaver: &Leaver, code: &'static str, reason: &str) -> Record {
+    Record::Stayed(Row {
+        outcome: Undelivered::Deferred,
+        identity: Some(leaver.identity),
+        memberships: Memberships::from(leaver.segment),
+        code: code.into(),
+        reason: reason.to_owned().into(),
+    })
+}
