@@ -165,7 +165,7 @@ impl Tally {
                     _ => format!(", {} left", duration(total.saturating_sub(self.rows) as f64 / rate)),
                 };
                 let total = count(total);
-                format!("{export}: {rows} of {total} rows sent, {rate:.0} a second{left}{throttled}\n")
+                format!("{export}: {rows} of {total} rows done, {rate:.0} a second{left}{throttled}\n")
             }
         }
     }
@@ -220,9 +220,9 @@ mod tests {
         let mut tally = Tally::new(Stage::Delivering { total: 10_000 }, start);
         let mut at = |seconds, rows| tally.advance("newsletter", rows, start + Duration::from_secs(seconds));
         assert_eq!(at(9, 900), None);
-        assert_eq!(at(10, 100).as_deref(), Some("newsletter: 1,000 of 10,000 rows sent, 100 a second, 90 s left\n"));
+        assert_eq!(at(10, 100).as_deref(), Some("newsletter: 1,000 of 10,000 rows done, 100 a second, 90 s left\n"));
         assert_eq!(at(19, 900), None);
-        assert_eq!(at(20, 100).as_deref(), Some("newsletter: 2,000 of 10,000 rows sent, 100 a second, 80 s left\n"));
+        assert_eq!(at(20, 100).as_deref(), Some("newsletter: 2,000 of 10,000 rows done, 100 a second, 80 s left\n"));
     }
 
     #[test]
@@ -230,7 +230,7 @@ mod tests {
         let start = Instant::now();
         let mut tally = Tally::new(Stage::Delivering { total: 10_000 }, start);
         let line = tally.advance("newsletter", 0, start + EVERY);
-        assert_eq!(line.as_deref(), Some("newsletter: 0 of 10,000 rows sent, 0 a second\n"));
+        assert_eq!(line.as_deref(), Some("newsletter: 0 of 10,000 rows done, 0 a second\n"));
     }
 
     #[test]

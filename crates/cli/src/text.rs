@@ -1,6 +1,6 @@
 //! Numbers, times and tables as people read them.
 
-use jiff::{Timestamp, Unit};
+use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 
 /// `12345` as `12,345`.
 pub(crate) fn count(number: u64) -> String {
@@ -42,9 +42,9 @@ pub(crate) fn between(start: Timestamp, end: Timestamp) -> String {
     duration((end - start).as_secs_f64())
 }
 
-/// A moment to the second, in UTC.
+/// The second of a moment, in UTC.
 pub(crate) fn moment(at: Timestamp) -> String {
-    at.round(Unit::Second).unwrap_or(at).to_string()
+    at.round(TimestampRound::new().smallest(Unit::Second).mode(RoundMode::Trunc)).unwrap_or(at).to_string()
 }
 
 /// Columns padded to their widest cell; the last one is left as it is. Ends in a line break unless there are no rows.

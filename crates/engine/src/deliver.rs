@@ -1,5 +1,6 @@
 //! Sending what was packed: calls, several at once, and an outcome for every row.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::stream::{FuturesUnordered, StreamExt};
@@ -28,6 +29,9 @@ const WAITING: usize = 256;
 const RECORDS_PER_COMMIT: usize = 20_000;
 /// How long answered batches wait for as many others as share a commit, where batches may wait at all.
 const A_COMMIT_LATER: Duration = Duration::from_millis(20);
+/// For so many refused rows batches are halved to their end, whatever `max_refused` says: the others in them are delivered, and a
+/// small run is not left half done for one bad row. Beyond that the guard ends it, since a batch may take two hundred calls.
+const HALVED_FOR: u64 = 20;
 const CANNOT_ASK: &str = "an earlier run may have sent the row, the destination cannot be asked, and sending it again might do twice \
      what it does; `segport run --full` sends it all the same";
 
@@ -72,6 +76,8 @@ pub(crate) struct Delivery<'a> {
     pub(crate) export: &'a str,
     /// Told of every row that has its outcome.
     pub(crate) progress: &'a dyn Progress,
+    /// Rows that the destination has refused so far, those of batches that are not through with halving among them.
+    pub(crate) refused: AtomicU64,
 }
 
 /// How a delivery ended.
@@ -244,6 +250,12 @@ impl Delivery<'_> {
                 judged.defer(&part, &Halt::Cancelled);
                 continue;
             }
+            if has_called && self.refused.load(Ordering::Relaxed) > HALVED_FOR && self.is_over_max_refused() {
+                judged.defer(&part, &Halt::Guard);
+                judged.is_stopped = true;
+                continue;
+            }
+            let refused = judged.refused();
             has_called = true;
             let recalls = self.in_flight.recalls();
             let write =
@@ -269,8 +281,16 @@ impl Delivery<'_> {
                     }
                 }
             }
+            if matches!(parcel, Parcel::Upsert { .. }) {
+                self.refused.fetch_add(judged.refused() - refused, Ordering::Relaxed);
+            }
         }
         (place, parcel, judged)
+    }
+
+    fn is_over_max_refused(&self) -> bool {
+        let refused = self.refused.load(Ordering::Relaxed);
+        refused > 0 && self.watch.judge_refusals(refused, self.planned).verdict == Verdict::Stopped
     }
 
     /// These rows, if there are any, once they can be written anew: somebody who was suppressed made that their requests were
@@ -404,18 +424,25 @@ pub(crate) struct Judged {
     /// What failed the parcel, or a part of it, as a whole.
     error: Option<Error>,
     stop: Option<Error>,
+    /// Whether `max_refused` kept a part of it from being tried.
+    is_stopped: bool,
 }
 
 impl Judged {
     /// Rows count as not tried until something is known of them.
     fn pending(rows: usize) -> Self {
-        Self { rows: vec![Fate::Untried; rows], notes: Vec::new(), error: None, stop: None }
+        Self { rows: vec![Fate::Untried; rows], notes: Vec::new(), error: None, stop: None, is_stopped: false }
     }
 
     fn set(&mut self, row: u32, fate: Fate) {
         if let Some(slot) = self.rows.get_mut(row as usize) {
             *slot = fate;
         }
+    }
+
+    fn refused(&self) -> u64 {
+        let is_refused = |fate: &&Fate| matches!(fate, Fate::Answered(RowOutcome::Refused { .. }));
+        self.rows.iter().filter(is_refused).count() as u64
     }
 
     fn is_deferred(&self, row: u32) -> bool {
@@ -480,7 +507,6 @@ pub fn is_final(kind: ErrorKind) -> bool {
 #[derive(Debug)]
 struct Course<'a> {
     delivery: &'a Delivery<'a>,
-    refused: u64,
     handed: Handed,
     failures: u32,
     halt: Option<Halt>,
@@ -488,16 +514,14 @@ struct Course<'a> {
 
 impl<'a> Course<'a> {
     fn new(delivery: &'a Delivery<'a>) -> Self {
-        Self { delivery, refused: 0, handed: Handed::default(), failures: 0, halt: None }
+        Self { delivery, handed: Handed::default(), failures: 0, halt: None }
     }
 
     fn judge<'p>(&mut self, place: SemaphorePermit<'p>, parcel: Parcel, judged: Judged) -> Answered<'p> {
         if matches!(parcel, Parcel::Upsert { .. }) {
-            let is_refused = |fate: &&Fate| matches!(fate, Fate::Answered(RowOutcome::Refused { .. }));
-            self.refused += judged.rows.iter().filter(is_refused).count() as u64;
-            let verdict = self.delivery.watch.judge_refusals(self.refused, self.delivery.planned);
             let rest = self.delivery.to_send.saturating_sub(self.handed.all());
-            if verdict.verdict == Verdict::Stopped && rest > 0 && self.halt.is_none() {
+            let has_more = rest > 0 || judged.is_stopped;
+            if has_more && self.halt.is_none() && self.delivery.is_over_max_refused() {
                 self.halt = Some(Halt::Guard);
             }
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -45,7 +45,12 @@ pub struct Parts {
 #[derive(Debug)]
 pub struct Engine {
     parts: Parts,
+    /// By connection: why its destination wants nothing of us.
+    refusals: Mutex<BTreeMap<String, Refusal>>,
 }
+
+/// The error of a refused key, once a run has met it: no other run of the connection begins then.
+pub(crate) type Refusal = Arc<OnceLock<Error>>;
 
 /// Why a run could not start. Nothing was sent.
 #[derive(Debug, thiserror::Error)]
@@ -150,6 +155,7 @@ pub(crate) struct OpenExport {
     /// The export's segments as the ledger names them.
     pub(crate) ledger_names: Vec<String>,
     pub(crate) has_consent: bool,
+    pub(crate) refusal: Refusal,
 }
 
 impl OpenExport {
@@ -236,7 +242,7 @@ impl HttpClient for Offline {
 impl Engine {
     /// The engine of a project.
     pub fn new(parts: Parts) -> Self {
-        Self { parts }
+        Self { parts, refusals: Mutex::default() }
     }
 
     /// The project.
@@ -359,7 +365,13 @@ impl Engine {
             spec,
             ledger_names,
             has_consent: connection.consent.is_some(),
+            refusal: self.refusal(&connection.id),
         })
+    }
+
+    fn refusal(&self, connection: &str) -> Refusal {
+        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(refusals.entry(connection.to_owned()).or_default())
     }
 
     /// The segments of an export, ready to be read without its connection.

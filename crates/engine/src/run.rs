@@ -210,6 +210,11 @@ pub(crate) async fn run(
     let (settlement, end, outdated) = match hold {
         None => {
             let sent = sending.send(waiting).await?;
+            if let Ending::Failed { error, .. } = &sent.end
+                && matches!(error.kind(), ErrorKind::Unauthenticated | ErrorKind::PermissionDenied)
+            {
+                open.refusal.get_or_init(|| error.clone());
+            }
             guards.extend(sent.refusals);
             problems.extend(sent.problems);
             (sent.settlement, sent.end, None)

@@ -1,6 +1,7 @@
 //! Handing to the destination what a plan came to: first rows, then the removal of leavers; and writing down what is not tried.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use segport_core::{Capabilities, Error, ErrorKind, Result, Session};
@@ -159,10 +160,17 @@ impl Sending<'_> {
         let export = &*self.open.export.id;
         self.progress.stage(export, Stage::Delivering { total: planned.all() });
         let spec = first_run::marked(&self.open.spec, self.snapshot);
+        let interrupted = || Error::new(ErrorKind::Cancelled, "the run was interrupted before it sent anything");
+        let begin = async {
+            match self.open.refusal.get() {
+                Some(error) => Err(error.clone()),
+                None => self.open.connector.begin(self.run_id, &spec, SESSION_TIMEOUT).await,
+            }
+        };
         let begun = tokio::select! {
             biased;
-            () = self.cancel.cancelled() => Err(Error::new(ErrorKind::Cancelled, "the run was interrupted before it sent anything")),
-            begun = self.open.connector.begin(self.run_id, &spec, SESSION_TIMEOUT) => begun,
+            () = self.cancel.cancelled() => Err(interrupted()),
+            begun = begin => begun,
         };
         let session = match begun {
             Ok(session) => session,
@@ -224,6 +232,7 @@ impl Sending<'_> {
             call_timeout: call_timeout(self.open, rows_per_batch, max_in_flight),
             export,
             progress: self.progress,
+            refused: AtomicU64::new(0),
         };
         if let Some(connection) = self.open.line.connection() {
             connection.ask(Arc::clone(self.in_flight) as Arc<dyn Permit>);

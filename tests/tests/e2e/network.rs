@@ -1,7 +1,7 @@
 //! A destination that is slow, moody or gone.
 
 use segport_sandbox::Options;
-use segport_tests::{Person, Scene, people};
+use segport_tests::{Person, Report, Scene, people};
 
 #[test]
 fn an_unknown_key_fails_the_run() {
@@ -44,6 +44,17 @@ fn a_destination_with_a_rate_is_not_overrun() {
     let report = scene.comes_to("succeeded: 60 read, 60 added");
     assert_eq!(report.count("calls", "throttled"), scene.sandbox.traffic().throttled);
     scene.has_contacts(&people(1..=60));
+}
+
+#[test]
+fn a_refused_key_stops_every_run_of_its_connection() {
+    let scene = Scene::faulty(&["GET /lists status=401"], &people(1..=3));
+    scene.write("exports/again.toml", scene.read("exports/newsletter.toml"));
+    let reports = scene.run("--all").exits(1).reports();
+    assert_eq!(reports.iter().map(Report::requests).collect::<Vec<_>>(), [1, 0]);
+    for report in reports {
+        assert_eq!((report.summary().as_str(), report.problems()), ("failed: 3 read, 3 deferred", vec!["SP0612"]));
+    }
 }
 
 #[test]

@@ -55,6 +55,16 @@ fn exactly_the_refused_rows_are_refused() {
 }
 
 #[test]
+fn a_batch_is_not_halved_any_further_once_too_many_are_refused() {
+    let scene = Scene::faulty(&["POST /contacts status=400"], &people(1..=100));
+    scene.connection("max_in_flight = 1\nlist_membership = \"bulk\"");
+    scene.export("[guards]\nmax_refused = 2");
+    let report = scene.run("").exits(4).report();
+    assert_eq!(report.summary(), "stopped: 100 read, 79 deferred, 21 refused");
+    assert!(report.requests() < 70, "{}", report.requests());
+}
+
+#[test]
 fn a_row_that_the_answer_leaves_out_is_refused() {
     let check = |fault: &str| {
         let scene = Scene::faulty(&[fault], &people(1..=30));

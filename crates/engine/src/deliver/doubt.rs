@@ -117,6 +117,7 @@ async fn deliver(
         call_timeout: Duration::from_secs(60),
         export: "export",
         progress: &Silent,
+        refused: AtomicU64::new(0),
     };
     let ticket = |name: &str| Ticket {
         identity: store.hasher().identity(name.as_bytes()),

@@ -275,6 +275,7 @@ async fn check(case: Case) {
         call_timeout: Duration::from_secs(60),
         export: "export",
         progress: &Silent,
+        refused: AtomicU64::new(0),
     };
     let listed = [Listed { number, position: 0 }];
     let packer = Packer {

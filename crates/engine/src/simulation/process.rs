@@ -22,7 +22,7 @@ use super::connector::Connector;
 use super::destination::Network;
 use super::source::{Reader, email_of};
 use super::world::World;
-use crate::engine::{Line, Offline, OpenExport, OpenSegment, StartError};
+use crate::engine::{Line, Offline, OpenExport, OpenSegment, Refusal, StartError};
 use crate::guard::{Guard, Override};
 use crate::map::Mapping;
 use crate::progress::Silent;
@@ -219,6 +219,7 @@ fn open(world: &Arc<World>, round: &Round) -> OpenExport {
         },
         ledger_names: ids,
         has_consent: true,
+        refusal: Refusal::default(),
     }
 }
 
