@@ -1,27 +1,35 @@
 //! The values that a call carried, to be taken out of what the destination says to it.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use percent_encoding::utf8_percent_encode;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::client::SEGMENT;
 
 /// A shorter word of a value says little of anybody, and the destination's own texts are full of such.
 const SHORTEST_WORD: usize = 4;
+/// A shorter one stands inside of words that have nothing to do with it.
+const SHORTEST_PART: usize = 6;
 
-/// Values of at least two characters and the longer words of those that have several, in capitals, by their first letter and
-/// the longest first.
+/// What was sent, in capitals.
 #[derive(Debug, Default)]
-pub(crate) struct Echo(HashMap<char, Vec<String>>);
+pub(crate) struct Echo {
+    /// Values of at least two characters, by their first letter and the longest first.
+    values: HashMap<char, Vec<String>>,
+    /// The longer words of those that stand in a field.
+    words: BTreeSet<String>,
+    /// What the fields are called.
+    fields: BTreeSet<String>,
+}
 
 impl Echo {
     /// The texts and numbers of what was sent; what an object calls them does not count.
     pub(crate) fn of(sent: impl IntoIterator<Item = Value>) -> Self {
         let mut echo = Self::default();
         sent.into_iter().for_each(|value| echo.add(&value));
-        for values in echo.0.values_mut() {
+        for values in echo.values.values_mut() {
             values.sort_unstable_by_key(|value| Reverse(value.len()));
             values.dedup();
         }
@@ -41,36 +49,53 @@ impl Echo {
             Value::Number(number) => self.insert(&number.to_string()),
             Value::Array(values) => values.iter().for_each(|value| self.add(value)),
             Value::Object(members) => {
+                self.fields.extend(members.keys().map(|name| capitals(name)));
                 for value in members.values() {
                     self.add(value);
-                    self.add_words(value, members);
+                    self.words.extend(words(value.as_str().unwrap_or_default()).map(capitals));
                 }
             }
             Value::Null | Value::Bool(_) => {}
         }
     }
 
-    /// The words of a text, of which the destination may repeat one alone. A word that is also the name of a field is not
-    /// taken for a value: an answer that refuses `Company` would say nothing any more.
-    fn add_words(&mut self, value: &Value, members: &Map<String, Value>) {
-        let words = value.as_str().unwrap_or_default().split(|letter: char| !letter.is_alphanumeric());
-        words
-            .filter(|word| word.chars().nth(SHORTEST_WORD - 1).is_some())
-            .filter(|word| !members.keys().any(|name| name.eq_ignore_ascii_case(word)))
-            .for_each(|word| self.insert(word));
-    }
-
     fn insert(&mut self, text: &str) {
-        let value: String = on_one_line(text).chars().flat_map(char::to_uppercase).collect();
+        let value = capitals(&on_one_line(text));
         // An address has a sign of its own, and is shown as one.
         let is_address = value.contains('@') && !value.contains(' ');
         if let (Some(first), Some(_), false) = (value.chars().next(), value.chars().nth(1), is_address) {
-            self.0.entry(first).or_default().push(value);
+            self.values.entry(first).or_default().push(value);
         }
     }
 
-    /// `text` with `[value]` for each of the values that stands in it as a whole word or words, in whatever letter case.
+    /// `text` with `[value]` for each of the values that stands in it as a whole word or words, and for each word that is one of
+    /// theirs, begins one, or has one in it, in whatever letter case.
     pub(crate) fn mask(&self, text: &str) -> String {
+        let text = self.without_values(text);
+        let mut out = String::with_capacity(text.len());
+        let mut done = 0;
+        for word in words(&text) {
+            // Each is a part of the text, further on than the one before.
+            let at = done + text.get(done..).and_then(|rest| rest.find(word)).unwrap_or_default();
+            out.push_str(text.get(done..at).unwrap_or_default());
+            out.push_str(if self.shows(word) { "[value]" } else { word });
+            done = at + word.len();
+        }
+        out.push_str(text.get(done..).unwrap_or_default());
+        out
+    }
+
+    /// Whether a word of the destination shows one that was sent: whole, cut off, or with something beside it. The name of a
+    /// field shows nothing, or an answer that refuses `Company` would say nothing any more.
+    fn shows(&self, word: &str) -> bool {
+        let word = capitals(word);
+        let begins = || self.words.range(word.clone()..).next().is_some_and(|sent| sent.starts_with(&word));
+        let has =
+            || self.words.iter().any(|sent| sent.chars().count() >= SHORTEST_PART && word.contains(sent.as_str()));
+        !self.fields.contains(&word) && (begins() || has())
+    }
+
+    fn without_values(&self, text: &str) -> String {
         let mut out = String::with_capacity(text.len());
         let (mut done, mut rest) = ("", text);
         while let Some(letter) = rest.chars().next() {
@@ -86,10 +111,20 @@ impl Echo {
 
     /// How many bytes of `text` are the longest of the values that it begins with.
     fn longest(&self, text: &str) -> Option<usize> {
-        let values = self.0.get(&text.chars().next()?.to_uppercase().next()?)?;
+        let values = self.values.get(&text.chars().next()?.to_uppercase().next()?)?;
         let is_whole = |length: &usize| text.split_at_checked(*length).is_some_and(|(a, b)| !is_inside_word(a, b));
         values.iter().filter_map(|value| length_of(value, text)).find(is_whole)
     }
+}
+
+fn capitals(text: &str) -> String {
+    text.chars().flat_map(char::to_uppercase).collect()
+}
+
+/// The words of a text that are not too short.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    let words = text.split(|letter: char| !letter.is_alphanumeric());
+    words.filter(|word| word.chars().nth(SHORTEST_WORD - 1).is_some())
 }
 
 /// How many bytes of `text` are `value`, which is in capitals, if it begins with that.
@@ -129,7 +164,7 @@ mod tests {
     fn whole_values_are_taken_out_in_every_form() {
         let echo = Echo::of([
             json!({"Email": "anna@example.com", "FirstName": "Anna", "LastName": "Anna Berg", "Company": "Berg & Sønn", "LeadSource": "Company fair"}),
-            json!({"LastName": "X", "Title": "O\"Brien\n(Dr)", "Salutation": "Straße", "MailingCity": "東京"}),
+            json!({"LastName": "X", "Industry": "Numbatina works", "Title": "O\"Brien\n(Dr)", "Salutation": "Straße", "MailingCity": "東京"}),
             json!({"unsubscribed": true, "LeadSource": null, "custom": {"float--Value": 12.0, "integer--Score": -42}}),
         ]);
         let check = |text: &str, expected: &str| assert_eq!(echo.mask(text), expected, "{text}");
@@ -139,6 +174,7 @@ mod tests {
         check("Anna Bergman", "[value] Bergman");
         check("berg & SØNN of Berg %26 S%C3%B8nn", "[value] of [value] %26 S%C3%B8nn");
         check("Sønn is no Company: Berg, at the Fair", "[value] is no Company: [value], at the [value]");
+        check("Numbat… is %22Numbatina%22, xnumbatina", "[value]… is %[value]%22, [value]");
         check("berg%20%26%20s%c3%b8nn", "[value]");
         check(r#"O"Brien (Dr) or O\"Brien\n(Dr)"#, "[value] or [value]");
         check("STRASSE straße Strasse", "[value] [value] [value]");
