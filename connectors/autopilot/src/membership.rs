@@ -19,7 +19,7 @@ use tokio::sync::OnceCell;
 use crate::answer::{Acknowledged, acknowledged, is_id};
 use crate::client::{Client, OnList, Verb};
 use crate::contact::Contacts;
-use crate::error::{ends_round, row_outcome, stops};
+use crate::error::{ends_round, is_recalled, row_outcome, stops};
 use crate::lists::SegmentList;
 use crate::settings::ListMembership;
 
@@ -343,7 +343,7 @@ async fn for_each(
 /// The outcome of a row whose own call failed; an error that stops the connection is kept in `outcomes`.
 fn failed(error: Error, outcomes: &mut Outcomes) -> RowOutcome {
     let outcome = row_outcome(&error);
-    if ends_round(&error) {
+    if ends_round(&error) && !is_recalled(&error) {
         outcomes.stop.get_or_insert(error);
     }
     outcome

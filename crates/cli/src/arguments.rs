@@ -237,7 +237,7 @@ pub(crate) struct Run {
     /// Every export of the project
     #[arg(long)]
     pub(crate) all: bool,
-    /// Do what this plan says, or refuse (exit code 2) if source, ledger or configuration moved since; `runs` lists a refused
+    /// Do what this plan says, or refuse (exit code 2) if source, ledger, configuration or suppression list moved since; `runs` lists a refused
     /// run as failed
     #[arg(long, value_name = "FILE", conflicts_with_all = ["exports", "all", "full"])]
     pub(crate) plan: Option<PathBuf>,

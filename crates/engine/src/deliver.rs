@@ -244,13 +244,19 @@ impl Delivery<'_> {
         let mut parts = if to_write.is_empty() { Vec::new() } else { vec![to_write] };
         let mut has_called = parcel.is_in_doubt();
         let repeatable = self.writer.capabilities().repeatable;
+        let is_upsert = matches!(parcel, Parcel::Upsert { .. });
+        let recalls = self.in_flight.recalls();
         while let Some(mut part) = parts.pop() {
             // The call that was under way when the run was cancelled was its last: each further one would get its own time to end.
             if has_called && self.cancel.is_cancelled() {
                 judged.defer(&part, &Halt::Cancelled);
                 continue;
             }
-            if has_called && self.refused.load(Ordering::Relaxed) > HALVED_FOR && self.is_over_max_refused() {
+            if has_called
+                && is_upsert
+                && self.refused.load(Ordering::Relaxed) > HALVED_FOR
+                && self.is_over_max_refused()
+            {
                 judged.defer(&part, &Halt::Guard);
                 judged.is_stopped = true;
                 continue;
@@ -269,7 +275,13 @@ impl Delivery<'_> {
                         parts.extend(self.recalled(part).await);
                     }
                 }
-                Err(error) if repeatable && error.fact(RECALLED).is_some() => parts.extend(self.recalled(part).await),
+                Err(error) if error.fact(RECALLED).is_some() => {
+                    if repeatable {
+                        parts.extend(self.recalled(part).await);
+                    } else {
+                        judged.put_off(&part, &error);
+                    }
+                }
                 Err(error) if error.kind() == ErrorKind::Rejected && part.len() > 1 => {
                     let rest = part.split_off(part.len() / 2);
                     parts.extend([rest, part]);
@@ -281,10 +293,11 @@ impl Delivery<'_> {
                     }
                 }
             }
-            if matches!(parcel, Parcel::Upsert { .. }) {
+            if is_upsert {
                 self.refused.fetch_add(judged.refused() - refused, Ordering::Relaxed);
             }
         }
+        judged.was_recalled = self.in_flight.recalls() != recalls;
         (place, parcel, judged)
     }
 
@@ -394,6 +407,8 @@ pub(crate) enum Fate {
     Found(Option<String>),
     /// It was put on the suppression list before it could be sent.
     Suppressed,
+    /// It was put on it while its batch was under way, after a part of that had been done.
+    SuppressedMeanwhile,
     /// An earlier part of its batch failed.
     Untried,
 }
@@ -426,12 +441,21 @@ pub(crate) struct Judged {
     stop: Option<Error>,
     /// Whether `max_refused` kept a part of it from being tried.
     is_stopped: bool,
+    /// Whether requests were recalled meanwhile, so that an error says little of the connection.
+    was_recalled: bool,
 }
 
 impl Judged {
     /// Rows count as not tried until something is known of them.
     fn pending(rows: usize) -> Self {
-        Self { rows: vec![Fate::Untried; rows], notes: Vec::new(), error: None, stop: None, is_stopped: false }
+        Self {
+            rows: vec![Fate::Untried; rows],
+            notes: Vec::new(),
+            error: None,
+            stop: None,
+            is_stopped: false,
+            was_recalled: false,
+        }
     }
 
     fn set(&mut self, row: u32, fate: Fate) {
@@ -454,8 +478,17 @@ impl Judged {
         rows.iter().for_each(|&row| self.set(row, untried.clone()));
     }
 
+    /// These rows are not tried for a reason that is no fault of the connection.
+    fn put_off(&mut self, rows: &[u32], error: &Error) {
+        let outcome = outcome_of(error);
+        rows.iter().for_each(|&row| self.set(row, Fate::Answered(outcome.clone())));
+    }
+
     fn suppress(&mut self, rows: &[u32]) {
-        rows.iter().for_each(|&row| self.set(row, Fate::Suppressed));
+        for &row in rows {
+            let was_tried = !matches!(self.rows.get(row as usize), Some(Fate::Untried));
+            self.set(row, if was_tried { Fate::SuppressedMeanwhile } else { Fate::Suppressed });
+        }
     }
 
     fn take(&mut self, part: &[u32], outcomes: Outcomes) {
@@ -467,8 +500,7 @@ impl Judged {
     }
 
     fn fail(&mut self, part: &[u32], error: Error) {
-        let outcome = outcome_of(&error);
-        part.iter().for_each(|&row| self.set(row, Fate::Answered(outcome.clone())));
+        self.put_off(part, &error);
         if error.kind() != ErrorKind::Rejected {
             self.error = Some(error);
         }
@@ -527,7 +559,7 @@ impl<'a> Course<'a> {
         }
         match judged.error {
             None => self.failures = 0,
-            Some(_) => self.failures += 1,
+            Some(_) => self.failures += u32::from(!judged.was_recalled),
         }
         let gives_up = |error: &Error| is_final(error.kind()) || self.failures >= MAX_FAILURES;
         if let Some(error) = judged.stop.or_else(|| judged.error.filter(gives_up))

@@ -114,3 +114,42 @@ impl Drop for UnderWay<'_> {
         self.in_flight.ended.notify_waiters();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures::FutureExt;
+    use jiff::Timestamp;
+    use segport_ledger::{Memory, NoFaults, StateKey, Store};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn requests_wait_while_somebody_in_a_call_is_suppressed() {
+        let key = StateKey::from_secret(&segport_core::Secret::new("of those in flight, and no other")).unwrap();
+        let store = Store::in_memory(&Memory::new(|| Duration::ZERO), &key, Arc::new(NoFaults));
+        let in_flight = InFlight::new(store.suppressions().await.unwrap());
+        let [ann, ben, cyd] = [1, 2, 3].map(Identity::from_bits);
+        let list = in_flight.suppressed().await.unwrap();
+        let [with_ann, with_ben] = [ann, ben].map(|who| in_flight.begin(vec![who], &list));
+        assert!(in_flight.holds().await);
+        store.suppress(&[cyd], Timestamp::UNIX_EPOCH).await.unwrap();
+        assert!(in_flight.holds().await, "nobody here");
+
+        store.suppress(&[ann], Timestamp::UNIX_EPOCH).await.unwrap();
+        assert!(!in_flight.holds().await);
+        assert_eq!(in_flight.recalls(), 1);
+        // Who has been recalled waits for the call that has her, and for no other.
+        let mut cleared = Box::pin(in_flight.cleared());
+        assert_eq!((&mut cleared).now_or_never(), None);
+        drop(with_ben);
+        assert_eq!((&mut cleared).now_or_never(), None);
+        drop(with_ann);
+        cleared.await;
+        let list = in_flight.suppressed().await.unwrap();
+        let _with_ben = in_flight.begin(vec![ben], &list);
+        assert!(in_flight.holds().await);
+        assert_eq!(in_flight.recalls(), 1);
+    }
+}

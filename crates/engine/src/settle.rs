@@ -179,14 +179,20 @@ impl Trouble {
     }
 }
 
+fn suppressed(reason: &str) -> Trouble {
+    Trouble { outcome: Undelivered::Suppressed, code: "suppressed".to_owned(), reason: reason.to_owned() }
+}
+
 /// The destination's id of an acknowledged row, or why there is no acknowledgement.
 fn undelivered(fate: Fate) -> Result<Option<String>, Trouble> {
     let outcome = match fate {
         Fate::Answered(outcome) => outcome,
         Fate::Found(id) => return Ok(id),
-        Fate::Suppressed => {
-            let reason = "put on the suppression list before its batch was sent".to_owned();
-            return Err(Trouble { outcome: Undelivered::Suppressed, code: "suppressed".to_owned(), reason });
+        Fate::Suppressed => return Err(suppressed("put on the suppression list before its batch was sent")),
+        Fate::SuppressedMeanwhile => {
+            return Err(suppressed(
+                "put on the suppression list while its batch was under way; it may have been written",
+            ));
         }
         Fate::Untried => RowOutcome::Deferred { reason: "not tried: an earlier part of its batch failed".to_owned() },
     };

@@ -54,7 +54,8 @@ pub(crate) fn sha256(path: &Path) -> Result<String, Problem> {
     copy(&mut open_trusted(path)?, &mut io::sink()).map_err(unreadable)
 }
 
-/// Opens a file that not everybody may write, nor replace, nor any directory on the way to it.
+/// Opens a file that not everybody may write, nor replace, nor the directories above it. Of directories that are links only
+/// where they are and where they end is looked at.
 fn open_trusted(path: &Path) -> Result<File, Problem> {
     let real = path.canonicalize().map_err(|error| missing(path, &error))?;
     // Who may write where a link is decides what it leads to, so that counts as much as where the bytes are.

@@ -197,6 +197,10 @@ fn lacks_quotes(text: &str, error: usize) -> bool {
     let Some((before, after)) = text.split_at_checked(error) else { return false };
     let line = before.rsplit('\n').next().unwrap_or_default();
     let rest = after.lines().next().unwrap_or_default();
+    // One that is open tells of itself.
+    if ['"', '\''].iter().any(|quote| line.matches(*quote).count() % 2 == 1) {
+        return false;
+    }
     let before_word = line.trim_end_matches(|letter: char| letter.is_alphanumeric() || letter == '_' || letter == '-');
     let word = line.get(before_word.len()..).unwrap_or_default().chars().chain(rest.chars()).next();
     let is_value = line.contains('=') && before_word.trim_end().ends_with(['=', '[', ',']);

@@ -251,6 +251,13 @@ impl Connection {
         self.lane.gate.paused_for(self.shared.options.clock.now())
     }
 
+    async fn may_send(&self) -> bool {
+        match self.permit.get() {
+            Some(permit) => permit.holds().await,
+            None => true,
+        }
+    }
+
     /// What `wait` gives, or `None` once this handle is wound up.
     async fn unless_wound_up<T>(&self, wait: impl Future<Output = T>) -> Option<T> {
         let mut is_wound_up = self.is_wound_up.subscribe();
@@ -357,13 +364,15 @@ impl HttpClient for Connection {
         let mut doubtful = None;
         let clock = &*self.shared.options.clock;
         let result = loop {
+            if !self.may_send().await {
+                break doubtful.ok_or_else(|| recalled(&call.operation))?;
+            }
             if self.unless_wound_up(self.lane.gate.admit(clock)).await.is_none() {
                 // All that came before had no effect, unless there is doubt.
                 break doubtful.ok_or_else(|| wound_up(&call.operation))?;
             }
-            if let Some(permit) = self.permit.get()
-                && !permit.holds().await
-            {
+            // Once more: it may have waited for long.
+            if !self.may_send().await {
                 break doubtful.ok_or_else(|| recalled(&call.operation))?;
             }
             attempts += 1;

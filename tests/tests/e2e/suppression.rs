@@ -136,6 +136,8 @@ fn who_is_suppressed_while_single_adds_are_made_is_not_added() {
     let no_fault = "GET /never status=500";
     let scene = suppresses_while_requests_wait(no_fault, settings, "POST /list/", Hold::Unseen, "p4@example.com");
     scene.has_members("newsletter", &people(1..=3));
+    let told = scene.rows();
+    assert!(told.iter().any(|row| row.ends_with("under way; it may have been written")), "{told:?}");
     scene.comes_to("succeeded: 4 read, 3 unchanged, 1 suppressed");
 }
 

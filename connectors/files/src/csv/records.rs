@@ -131,7 +131,11 @@ impl Records {
                 }
                 column.end();
             }
-            fault = fault.or(flaw);
+            fault = match flaw {
+                // What it has swallowed counts for more than whatever else is wrong with the row.
+                Some(Fault::Unclosed(..)) => flaw,
+                _ => fault.or(flaw),
+            };
             index += 1;
             if stop != Stop::Delimiter {
                 break stop;

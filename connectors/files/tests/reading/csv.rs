@@ -134,6 +134,7 @@ fn a_quote_that_is_never_closed_hides_rows_and_so_refuses_the_file() {
     let part = "the quoted field of column `b` that begins in line 3 of `f.csv` is never closed";
     refused("a,b\n1,2\n3,\"oops\n4,5\n6,7\n", json!({}), part);
     refused("a,b\n1,2\n3,\"oops", json!({}), part);
+    refused("a,b\n1,2\n\"x\"y,\"oops\n3,4\n", json!({}), part);
 }
 
 #[test]

@@ -26,7 +26,7 @@ pub(crate) async fn plan(invocation: &Invocation, asked: &Plan) -> Result<Exit, 
 
     let mut file = String::new();
     let mut changes = false;
-    let mut hindrances = Vec::new();
+    let (mut hindrances, mut feasible) = (Vec::new(), false);
     for export in exports {
         let request = Request { mode: mode.clone(), ..Request::new(export) };
         let planned = Box::pin(engine.plan(&store, &request, &*progress, &cancel)).await;
@@ -35,7 +35,9 @@ pub(crate) async fn plan(invocation: &Invocation, asked: &Plan) -> Result<Exit, 
         }
         let plan = planned?;
         changes |= plan.has_changes();
+        let hindered = hindrances.len();
         hindrances.extend(hindrance(&plan, engine.project()));
+        feasible |= plan.has_changes() && hindrances.len() == hindered;
         if asked.out.is_some() {
             file.push_str(&json_line(&plan)?);
         }
@@ -51,7 +53,7 @@ pub(crate) async fn plan(invocation: &Invocation, asked: &Plan) -> Result<Exit, 
     }
     if !output.is_json() {
         let lone = engine.project().exports.len() == 1;
-        output.text(&conclusion(asked, lone, changes, &hindrances))?;
+        output.text(&conclusion(asked, lone, feasible, &hindrances))?;
     }
     Ok(if asked.detailed_exitcode && changes { Exit::Changes } else { Exit::Done })
 }
@@ -74,14 +76,21 @@ fn hindrance(plan: &PlanReport, project: &Project) -> Option<String> {
     (!stopped.is_empty()).then(|| format!("A run of `{}` would be stopped by {}.\n", plan.export, stopped.join(", ")))
 }
 
-/// The last lines. In a project with a `lone` export a run need not name it.
-fn conclusion(asked: &Plan, lone: bool, changes: bool, hindrances: &[String]) -> String {
-    if !hindrances.is_empty() {
-        return format!("Nothing was sent. {}", hindrances.concat());
-    }
-    if !changes {
+/// The last lines. In a project with a `lone` export a run need not name it; `feasible` if there is something to send.
+fn conclusion(asked: &Plan, lone: bool, feasible: bool, hindrances: &[String]) -> String {
+    if !feasible && hindrances.is_empty() {
         return "Nothing was sent, and there is nothing to send.\n".to_owned();
     }
+    let mut text = format!("Nothing was sent. {}", hindrances.concat());
+    if feasible {
+        let what = if hindrances.is_empty() { "what" } else { "what else" };
+        text.push_str(&format!("`{}` does {what} is planned here.\n", carrying_out(asked, lone)));
+    }
+    text
+}
+
+/// The command that carries a plan out.
+fn carrying_out(asked: &Plan, lone: bool) -> String {
     let mut run = "segport run".to_owned();
     match &asked.out {
         Some(out) => run.push_str(&format!(" --plan {}", out.display())),
@@ -91,5 +100,5 @@ fn conclusion(asked: &Plan, lone: bool, changes: bool, hindrances: &[String]) ->
             run.push_str(if asked.full { " --full" } else { "" });
         }
     }
-    format!("Nothing was sent. `{run}` does what is planned here.\n")
+    run
 }

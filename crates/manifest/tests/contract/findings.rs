@@ -22,6 +22,11 @@ type Files = &'static [(&'static str, &'static str)];
 const CASES: &[(&str, Code, Files)] = &[
     ("syntax", Code::Syntax, &[(EXPORT, "connection = \"mailer\nsegments = []\n")]),
     ("text_without_quotes", Code::Syntax, &[(EXPORT, "connection = \"mailer\"\nsegments = [newsletter, inbox]\n")]),
+    (
+        "unclosed_quote",
+        Code::Syntax,
+        &[(EXPORT, "connection = \"mailer\"\nsegments = []\ndisplay_name = \"Oslo, Norway\n")],
+    ),
     ("curly_quotes", Code::Syntax, &[(EXPORT, "connection = \u{201c}mailer\u{201d}\nsegments = []\n")]),
     ("secret_without_quotes", Code::Syntax, &[(CONNECTION, "plugin = \"mailer\"\n[settings]\napi_key = hunter2\n")]),
     ("syntax_of_a_secret", Code::Syntax, &[(CONNECTION, "plugin = \"mailer\"\n[settings]\napi_key = \"hunter2\n")]),

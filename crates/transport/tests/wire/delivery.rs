@@ -203,21 +203,27 @@ impl Permit for Times {
 
 #[tokio::test]
 async fn what_may_not_be_sent_any_more_is_recalled_before_its_next_attempt() {
-    let check = async |acts: Vec<Act>, times: usize, expected: std::result::Result<u16, Option<&str>>| {
-        let (server, rig) = (Server::start(acts.clone()).await, Rig::new(Egress::AllowPrivate));
-        let connection = rig.connection();
-        connection.ask(Arc::new(Times(times.into())));
-        let sent = connection.send(post(server.url("/"))).await.map(|response| response.head.status);
-        let told = sent.map_err(|error| error.fact(RECALLED).and(error.fact("sent")).map(str::to_owned));
-        assert_eq!(told, expected.map_err(|sent| sent.map(str::to_owned)), "{acts:?} {times}");
-        assert_eq!(server.seen().len(), times, "{acts:?} {times}");
-    };
+    let check =
+        async |acts: Vec<Act>, times: usize, requests: usize, expected: std::result::Result<u16, Option<&str>>| {
+            let (server, rig) = (Server::start(acts.clone()).await, Rig::new(Egress::AllowPrivate));
+            let connection = rig.connection();
+            connection.ask(Arc::new(Times(times.into())));
+            let sent = connection.send(post(server.url("/"))).await.map(|response| response.head.status);
+            let told = sent.map_err(|error| error.fact(RECALLED).and(error.fact("sent")).map(str::to_owned));
+            assert_eq!(told, expected.map_err(|sent| sent.map(str::to_owned)), "{acts:?} {times}");
+            assert_eq!(server.seen().len(), requests, "{acts:?} {times}");
+        };
     let say = |status: &str| Act::Say(answer(status, "", b""));
-    check(vec![ok()], 0, Err(Some("no"))).await;
-    check(vec![say("429 X"), ok()], 1, Err(Some("no"))).await;
-    // Of what may have had its effect that is told, and it is not sent again.
-    check(vec![say("503 X"), ok()], 1, Ok(503)).await;
-    check(vec![say("429 X"), ok()], 2, Ok(200)).await;
+    // It is asked twice for each attempt: when that could begin to wait for its turn, and when it has come.
+    for times in [0, 1] {
+        check(vec![ok()], times, 0, Err(Some("no"))).await;
+    }
+    for times in [2, 3] {
+        check(vec![say("429 X"), ok()], times, 1, Err(Some("no"))).await;
+        // Of what may have had its effect that is told, and it is not sent again.
+        check(vec![say("503 X"), ok()], times, 1, Ok(503)).await;
+    }
+    check(vec![say("429 X"), ok()], 4, 2, Ok(200)).await;
 }
 
 #[tokio::test]
