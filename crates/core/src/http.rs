@@ -41,7 +41,7 @@ pub struct RequestHead {
     pub timeout_ms: Option<u64>,
 }
 
-/// Headers are left out and the address is cut to its origin, because both may hold what must not be printed.
+/// Headers and address are left out, because both may hold what must not be printed.
 impl std::fmt::Debug for RequestHead {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("RequestHead").field("operation", &self.operation).finish_non_exhaustive()
@@ -145,7 +145,8 @@ pub trait HttpClient: Send + Sync + std::fmt::Debug {
     /// Only when no usable answer came: `unavailable` (could not be sent, or the connection broke), `timeout`, `cancelled`,
     /// `config_invalid` (egress policy), or what the transport gave up on after its retries. The fact `sent = "no"` is set
     /// when it is certain that the destination did nothing: nothing of the request reached it, or it turned each attempt away
-    /// with 429.
+    /// with 429. So is `recalled = "yes"`, beside it, when somebody in a call under way was suppressed: the host begins calls
+    /// anew, so that further requests of this one are pointless.
     async fn send(&self, request: Request) -> Result<Response>;
 
     /// Begins no further attempt: requests that wait for one end as `cancelled`, those on the wire are heard out.

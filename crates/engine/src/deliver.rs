@@ -245,7 +245,7 @@ impl Delivery<'_> {
         let mut has_called = parcel.is_in_doubt();
         let repeatable = self.writer.capabilities().repeatable;
         let is_upsert = matches!(parcel, Parcel::Upsert { .. });
-        let recalls = self.in_flight.recalls();
+        let recalls_before = self.in_flight.recalls();
         while let Some(mut part) = parts.pop() {
             // The call that was under way when the run was cancelled was its last: each further one would get its own time to end.
             if has_called && self.cancel.is_cancelled() {
@@ -297,7 +297,7 @@ impl Delivery<'_> {
                 self.refused.fetch_add(judged.refused() - refused, Ordering::Relaxed);
             }
         }
-        judged.was_recalled = self.in_flight.recalls() != recalls;
+        judged.was_recalled = self.in_flight.recalls() != recalls_before;
         (place, parcel, judged)
     }
 
@@ -306,8 +306,7 @@ impl Delivery<'_> {
         refused > 0 && self.watch.judge_refusals(refused, self.planned).verdict == Verdict::Stopped
     }
 
-    /// These rows, if there are any, once they can be written anew: somebody who was suppressed made that their requests were
-    /// recalled.
+    /// These rows, if there are any, once they can be written anew: their requests were recalled for somebody who was suppressed.
     async fn recalled(&self, rows: Vec<u32>) -> Option<Vec<u32>> {
         if rows.is_empty() {
             return None;

@@ -157,7 +157,7 @@ impl Settlement {
             severity: Severity::Note,
             code: Code::RowsFound.to_string(),
             message: format!(
-                "{} that an earlier run may have sent found at the destination, and not sent again",
+                "{} found at the destination that an earlier run may have sent; not sent again",
                 counted(self.found, "row")
             ),
             help: None,
