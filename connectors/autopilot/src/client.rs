@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 use crate::contact::Contacts;
 use crate::echo::Echo;
 use crate::error::{Said, refused, unusable};
+use crate::roll::Page;
 
 /// The header that carries the key.
 const KEY_HEADER: &str = "autopilotapikey";
@@ -76,8 +77,10 @@ impl Verb {
 /// What Autopilot says to a [`Verb`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OnList {
-    /// A member; or added, or removed, which includes that there was nothing to change (`not_modified`).
+    /// A member; or added, or removed.
     Yes,
+    /// There was nothing to add or to remove (`not_modified`).
+    Already,
     /// Both are known, but the contact is not on the list: a 404 without a message.
     No,
     /// There is no such contact.
@@ -161,6 +164,17 @@ impl Client {
         })
     }
 
+    /// The page of a list that begins at `bookmark`, or the first one.
+    pub(crate) async fn page(&self, cx: &Context, list: &str, bookmark: Option<&str>) -> Result<Page> {
+        let operation = "GET /list/{list}/contacts";
+        let mut path = format!("/list/{}/contacts", utf8_percent_encode(list, SEGMENT));
+        if let Some(bookmark) = bookmark {
+            path = format!("{path}/{}", utf8_percent_encode(bookmark, SEGMENT));
+        }
+        let answer = self.read(cx, &path, operation).await?;
+        serde_json::from_slice(&answer).map_err(|_| unusable(operation, "an answer that is not a page of contacts"))
+    }
+
     /// Adds or updates contacts, at most 100, as [`Contacts::body`] writes them. The answer is for [`crate::answer`] to read.
     pub(crate) async fn upsert(
         &self,
@@ -205,6 +219,7 @@ impl Client {
             (200..=299, Some(said)) if !said.is_silent() => {
                 Err(unusable(operation, "a success that says it is an error"))
             }
+            (200..=299, Some(said)) if said.is_unmodified => Ok(OnList::Already),
             (200..=299, Some(_)) => Ok(OnList::Yes),
             // A page of some proxy is no acknowledgement, and its 404 does not mean that the contact is not on the list.
             (200..=299 | 404, None) => Err(unusable(operation, "an answer that is not JSON")),

@@ -32,6 +32,8 @@ pub(crate) struct Said {
     pub(crate) message: Option<String>,
     /// The `error` or `code`: a reason phrase.
     phrase: Option<String>,
+    /// Beside a success: there was nothing to change.
+    pub(crate) is_unmodified: bool,
 }
 
 impl Said {
@@ -64,6 +66,8 @@ impl Said {
             error: Value,
             #[serde(default)]
             code: Value,
+            #[serde(default)]
+            not_modified: Value,
         }
         if body.trim_ascii().is_empty() {
             return Some(Self::default());
@@ -77,6 +81,7 @@ impl Said {
         Some(Self {
             message: text(&shape.message).or_else(|| nested("message")),
             phrase: text(&shape.error).or_else(|| text(&shape.code)).or_else(|| nested("code")),
+            is_unmodified: shape.not_modified == Value::Bool(true),
         })
     }
 }
@@ -95,8 +100,8 @@ pub(crate) fn refused(operation: &str, method: &str, status: u16, body: &[u8], s
     let said = Said::read(body);
     let said_text = match &said {
         None => format!("an answer of {} bytes that is not JSON", body.len()),
-        Some(Said { message: None, phrase: None }) => "no reason given".to_owned(),
-        Some(Said { message, phrase }) => {
+        Some(said) if said.is_silent() => "no reason given".to_owned(),
+        Some(Said { message, phrase, .. }) => {
             let parts: Vec<&str> = [phrase, message].into_iter().flatten().map(String::as_str).collect();
             redact(&parts.join(": "), secret, sent)
         }

@@ -12,6 +12,9 @@ const LOOK: u64 = 3;
 /// How often the bulk call of a test is made again without the list, because naming it was refused.
 const AGAIN: u64 = 1;
 
+/// How many contacts that are on a list already, of those that take a call each, pay for reading a page of it.
+const FOUND_PER_PAGE: u64 = crate::roll::FOUND_PER_PAGE as u64;
+
 const TESTED: &str = "the first batch tests whether bulk calls put contacts on the list; if they do not, each new member takes a call of its own";
 const LOOKED_AT: &str = "bulk calls name the list again; if the first contacts are not on it any more, and bulk calls do not put them there, each \
      contact takes a call of its own";
@@ -41,7 +44,10 @@ pub(crate) fn estimate(workload: &Workload, mode: ListMembership, fixed_list: bo
         ListMembership::Probe if links == 0 => (0, 0, Vec::new()),
         ListMembership::Probe => (
             fewest_singles + u64::from(fewest_links > 0),
-            links + batches * (TEST + if rejoins > 0 { LOOK } else { 0 }) + AGAIN * segments.max(1),
+            links
+                + links / FOUND_PER_PAGE
+                + batches * (TEST + if rejoins > 0 { LOOK } else { 0 })
+                + AGAIN * segments.max(1),
             if joins > 0 { vec![TESTED.to_owned()] } else { vec![LOOKED_AT.to_owned()] },
         ),
     };
@@ -71,7 +77,7 @@ mod tests {
         }
         check(Single, (1000, 100_000, 100_000, 0, 1), 101_001, 101_002, 0);
         check(Bulk, (1000, 100_000, 100_000, 0, 1), 1001, 1002, 0);
-        check(Probe, (1000, 100_000, 100_000, 0, 1), 1002, 105_003, 1);
+        check(Probe, (1000, 100_000, 100_000, 0, 1), 1002, 115_003, 1);
         check(Bulk, (2, 200, 300, 0, 2), 103, 155, 0);
         check(Bulk, (2, 200, 400, 0, 2), 203, 205, 0);
         let one = Workload { batches: 1, rows: 1, joins: 1, segments: 1, ..Workload::default() };
@@ -87,7 +93,7 @@ mod tests {
         };
         check(101_001, 101_002, 0);
         check(1001, 1002, 0);
-        check(1002, 108_003, 1);
+        check(1002, 118_003, 1);
         let doubtful = Workload { batches: 3, rows: 300, joins: 300, in_doubt: 100, batches_in_doubt: 1, ..one };
         let looked_up = estimate(&doubtful, Bulk, true);
         assert_eq!((looked_up.at_least, looked_up.at_most), (1 + 2 + 2, 1 + 100 + 3 + 1));

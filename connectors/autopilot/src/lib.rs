@@ -16,6 +16,7 @@
 mod answer;
 mod client;
 mod contact;
+mod delivery;
 mod echo;
 mod error;
 mod estimate;
@@ -23,8 +24,10 @@ mod fields;
 mod lists;
 mod lookup;
 mod membership;
+mod roll;
 mod session;
 mod settings;
+mod singles;
 
 use segport_sdk::{
     Account, Batch, BatchKind, Capabilities, Connector, Context, Descriptor, Error, ErrorKind, Estimate, ExportSpec,
@@ -34,7 +37,8 @@ use tokio::sync::Semaphore;
 
 use client::Client;
 use contact::Layout;
-use membership::{Delivery, Lists, Membership};
+use delivery::Delivery;
+use membership::{Lists, Membership};
 use session::{Plans, State};
 pub use settings::{ListMembership, Settings, VENDOR_BASE_URL};
 
@@ -171,7 +175,7 @@ impl Connector for Autopilot {
                     let column = Batch::DESTINATION_ID;
                     Error::new(ErrorKind::Contract, format!("a removal has no text column `{column}`"))
                 })?;
-                Ok(membership::leave(&self.client, cx, plan.list(*segment)?, ids.iter()).await)
+                Ok(singles::leave(&self.client, cx, plan.list(*segment)?, ids.iter()).await)
             }
         }
     }
@@ -187,6 +191,9 @@ impl Connector for Autopilot {
     }
 
     async fn finish(&self, _: &Context, session: &Session) -> Result<()> {
+        for list in self.plans.get(&session.state)?.all() {
+            self.membership.forget(list);
+        }
         self.plans.forget(&session.state);
         Ok(())
     }

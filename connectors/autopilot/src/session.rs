@@ -35,6 +35,11 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
+    /// The list of each segment.
+    pub(crate) fn all(&self) -> &[SegmentList] {
+        &self.lists
+    }
+
     /// The lists of these segments.
     ///
     /// # Errors

@@ -1,5 +1,7 @@
 //! Segments and the lists they become.
 
+use std::fs;
+
 use segport_sandbox::Options;
 use segport_tests::{Gate, Hold, Person, Scene, people};
 use serde_json::json;
@@ -178,6 +180,25 @@ fn a_first_run_looks_only_at_a_list_that_was_there() {
     check(&|_| String::new(), 0, &[]);
     check(&|scene| format!("list_id = {:?}", scene.sandbox.autopilot().add_list("Empty")), 1, &[]);
     check(&|scene| format!("list_id = {:?}", with_members(scene, "Some other title")), 1, &["SP0624"]);
+}
+
+/// With a new ledger everybody is sent as new, but nobody is added who is on the list.
+#[test]
+fn whoever_is_on_a_list_is_not_added_again() {
+    for bulk_lists in [true, false] {
+        let scene = Scene::with(Options { bulk_lists, ..Options::default() }, &people(1..=800));
+        scene.delivers();
+        let [adds, pages] = [ADD, LOOK].map(|call| scene.requests_to(call));
+        fs::remove_dir_all(scene.path(".segport")).unwrap();
+        let planned = scene.call("plan --output json").objects().remove(0);
+        let report = scene.comes_to("succeeded: 800 read, 800 added");
+        assert_eq!(report.problems(), ["SP0624"]);
+        // The first of eight pages is read twice, since it tells how many are on the list.
+        assert_eq!((scene.requests_to(ADD) - adds, scene.requests_to(LOOK) - pages), (0, 9));
+        let at_least = planned["calls"]["at_least"].as_u64().unwrap();
+        assert!(at_least <= report.requests(), "{at_least} planned, {}", report.requests());
+        scene.has_members("newsletter", &people(1..=800));
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod lists;
 mod lookup;
 mod membership;
 mod model;
+mod occupied;
 mod removal;
 mod upsert;
 mod wire;
@@ -58,9 +59,9 @@ fn field(name: &str, field_type: FieldType, custom: bool) -> MappedField {
 }
 
 /// Rows of [`export`]: an address and a first name each.
-fn batch(session: &Session, join: &[u16], names: &[&str]) -> Batch {
+fn batch(session: &Session, join: &[u16], names: &[impl AsRef<str>]) -> Batch {
     let emails: ArrayRef =
-        Arc::new(StringArray::from_iter_values(names.iter().map(|name| format!("{name}@example.com"))));
+        Arc::new(StringArray::from_iter_values(names.iter().map(|name| format!("{}@example.com", name.as_ref()))));
     let first: ArrayRef = Arc::new(StringArray::from_iter_values(names));
     Batch {
         session: session.clone().into(),

@@ -88,10 +88,7 @@ fn members_from_before_do_not_pass_the_test() {
     for bulk_joins in [true, false] {
         let model = Model::new(bulk_joins);
         let list = model.add_list("News");
-        for name in ["a", "c"] {
-            model.state().contacts.insert(format!("{name}@example.com"), format!("p-{name}"));
-            model.state().members.insert((list.clone(), format!("p-{name}")));
-        }
+        model.fill(&list, ["a", "c"]);
         let (calls, _) = run(&model, "probe", &["News"]);
         assert_eq!(
             calls[..4],
@@ -111,10 +108,7 @@ fn members_from_before_do_not_pass_the_test() {
 fn a_test_without_a_verdict_is_made_again_by_the_next_batch() {
     let model = Model::new(false);
     let list = model.add_list("News");
-    for name in ["a", "b"] {
-        model.state().contacts.insert(format!("{name}@example.com"), format!("p-{name}"));
-        model.state().members.insert((list.clone(), format!("p-{name}")));
-    }
+    model.fill(&list, ["a", "b"]);
     let (calls, notes) = run(&model, "probe", &["News"]);
     assert_eq!(on_list(&model).len(), 4);
     assert_eq!(notes.len(), 2, "{notes:?}");

@@ -13,6 +13,9 @@ use serde_json::{Value, json as value};
 
 use crate::{BASE, settings};
 
+/// Contacts on a page, fewer than on the service's so that a test need not make many.
+pub(crate) const PAGE: usize = 20;
+
 /// Where a call hangs: before the service does the work, or after.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Hang {
@@ -64,6 +67,15 @@ impl Model {
         self.state().add_list(title)
     }
 
+    /// Puts contacts on a list, as somebody else did.
+    pub(crate) fn fill(&self, list: &str, names: impl IntoIterator<Item = impl fmt::Display>) {
+        let mut state = self.state();
+        for name in names {
+            state.contacts.insert(format!("{name}@example.com"), format!("p-{name}"));
+            state.members.insert((list.to_owned(), format!("p-{name}")));
+        }
+    }
+
     /// How many calls began with this.
     pub(crate) fn count(&self, prefix: &str) -> usize {
         self.state().calls.iter().filter(|call| call.starts_with(prefix)).count()
@@ -104,6 +116,21 @@ impl State {
                     map.insert(email.to_owned(), id.into());
                 }
                 json(200, value!({ "email_contact_map": map }).to_string())
+            }
+            ("GET", ["list", list, "contacts", bookmark @ ..]) => {
+                let on = self.members.iter().filter(|(of, _)| of == list).map(|(_, id)| id);
+                let mut after = on.filter(|id| bookmark.first().is_none_or(|bookmark| id.as_str() > *bookmark));
+                let email = |id: &str| self.contacts.iter().find(|(_, known)| *known == id).map(|(email, _)| email);
+                let contacts: Vec<Value> = after
+                    .by_ref()
+                    .take(PAGE)
+                    .map(|id| value!({ "contact_id": id, "Email": email(id).map(|email| email.to_uppercase()) }))
+                    .collect();
+                let mut page = value!({ "contacts": contacts });
+                if after.next().is_some() {
+                    page["bookmark"] = contacts[PAGE - 1]["contact_id"].clone();
+                }
+                json(200, page.to_string())
             }
             (method, ["list", list, "contact", contact]) => {
                 let contact = contact.replace("%40", "@");
