@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use segport_core::{Capabilities, Error, ErrorKind, Result, Session};
-use segport_ledger::{Journal, Leaver, Leavers, Memberships, Record, Row, Snapshot, Undelivered};
+use segport_ledger::{Index, Journal, Leaver, Leavers, Memberships, Record, Row, Snapshot, Undelivered};
 use segport_manifest::Code;
 use segport_transport::Permit;
 use tokio::sync::{mpsc, oneshot};
@@ -88,11 +88,21 @@ impl Sending<'_> {
     /// Writes down that nothing of what waits was tried.
     pub(crate) async fn decline(&self, mut waiting: Waiting<'_>, reason: &str) -> Result<Settlement> {
         let mut declined = Settlement::default();
-        let rows = std::mem::take(&mut waiting.rows);
-        declined.rows.deferred += self.decline_rows(&rows, reason).await?;
-        while let Some(block) = waiting.outbox.next_block()? {
-            let rows: Vec<Ticket> = block.into_iter().flat_map(|bundle| bundle.tickets).collect();
-            declined.rows.deferred += self.decline_rows(&rows, reason).await?;
+        let mut records = self.not_sent(std::mem::take(&mut waiting.rows), reason)?;
+        loop {
+            // The next rows are put together while these are written down: somebody waits for the run to end.
+            let next = async {
+                let Some(block) = waiting.outbox.next_block()? else { return Ok(None) };
+                let tickets = block.into_iter().flat_map(|bundle| bundle.tickets).collect();
+                self.not_sent(tickets, reason).map(Some)
+            };
+            let (written, next) = tokio::join!(self.journal.settle(&records), next);
+            written.map_err(ledger)?;
+            declined.rows.deferred += records.len() as u64;
+            match next? {
+                Some(next) => records = next,
+                None => break,
+            }
         }
         let removals = std::mem::take(&mut waiting.removals);
         declined.leavers.deferred += self.decline_removals(&removals, reason).await?;
@@ -103,19 +113,26 @@ impl Sending<'_> {
         Ok(declined)
     }
 
-    async fn decline_rows(&self, rows: &[Ticket], reason: &str) -> Result<u64> {
+    fn not_sent(&self, rows: Vec<Ticket>, reason: &str) -> Result<Vec<Record>> {
         let mut records = Vec::with_capacity(rows.len());
-        for ticket in rows {
-            records.push(Record::Row(Row {
-                outcome: Undelivered::Deferred,
-                identity: Some(ticket.identity),
-                memberships: self.snapshot.index.read_in(ticket.identity).map_err(ledger)?.seen,
-                code: "not_sent".into(),
-                reason: reason.to_owned().into(),
-            }));
+        let mut ahead = Vec::with_capacity(Index::AHEAD);
+        for near in rows.chunks(Index::AHEAD) {
+            ahead.clear();
+            ahead.extend(near.iter().map(|ticket| ticket.identity));
+            if self.listed.len() > 1 {
+                self.snapshot.index.warm(&ahead);
+            }
+            for &identity in &ahead {
+                let memberships = match self.listed {
+                    [only] => only.number.into(),
+                    _ => self.snapshot.index.read_in(identity).map_err(ledger)?.seen,
+                };
+                let (code, reason) = ("not_sent".into(), reason.to_owned().into());
+                let outcome = Undelivered::Deferred;
+                records.push(Record::Row(Row { outcome, identity: Some(identity), memberships, code, reason }));
+            }
         }
-        self.journal.settle(&records).await.map_err(ledger)?;
-        Ok(records.len() as u64)
+        Ok(records)
     }
 
     async fn decline_removals(&self, removals: &[(Listed, Vec<Leaver>)], reason: &str) -> Result<u64> {
