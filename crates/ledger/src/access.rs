@@ -131,13 +131,16 @@ pub(crate) trait Access: Send {
     /// The next page that a run wrote, after the one with that number.
     async fn page_of_run(&mut self, export: &str, run: i64, after: i64) -> Result<Option<Page<Vec<u8>>>>;
 
+    /// The numbers of the pages before `first` that are not history yet.
+    async fn old_pages(&mut self, export: &str, first: i64) -> Result<Vec<i64>>;
+
     /// The pages of a run that hold nothing but intents: (number, records).
     async fn intents_of_run(&mut self, run: i64) -> Result<Vec<(i64, i64)>>;
 
-    /// About how many rows the pages from `first` on amount to: the most records, intents apart, that one run has written, since
+    /// About how many rows the pages from `first` up to, not including, `end` amount to: the most records, intents apart, that one run has written, since
     /// a run writes about one for each row. No checksum was compared yet, so a page counts for no more than its bytes can hold:
     /// memory is reserved by this.
-    async fn estimated_rows(&mut self, export: &str, first: i64) -> Result<u64>;
+    async fn estimated_rows(&mut self, export: &str, first: i64, end: i64) -> Result<u64>;
 
     // ---- the suppression list ----
 

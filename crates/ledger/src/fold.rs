@@ -18,7 +18,8 @@ use crate::{Identity, Intent, Result};
 pub struct Folding {
     /// Records that say nothing new any more and are not worth a fold, beyond as many as there are rows. 50,000 by default.
     pub idle_records: u64,
-    /// Rows that are put together at a time; more take more memory. 50,000 by default, for about 25 MB.
+    /// Rows that are put together at a time and written in one transaction; more take more memory, and let others wait longer.
+    /// 50,000 by default, for about 25 MB.
     pub rows_at_a_time: u64,
 }
 
@@ -87,38 +88,47 @@ impl Folded {
 }
 
 impl Fold<'_> {
-    /// Rewrites the pages from `line.first_page` on, in one transaction, and returns where the pages are then.
+    /// Rewrites the pages from `line.first_page` on, and returns where the pages are then.
+    ///
+    /// No transaction is long, since others wait for it to end. What the pages amount to is written behind them, where nobody
+    /// looks; then the export moves on to that in one step; and then the old pages become history. Whoever dies before that
+    /// step has changed nothing, and whoever dies after it leaves old pages to the next fold.
     pub(crate) async fn fold(self, pen: &mut dyn Pen, line: &ExportLine, live: u64) -> Result<ExportLine> {
-        let Self { database, export, epoch, .. } = self;
-        database.fault("fold_state")?;
-        let mut transaction = pen.write().await?;
+        self.database.fault("fold_state")?;
+        let count = live.div_ceil(self.rows_at_a_time());
+        let mut buckets = Buckets::new(self.database.path(), count);
+        self.sort(line, &mut buckets).await?;
         let mut folded = ExportLine { first_page: line.next_page, next_page: line.next_page, ..line.clone() };
-        // The epoch is compared before anything is changed.
-        database.advance(&mut *transaction, export, epoch, &folded).await?;
-
-        let count = live.div_ceil(database.folding.rows_at_a_time.max(1));
-        let mut buckets = Buckets::new(database.path(), count);
-        self.sort(&mut *transaction, line, &mut buckets).await?;
         for number in 0..buckets.len() {
+            let mut transaction = self.transaction(pen, line).await?;
             for rows in put_together(&mut buckets, number)?.chunks(ROWS_A_PAGE) {
                 self.write(&mut *transaction, rows, folded.next_page).await?;
                 folded.next_page += 1;
             }
+            self.database.commit(transaction).await?;
         }
-        self.thin_out(&mut *transaction, line).await?;
-        database.advance(&mut *transaction, export, epoch, &folded).await?;
-        database.commit(transaction).await?;
+        let transaction = self.transaction(pen, &folded).await?;
+        self.database.commit(transaction).await?;
+        self.thin_out(pen, &folded).await?;
         Ok(folded)
     }
 
-    /// Sorts the records of all pages into buckets.
-    async fn sort(
-        self,
-        transaction: &mut (dyn Access + '_),
-        line: &ExportLine,
-        buckets: &mut Buckets<'_>,
-    ) -> Result<()> {
-        let mut pages = self.database.pages(transaction, self.export, line.first_page, line.next_page);
+    fn rows_at_a_time(self) -> u64 {
+        self.database.folding.rows_at_a_time.max(1)
+    }
+
+    /// A transaction that moves the pages to `line`, if the epoch is still the caller's. That is compared before anything is
+    /// changed.
+    async fn transaction<'p>(self, pen: &'p mut dyn Pen, line: &ExportLine) -> Result<Box<dyn Access + 'p>> {
+        let mut transaction = pen.write().await?;
+        self.database.advance(&mut *transaction, self.export, self.epoch, line).await?;
+        Ok(transaction)
+    }
+
+    /// Sorts the records of all pages into buckets. Nobody else writes to them meanwhile.
+    async fn sort(self, line: &ExportLine, buckets: &mut Buckets<'_>) -> Result<()> {
+        let mut view = self.database.view().await?;
+        let mut pages = self.database.pages(&mut *view, self.export, line.first_page, line.next_page);
         while let Some(page) = pages.try_next().await? {
             for record in page.records() {
                 let record = record.map_err(|_| self.database.unreadable(self.export, page.number))?;
@@ -148,36 +158,49 @@ impl Fold<'_> {
         self.database.add_page(transaction, self.export, self.epoch, &page).await
     }
 
-    /// Keeps of the old pages what `segport rows` tells of recent runs.
-    async fn thin_out(self, transaction: &mut (dyn Access + '_), line: &ExportLine) -> Result<()> {
-        let recent: HashMap<i64, bool> = transaction.runs_with_rows(self.export).await?.into_iter().collect();
-        for number in line.first_page..line.next_page {
-            let page = {
-                let mut pages = self.database.pages(transaction, self.export, number, number + 1);
-                pages.try_next().await?.ok_or_else(|| self.database.missing(self.export, number))?
-            };
-            // The run under way has an outcome for every intent when it folds at its end, and no page when it does at its start.
-            let past = match recent
-                .get(&page.run)
-                .filter(|_| matches!(page.kind(), Some(PageKind::Log | PageKind::Intents)))
+    /// Keeps of the pages before `line` what `segport rows` tells of recent runs.
+    async fn thin_out(self, pen: &mut dyn Pen, line: &ExportLine) -> Result<()> {
+        let mut access = self.database.look().await?;
+        let recent: HashMap<i64, bool> = access.runs_with_rows(self.export).await?.into_iter().collect();
+        let mut old = access.old_pages(self.export, line.first_page).await?.into_iter().peekable();
+        drop(access);
+        while old.peek().is_some() {
+            let mut transaction = self.transaction(pen, line).await?;
+            let mut rows = 0;
+            while rows < self.rows_at_a_time()
+                && let Some(number) = old.next()
             {
+                rows += self.thin(&mut *transaction, number, &recent).await?;
+            }
+            self.database.commit(transaction).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes history of a page; returns how many rows it had.
+    async fn thin(self, transaction: &mut (dyn Access + '_), number: i64, recent: &HashMap<i64, bool>) -> Result<u64> {
+        let page = transaction.page_at(self.export, number).await?;
+        let page = page.ok_or_else(|| self.database.missing(self.export, number))?;
+        let rows = page.rows.unsigned_abs();
+        // The run under way has an outcome for every intent when it folds at its end, and no page when it does at its start.
+        let past =
+            match recent.get(&page.run).filter(|_| matches!(page.kind(), Some(PageKind::Log | PageKind::Intents))) {
                 Some(ended) => past(&page, if *ended { Intents::Dropped } else { Intents::Kept })
                     .ok_or_else(|| self.database.unreadable(self.export, number))?,
                 None => Chunk::with_capacity(0),
             };
-            if past.rows() == 0 {
-                transaction.delete_page(self.export, number).await?;
-            } else {
-                let history = Page {
-                    kind: PageKind::History.number(),
-                    rows: i64::from(past.rows()),
-                    body: past.into_bytes(),
-                    ..page
-                };
-                self.database.add_page(transaction, self.export, self.epoch, &history).await?;
-            }
+        if past.rows() == 0 {
+            transaction.delete_page(self.export, number).await?;
+        } else {
+            let history = Page {
+                kind: PageKind::History.number(),
+                rows: i64::from(past.rows()),
+                body: past.into_bytes(),
+                ..page
+            };
+            self.database.add_page(transaction, self.export, self.epoch, &history).await?;
         }
-        Ok(())
+        Ok(rows)
     }
 }
 

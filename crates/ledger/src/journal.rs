@@ -236,9 +236,9 @@ impl Writer {
         database.commit(transaction).await?;
         self.records = self.records.saturating_sub(emptied);
 
-        // The run has ended, whatever becomes of this; a fold that fails leaves the pages as they are.
+        // The run has ended, whatever becomes of this; a fold that fails loses nothing.
         if let Err(error) = self.fold_if_heavy().await {
-            tracing::warn!(export = %self.export, %error, "the ledger's pages could not be folded; the next run tries again");
+            tracing::warn!(export = %self.export, %error, "the ledger's pages could not be folded, or not wholly; a later run makes up for it");
         }
         self.database.gather().await;
         Ok(())

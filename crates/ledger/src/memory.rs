@@ -331,14 +331,19 @@ impl Access for Draft {
         Ok(page.map(|page| Page::clone(page)))
     }
 
+    async fn old_pages(&mut self, export: &str, first: i64) -> Result<Vec<i64>> {
+        let pages = self.tables.pages_of(export, i64::MIN, first);
+        Ok(pages.filter(|page| page.kind() != Some(PageKind::History)).map(|page| page.number).collect())
+    }
+
     async fn intents_of_run(&mut self, run: i64) -> Result<Vec<(i64, i64)>> {
         let is_such = |page: &&Arc<Page<_>>| page.run == run && page.kind() == Some(PageKind::Intents) && page.rows > 0;
         Ok(self.tables.pages.values().filter(is_such).map(|page| (page.number, page.rows)).collect())
     }
 
-    async fn estimated_rows(&mut self, export: &str, first: i64) -> Result<u64> {
+    async fn estimated_rows(&mut self, export: &str, first: i64, end: i64) -> Result<u64> {
         let mut records: BTreeMap<i64, u64> = BTreeMap::new();
-        for page in self.tables.pages_of(export, first, i64::MAX) {
+        for page in self.tables.pages_of(export, first, end) {
             if matches!(page.kind(), Some(PageKind::Log | PageKind::Base)) {
                 let at_most = page.body.len() as u64 / LEAST_BYTES.unsigned_abs();
                 *records.entry(page.run).or_default() += page.rows.unsigned_abs().min(at_most);

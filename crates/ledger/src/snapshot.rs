@@ -177,7 +177,7 @@ async fn load_pages(
     line: &ExportLine,
     index: &mut Index,
 ) -> Result<u64> {
-    index.reserve(view.estimated_rows(export, line.first_page).await?)?;
+    index.reserve(view.estimated_rows(export, line.first_page, line.next_page).await?)?;
     let mut records = 0;
     let mut run = None;
     let mut pages = database.pages(view, export, line.first_page, line.next_page);

@@ -268,7 +268,7 @@ impl Access for SqliteAccess<'_> {
             "INSERT INTO page (export, number, run, epoch, kind, rows, checksum, body)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
              ON CONFLICT (export, number) DO UPDATE SET
-               kind = excluded.kind, rows = excluded.rows, checksum = excluded.checksum, body = excluded.body",
+               run = excluded.run, epoch = excluded.epoch, kind = excluded.kind, rows = excluded.rows, checksum = excluded.checksum, body = excluded.body",
         )
         .bind(export)
         .bind(page.number)
@@ -336,6 +336,17 @@ impl Access for SqliteAccess<'_> {
         row.map(|row| sqlite.page(export, &row)).transpose()
     }
 
+    async fn old_pages(&mut self, export: &str, first: i64) -> Result<Vec<i64>> {
+        let (connection, sqlite) = self.parts();
+        sqlx::query_scalar("SELECT number FROM page WHERE export = $1 AND number < $2 AND kind <> $3 ORDER BY number")
+            .bind(export)
+            .bind(first)
+            .bind(PageKind::History.number())
+            .fetch_all(connection)
+            .await
+            .map_err(sqlite.failed("read the pages"))
+    }
+
     async fn intents_of_run(&mut self, run: i64) -> Result<Vec<(i64, i64)>> {
         let (connection, sqlite) = self.parts();
         sqlx::query_as("SELECT number, rows FROM page WHERE run = $1 AND kind = $2 AND rows > 0 ORDER BY number")
@@ -346,16 +357,17 @@ impl Access for SqliteAccess<'_> {
             .map_err(sqlite.failed("empty the pages of intents"))
     }
 
-    async fn estimated_rows(&mut self, export: &str, first: i64) -> Result<u64> {
+    async fn estimated_rows(&mut self, export: &str, first: i64, end: i64) -> Result<u64> {
         let (connection, sqlite) = self.parts();
         // Grouped at once, every body would be sorted with its run, through a file beside the state.
         let rows: i64 = sqlx::query_scalar(
-            "WITH sized AS MATERIALIZED (SELECT run, min(rows, length(body) / $5) AS records FROM page
-               WHERE export = $1 AND number >= $2 AND kind IN ($3, $4))
+            "WITH sized AS MATERIALIZED (SELECT run, min(rows, length(body) / $6) AS records FROM page
+               WHERE export = $1 AND number >= $2 AND number < $3 AND kind IN ($4, $5))
              SELECT coalesce(max(records), 0) FROM (SELECT sum(records) AS records FROM sized GROUP BY run)",
         )
         .bind(export)
         .bind(first)
+        .bind(end)
         .bind(PageKind::Log.number())
         .bind(PageKind::Base.number())
         .bind(LEAST_BYTES)

@@ -19,6 +19,7 @@ use sqlx::{Connection, SqliteConnection};
 
 mod accepted;
 mod failures;
+mod fold;
 mod suppression;
 
 struct Place {
