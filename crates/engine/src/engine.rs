@@ -173,6 +173,12 @@ pub(crate) struct OpenSegment {
     pub(crate) mapping: Arc<Mapping>,
 }
 
+/// What decides where the rows of each segment end up, if the connector takes the export as it is.
+async fn accepted_targets(connector: &ConnectorInstance, spec: &ExportSpec) -> Result<Vec<String>, StartError> {
+    connector.accepts("", spec, OFFLINE_TIMEOUT).await?;
+    Ok(connector.targets("", spec, OFFLINE_TIMEOUT).await?)
+}
+
 /// A segment as the ledger names it: with what decides where its rows go. So a list that is renamed, or an address that
 /// changes, has no members yet, whatever was acknowledged elsewhere.
 fn ledger_name(segment: &str, connection: &str, target: &str) -> String {
@@ -275,14 +281,15 @@ impl Engine {
         self.open_connector(self.connection(connection)?).map(drop)
     }
 
-    /// Asks the connector of `export` whether it can work like that. Calls no destination.
+    /// Asks the connector of `export` whether it can work like that, and what decides where the rows of each segment end up.
+    /// Calls no destination.
     ///
     /// # Errors
     /// What the connector objects to, and what keeps it from being opened.
-    pub async fn accepts(&self, export: &str) -> Result<(), StartError> {
+    pub async fn targets(&self, export: &str) -> Result<Vec<String>, StartError> {
         let (export, connection) = self.export(export)?;
         let (connector, _, _) = self.open_connector(connection)?;
-        Ok(connector.accepts("", &self.spec(export), OFFLINE_TIMEOUT).await?)
+        accepted_targets(&connector, &self.spec(export)).await
     }
 
     /// Resolves the secrets of a connection and has its connector check the account.
@@ -346,8 +353,7 @@ impl Engine {
         let plugin = self.parts.plugins.load(&connection.plugin)?;
         let segments = self.open_segments(export, &descriptor)?;
         let spec = self.spec(export);
-        connector.accepts("", &spec, OFFLINE_TIMEOUT).await?;
-        let targets = connector.targets("", &spec, OFFLINE_TIMEOUT).await?;
+        let targets = accepted_targets(&connector, &spec).await?;
         let ledger_names =
             export.segments.iter().zip(&targets).map(|(id, target)| ledger_name(id, &connection.id, target)).collect();
         Ok(OpenExport {

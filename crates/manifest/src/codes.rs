@@ -92,6 +92,8 @@ codes! {
     BadDateFormat = "SP0214";
     /// No export has this id.
     UnknownExport = "SP0215";
+    /// Two exports bring different segments to the same place, and one of them takes leavers away.
+    SharedTarget = "SP0216";
     /// A secret is written into a file.
     SecretLiteral = "SP0301";
     /// A secret reference that is none.

@@ -53,6 +53,37 @@ fn all_mistakes_are_told_at_once_with_their_codes() {
 }
 
 #[test]
+fn exports_that_share_a_list_are_told_of() {
+    let scene = Scene::new(&people(1..=3));
+    scene.segment("vip", &people(2..=4));
+    scene.edit("segments/vip.toml", "source =", "display_name = \"newsletter\"\nsource =");
+    let second = scene.read("exports/newsletter.toml").replace("segments = [\"newsletter\"]", "segments = [\"vip\"]");
+    scene.write("exports/vip.toml", &second);
+    let found = scene.call("check");
+    assert_snapshot!(found.exits(0).stdout, @r#"
+    warning[SP0216]: segment `vip` shares its list with segment `newsletter` of export `newsletter`, of which this export knows nothing
+     --> exports/vip.toml:2:13
+      |
+    2 | segments = ["vip"]
+      |             ^^^^^
+      |
+      = help: a run takes off whoever left its own segment, though they may be in the other one: give one of them another list, or set `policy = "keep"` under `[leavers]` in both exports
+
+    project ok: 2 exports, 2 segments, 1 source, 1 connection, 1 warning
+    "#);
+
+    let keep = |export: &str| {
+        scene.edit(&format!("exports/{export}.toml"), "[fields]", "[leavers]\npolicy = \"keep\"\n[fields]")
+    };
+    keep("vip");
+    scene.call("check").exits(0).prints("SP0216");
+    keep("newsletter");
+    scene.call("check").exits(0).prints("project ok: 2 exports, 2 segments, 1 source, 1 connection\n");
+    scene.write("exports/vip.toml", second.replace("\"vip\"", "\"newsletter\""));
+    scene.call("check").exits(0).prints("project ok: 2 exports, 2 segments, 1 source, 1 connection\n");
+}
+
+#[test]
 fn columns_are_checked_beside_other_mistakes() {
     let scene = Scene::new(&people(1..=3));
     scene.edit("exports/newsletter.toml", "\"email_address\"", "\"email_adress\"");

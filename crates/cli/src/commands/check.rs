@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use segport_engine::{Engine, StartError};
-use segport_manifest::{Code, Diagnostic, Diagnostics, ProcessEnvironment, Project, Severity};
+use segport_manifest::{Code, Diagnostic, Diagnostics, Export, Leavers, ProcessEnvironment, Project, Severity};
 use tokio::runtime::Handle;
 
 use crate::commands::Invocation;
@@ -106,11 +106,43 @@ async fn mappings(engine: &Engine) -> Diagnostics {
             closed.insert(id);
         }
     }
+    let mut targets = Vec::new();
     for export in engine.project().exports.values().filter(|export| !closed.contains(&export.connection)) {
-        if let Err(error) = engine.accepts(&export.id).await {
-            let tables = ["/segments", "/fields", "/fields/custom"];
-            objection(format!("exports/{}.toml", export.id), &tables, &error);
+        match engine.targets(&export.id).await {
+            Ok(found) => {
+                targets.extend(found.into_iter().zip(&export.segments).map(|(at, segment)| (at, segment, export)))
+            }
+            Err(error) => {
+                let tables = ["/segments", "/fields", "/fields/custom"];
+                objection(format!("exports/{}.toml", export.id), &tables, &error);
+            }
         }
+    }
+    findings.extend(shared(engine.project(), &targets));
+    findings
+}
+
+/// Segments that come to the same place through different exports, where that takes away whom the other one put there.
+fn shared(project: &Project, targets: &[(String, &String, &Export)]) -> Diagnostics {
+    let mut findings = Diagnostics::new();
+    for (nth, (target, segment, export)) in targets.iter().enumerate() {
+        let is_same_place = |(at, other, by): &&(String, &String, &Export)| {
+            at == target
+                && by.connection == export.connection
+                && other != segment
+                && by.id != export.id
+                && [by.leavers, export.leavers].contains(&Leavers::Remove)
+        };
+        let Some((_, other, by)) = targets.iter().take(nth).find(is_same_place) else { continue };
+        let message = format!(
+            "segment `{segment}` shares its list with segment `{other}` of export `{}`, of which this export knows nothing",
+            by.id
+        );
+        let finding = Diagnostic::warning(Code::SharedTarget, message).help(
+            "a run takes off whoever left its own segment, though they may be in the other one: give one of them another list, \
+             or set `policy = \"keep\"` under `[leavers]` in both exports",
+        );
+        findings.push(project.placed(finding, &format!("exports/{}.toml", export.id), &["/segments"]));
     }
     findings
 }
