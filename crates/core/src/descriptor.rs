@@ -94,8 +94,8 @@ impl Descriptor {
 pub enum FieldType {
     /// Any text, sent as it is.
     String,
-    /// Text in the form of an address, at most 254 bytes, 64 before the `@`; trimmed and lower-cased. Quoted names and
-    /// address literals are refused.
+    /// Text in the form of an address, at most 254 bytes, 64 before the `@`; trimmed and lower-cased. Quoted names, address
+    /// literals and characters that cannot be seen are refused.
     Email,
     /// A whole number of 64 bits, sent as a number; `3.0` counts as 3.
     Integer,

@@ -1,5 +1,10 @@
 //! Whether a value may be sent: the rules that hold at every destination.
 
+use icu_properties::CodePointSetData;
+use icu_properties::props::DefaultIgnorableCodePoint;
+use idna::AsciiDenyList;
+use idna::uts46::{DnsLength, Hyphens, Uts46};
+
 /// Longest e-mail address in bytes (RFC 5321, 4.5.3.1.3, less the angle brackets).
 const MAX_EMAIL_BYTES: usize = 254;
 /// Longest part before the `@` in bytes (RFC 5321, 4.5.3.1.1).
@@ -9,7 +14,9 @@ const MAX_LABEL_BYTES: usize = 63;
 
 /// Whether `address`, already trimmed and lower-cased, has the form of an e-mail address.
 ///
-/// Quoted local parts and address literals are refused: marketing tools do not take them. Letters of all scripts pass (RFC 6531).
+/// Quoted local parts and address literals are refused: marketing tools do not take them. Letters of all scripts pass (RFC 6531),
+/// in a domain as far as they make an international one (UTS #46). What cannot be seen does not: two addresses that look
+/// alike would be two people.
 pub(crate) fn is_email(address: &str) -> bool {
     if address.len() > MAX_EMAIL_BYTES {
         return false;
@@ -25,7 +32,7 @@ fn is_local(local: &str) -> bool {
     look.common & LOCAL != 0
         && look.touching & DOT == 0
         && local.len() <= MAX_LOCAL_BYTES
-        && (look.any & FOREIGN == 0 || !local.chars().any(|c| c.is_whitespace() || c.is_control()))
+        && (look.any & FOREIGN == 0 || !local.chars().any(|c| c.is_whitespace() || c.is_control() || is_unseen(c)))
 }
 
 fn is_domain(domain: &str) -> bool {
@@ -34,7 +41,21 @@ fn is_domain(domain: &str) -> bool {
         && look.any & DOT != 0
         && look.touching == 0
         && (domain.len() <= MAX_LABEL_BYTES || domain.split('.').all(|label| label.len() <= MAX_LABEL_BYTES))
-        && (look.any & FOREIGN == 0 || domain.chars().all(|c| c.is_ascii() || c.is_alphanumeric()))
+        && (look.any & FOREIGN == 0 || is_international(domain))
+}
+
+/// Whether a domain with letters of other scripts is one that the domain name system can hold (UTS #46). What is mapped to an
+/// ASCII sign there, such as the full stop of Chinese or a space of another width, is none: it would be a trick or a mistake.
+fn is_international(domain: &str) -> bool {
+    let wire =
+        Uts46::new().to_ascii(domain.as_bytes(), AsciiDenyList::STD3, Hyphens::CheckFirstLast, DnsLength::Verify);
+    let dots = |domain: &str| domain.bytes().filter(|&byte| byte == b'.').count();
+    !domain.chars().any(is_unseen) && wire.is_ok_and(|wire| dots(&wire) == dots(domain))
+}
+
+/// Whether nothing is shown of a character, such as the zero width space.
+fn is_unseen(c: char) -> bool {
+    CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(c)
 }
 
 /// What is to be seen in one pass over one side of the `@`, without a branch for each byte.
@@ -135,6 +156,9 @@ mod tests {
             "anna.berg+news@example.com",
             "o'neil@example.ie",
             "зоя@пример.рф",
+            "उदाहरण@परीक्षा.भारत",
+            "müller@bücher.example",
+            "mu\u{308}ller@bu\u{308}cher.example",
             "x_1@sub.domain.example",
             "a@1.example",
             &format!("a@{}.example", "b".repeat(63)),
@@ -169,6 +193,20 @@ mod tests {
             "a\n@b.co",
             "<a@b.co>",
             "a;b@c.de",
+            "an\u{200b}na@example.com",
+            "\u{feff}anna@example.com",
+            "anna@exa\u{ad}mple.com",
+            "anna@exa\u{2028}mple.com",
+            "anna@exa\u{3000}mple.com",
+            "anna@example.com\u{a0}ben",
+            "anna@пример .рф",
+            "anna@foo＠example.com",
+            "anna@example.com。",
+            "anna@a。。b.com",
+            "anna@a。b.com",
+            "anna@example.com；",
+            "anna@example.com）",
+            "anna@℀.com",
             &long,
             &long_label,
         ];
@@ -184,6 +222,7 @@ mod tests {
         let is_label = |label: &str| {
             (1..=63).contains(&label.len())
                 && label.chars().all(|c| c.is_alphanumeric() || c == '-')
+                && idna::domain_to_ascii(label).is_ok_and(|wire| wire.len() <= 63)
                 && !label.starts_with('-')
                 && !label.ends_with('-')
         };

@@ -1,6 +1,6 @@
 //! People who must not be sent anything, whatever the export and whenever that is said.
 
-use segport_tests::{Gate, Hold, Report, Scene, people};
+use segport_tests::{Gate, Hold, Person, Report, Scene, people};
 use serde_json::json;
 
 const READ: &str = "suppressed suppressed: on the suppression list";
@@ -40,6 +40,23 @@ fn suppressed_people_are_in_no_export_until_they_are_taken_off_the_list() {
     assert_eq!(run_all(&scene), ["succeeded: 5 read, 4 unchanged, 1 added", "succeeded: 6 read, 5 unchanged, 1 added"]);
     scene.has_members("newsletter", &people(1..=5));
     scene.has_members("vip", &people(3..=8));
+}
+
+#[test]
+fn who_is_suppressed_is_so_however_the_address_is_spelled() {
+    let spelled = ["Mu\u{308}ller@bücher.example", "müller@xn--bcher-kva.example", "zoë@bücher.example"];
+    let scene = Scene::new(&[1, 2, 3].map(|nth| Person::new(nth).email(spelled[nth as usize - 1])));
+    scene.call("suppress add MÜLLER@Bücher.example").exits(0).prints("1 new");
+    scene.comes_to("succeeded: 3 read, 1 added, 2 suppressed");
+    // It is sent as it was written.
+    assert_eq!(scene.members("newsletter"), [spelled[2]]);
+    scene.call("suppress check müller@XN--BCHER-KVA.example").exits(1).prints("suppressed");
+    scene
+        .call("suppress remove müller@xn--bcher-kva.example")
+        .exits(0)
+        .prints("1 removed, 0 not on the list, 0 invalid; 0 on the list");
+    // To a destination, and so to a run, they are two people.
+    scene.comes_to("succeeded: 3 read, 1 unchanged, 2 added");
 }
 
 #[test]

@@ -135,6 +135,24 @@ enum Change {
     Remove,
 }
 
+impl Change {
+    /// Returns for how many of these that changed something.
+    async fn carry_out(self, store: &Store, identities: &[Identity]) -> Result<u64, Failure> {
+        Ok(match self {
+            Self::Add => store.suppress(identities, Timestamp::now()).await?,
+            Self::Remove => store.unsuppress(identities).await?,
+        })
+    }
+}
+
+/// What shares a commit.
+#[derive(Debug, Default)]
+struct Waiting {
+    people: Vec<Identity>,
+    /// Whoever is on the list is so however a row spells their address.
+    other_spellings: Vec<Identity>,
+}
+
 /// What came of a change.
 #[derive(Debug, Default)]
 struct Tally {
@@ -159,11 +177,14 @@ async fn change(invocation: &Invocation, input: Input, change: Change) -> Result
     let store = project::state(dir, &settings.state).await?;
     let Input { unit, entries } = input;
     let mut tally = Tally::default();
-    let mut waiting: Vec<Identity> = Vec::new();
+    let mut waiting = Waiting::default();
     let mut broken = None;
     for entry in entries {
         match entry {
-            Ok(Entry { address: Some(address), .. }) => waiting.push(address.identity(store.hasher())),
+            Ok(Entry { address: Some(address), .. }) => {
+                waiting.people.push(address.identity(store.hasher()));
+                waiting.other_spellings.extend(address.other_spellings(store.hasher()));
+            }
             Ok(Entry { place, address: None }) => tally.invalid.push(place),
             // What was read so far counts: whoever is on a list that breaks off must not be written to.
             Err(error) => {
@@ -171,11 +192,11 @@ async fn change(invocation: &Invocation, input: Input, change: Change) -> Result
                 break;
             }
         }
-        if waiting.len() >= PER_COMMIT {
-            tally.apply(&store, change, &std::mem::take(&mut waiting)).await?;
+        if waiting.people.len() >= PER_COMMIT {
+            tally.apply(&store, change, std::mem::take(&mut waiting)).await?;
         }
     }
-    tally.apply(&store, change, &waiting).await?;
+    tally.apply(&store, change, waiting).await?;
     let listed = store.suppressed_count().await?;
     if output.is_json() {
         output.json(&tally.as_json(change, listed))?;
@@ -190,11 +211,12 @@ async fn change(invocation: &Invocation, input: Input, change: Change) -> Result
 }
 
 impl Tally {
-    async fn apply(&mut self, store: &Store, change: Change, people: &[Identity]) -> Result<(), Failure> {
-        let changed = match change {
-            Change::Add => store.suppress(people, Timestamp::now()).await?,
-            Change::Remove => store.unsuppress(people).await?,
-        };
+    async fn apply(&mut self, store: &Store, change: Change, waiting: Waiting) -> Result<(), Failure> {
+        let Waiting { people, other_spellings } = waiting;
+        let changed = change.carry_out(store, &people).await?;
+        if !other_spellings.is_empty() {
+            change.carry_out(store, &other_spellings).await?;
+        }
         self.changed += changed;
         self.unchanged += (people.len() as u64).saturating_sub(changed);
         Ok(())
