@@ -7,6 +7,7 @@ use ::parquet::arrow::ProjectionMask;
 use ::parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
+use ::parquet::file::metadata::ColumnChunkMetaData;
 use arrow_array::{Array, BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow_buffer::BooleanBuffer;
 use arrow_schema::{Field, Schema, SchemaRef};
@@ -88,12 +89,15 @@ impl Files for ParquetFiles {
         let metadata = metadata(source)?;
         let places = self.match_columns(source, metadata.schema())?;
         let from = from.unwrap_or(Position { offset: 0, row: 0, line: 0 });
+        let layout = metadata.parquet_schema();
+        let is_read = |leaf: usize| leaf < layout.num_columns() && places.contains(&layout.get_column_root_idx(leaf));
         let mut groups = Vec::new();
         for group in metadata.metadata().row_groups() {
             let rows =
                 u64::try_from(group.num_rows()).map_err(|_| damaged(source, "a row group has a negative length"))?;
-            // The stated size is a hint only; at least a byte a row keeps the division below meaningful.
-            let bytes = u64::try_from(group.total_byte_size()).unwrap_or(0).max(rows);
+            // What is stated is a hint only; at least a byte a row keeps the division below meaningful.
+            let read = group.columns().iter().enumerate().filter(|&(leaf, _)| is_read(leaf));
+            let bytes = read.map(|(_, column)| decoded_bytes(column)).fold(rows, u64::saturating_add);
             groups.push(Group { rows, bytes });
         }
         Ok(Box::new(ParquetRows {
@@ -123,6 +127,13 @@ fn column(source: &SourceFile, found: &Schema, name: &str) -> Result<(usize, Fie
         )));
     };
     Ok((place, Field::new(name, plain, true)))
+}
+
+/// How many bytes a column takes once it is read: a text that many rows share is stored once, and read with a copy for each. How
+/// much that is only newer writers tell.
+fn decoded_bytes(column: &ColumnChunkMetaData) -> u64 {
+    let texts = column.unencoded_byte_array_data_bytes().unwrap_or(0);
+    u64::try_from(column.uncompressed_size().max(texts)).unwrap_or(0)
 }
 
 fn metadata(source: &SourceFile) -> Result<ArrowReaderMetadata> {

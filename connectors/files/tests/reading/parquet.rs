@@ -91,6 +91,29 @@ fn nested_values_are_json() {
 }
 
 #[test]
+fn a_long_text_that_is_repeated_takes_no_more_memory_than_others() {
+    let text = "x".repeat(64 << 10);
+    let texts: ArrayRef = Arc::new(StringArray::from_iter_values(std::iter::repeat_n(&text, 4096)));
+    let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(0..4096));
+    let bytes = file(vec![("a", texts), ("b", numbers)], 4096);
+    assert!(bytes.len() < 1 << 20, "it is stored once");
+    let folder = Folder::with("f.parquet", bytes);
+    let (mut rows, mut cursor) = (0, None);
+    loop {
+        let page = folder.page(&json!({"path": "f.parquet"}), cursor.as_deref()).unwrap();
+        assert!(page.rows.get_array_memory_size() < 16 << 20, "{} bytes", page.rows.get_array_memory_size());
+        rows += page.rows.num_rows();
+        cursor = page.next;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    assert_eq!(rows, 4096);
+    let page = folder.page(&json!({"path": "f.parquet", "columns": ["b"]}), None).unwrap();
+    assert_eq!(page.rows.num_rows(), 4096, "what is not read takes no room");
+}
+
+#[test]
 fn files_of_a_folder_must_agree() {
     let numbers: ArrayRef = Arc::new(Int64Array::from(vec![1]));
     let short: ArrayRef = Arc::new(Int32Array::from(vec![2]));
