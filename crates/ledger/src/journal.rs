@@ -176,7 +176,8 @@ impl Writer {
                         }
                     }
                     if state.is_ok() {
-                        state = self.commit(batch.pages, batch.added).await;
+                        let step = batch.step();
+                        state = self.commit(batch.pages, batch.added, step).await;
                         self.open = (self.open + batch.intended).saturating_sub(batch.carried_out);
                     }
                     for reply in batch.replies {
@@ -190,10 +191,10 @@ impl Writer {
         }
     }
 
-    async fn commit(&mut self, pages: Vec<Filling>, added: u64) -> Result<()> {
+    async fn commit(&mut self, pages: Vec<Filling>, added: u64, step: i64) -> Result<()> {
         let Self { database, pen, export, epoch, run, line, .. } = self;
         let mut moved = line.clone();
-        moved.generation += 1;
+        moved.generation += step;
         moved.next_page += i64::try_from(pages.len()).unwrap_or(i64::MAX);
         let mut records = 0;
 
@@ -273,6 +274,11 @@ struct Batch {
 }
 
 impl Batch {
+    /// By how much the export's generation moves: not at all, if this says nothing of what the destination holds.
+    fn step(&self) -> i64 {
+        i64::from(self.intended > 0 || self.carried_out > 0)
+    }
+
     fn add(&mut self, Piece { kind, chunk, added, carried_out }: Piece, reply: Reply) {
         let rows = chunk.rows();
         let body = chunk.into_bytes();

@@ -92,7 +92,8 @@ impl Snapshot {
         self.index.populated()
     }
 
-    /// A number that changes with everything a run of this export writes down.
+    /// A number that changes with everything a run of this export writes down of what it sends. What a run that sends nothing
+    /// says of rows leaves it as it is: a plan still holds then.
     pub fn generation(&self) -> u64 {
         self.line.generation.unsigned_abs()
     }

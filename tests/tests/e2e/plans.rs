@@ -169,6 +169,20 @@ fn a_plan_is_carried_out_once() {
     assert_eq!(scene.requests(), before);
 }
 
+/// A run that sent nothing has changed nothing that a plan rests on.
+#[test]
+fn a_plan_outlives_a_run_that_a_guard_stopped() {
+    let scene = planned();
+    scene.segment("newsletter", &[people(1..=15), vec![Person::new(16).email("none")]].concat());
+    scene.call("plan --out plan.json").exits(0);
+    let before = scene.requests();
+    let stopped = scene.run("--plan plan.json").exits(4).report();
+    assert_eq!(stopped.summary(), "stopped: 16 read, 15 unchanged, 1 invalid; 4 planned, 4 deferred");
+    assert_eq!(scene.requests(), before);
+    let report = scene.run("--plan plan.json --override max_removals").exits(0).report();
+    assert_eq!(report.summary(), "succeeded: 16 read, 15 unchanged, 1 invalid; 4 planned, 4 removed");
+}
+
 #[test]
 fn a_file_that_is_no_plan_is_refused() {
     let scene = Scene::new(&people(1..=3));
