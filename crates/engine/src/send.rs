@@ -261,7 +261,7 @@ impl Sending<'_> {
             match self.pack(rows_per_batch, waiting, parcels).await? {
                 None => Ok(Settlement::default()),
                 Some(rest) => match halted.await {
-                    Ok(reason) => self.decline(rest, &reason).await,
+                    Ok(reason) => Ok(self.decline(rest, &reason).await?.put_off(&reason)),
                     // Outcomes cannot be written down any more, so this cannot either.
                     Err(_) => Ok(Settlement::default()),
                 },

@@ -112,6 +112,16 @@ impl Settlement {
         *self.troubles.entry(key).or_default() += count;
     }
 
+    /// The same, with this as the reason why all of it was put off.
+    pub(crate) fn put_off(mut self, reason: &str) -> Self {
+        for (what, count) in [("row", self.rows.deferred), ("removal", self.leavers.deferred)] {
+            if count > 0 {
+                self.count_trouble((what, "deferred".to_owned(), reason.to_owned()), count);
+            }
+        }
+        self
+    }
+
     /// Adds what a further part came to.
     pub(crate) fn absorb(&mut self, part: Self) {
         self.rows.add(part.rows);

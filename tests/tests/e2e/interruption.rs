@@ -165,6 +165,25 @@ fn a_signal_ends_a_run_after_what_is_under_way() {
 }
 
 #[test]
+fn all_that_an_interrupted_run_put_off_is_in_its_problems() {
+    let (scene, gate) = gated(&people(1..=100), "rows_per_batch = 5\nmax_in_flight = 1\nrequests_per_second = 5");
+    gate.hold("POST /contacts", 2, Hold::Done);
+    let mut run = scene.segport("run --output json").start();
+    gate.wait();
+    run.terminate();
+    run.says("stopping");
+    gate.open();
+    let report = run.wait().exits(143).report();
+    assert_eq!(report.summary(), "cancelled: 100 read, 10 added, 90 deferred");
+    let counted = |problem: &serde_json::Value| {
+        let message = problem["message"].as_str()?;
+        message.split_once(" rows deferred")?.0.parse::<u64>().ok()
+    };
+    let problems = report.0["problems"].as_array().unwrap();
+    assert_eq!(problems.iter().filter_map(counted).sum::<u64>(), 90, "{problems:?}");
+}
+
+#[test]
 fn a_second_signal_ends_a_run_at_once() {
     let (scene, gate) = held(Hold::Done);
     let mut run = scene.segport("run --output json").start();
