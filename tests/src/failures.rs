@@ -22,6 +22,8 @@ pub enum Call {
     Write,
     /// A contact is looked up on its list, to learn whether bulk calls put contacts there.
     Test,
+    /// A list that others filled is read, so that nobody on it is put there again.
+    Page,
     /// A contact is put on its list.
     Add,
     /// A leaver is taken off its list.
@@ -32,13 +34,14 @@ pub enum Call {
 
 impl Call {
     /// All of them, in the order of [`Row::cells`].
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Account,
         Self::Find,
         Self::Create,
         Self::Look,
         Self::Write,
         Self::Test,
+        Self::Page,
         Self::Add,
         Self::Remove,
         Self::Read,
@@ -50,7 +53,7 @@ impl Call {
             Self::Account => "GET /account",
             Self::Find => "GET /lists",
             Self::Create => "POST /list",
-            Self::Look => "GET /list/{list}/contacts",
+            Self::Look | Self::Page => "GET /list/{list}/contacts",
             Self::Write => "POST /contacts",
             Self::Test => "GET /list/{list}/contact/{contact}",
             Self::Add => "POST /list/{list}/contact/{contact}",
@@ -68,6 +71,7 @@ impl Call {
             Self::Look => "look at list",
             Self::Write => "write",
             Self::Test => "probe",
+            Self::Page => "read list",
             Self::Add => "add",
             Self::Remove => "remove",
             Self::Read => "read contact",
@@ -88,7 +92,7 @@ pub struct Row {
     /// The same for the server.
     pub rude: Rude,
     /// By [`Call::ALL`].
-    pub cells: [&'static str; 9],
+    pub cells: [&'static str; 10],
 }
 
 /// Rows that have something in common.
@@ -100,11 +104,11 @@ pub struct Group {
     pub rows: &'static [Row],
 }
 
-const fn row(what: &'static str, rude: Rude, cells: [&'static str; 9]) -> Row {
+const fn row(what: &'static str, rude: Rude, cells: [&'static str; 10]) -> Row {
     Row { what, rude, cells }
 }
 
-/// Calls that change nothing are alike, and so are those that write; `contact` is [`Call::Read`].
+/// Calls that change nothing are alike, and so are those that write, and those that only save calls; `contact` is [`Call::Read`].
 const fn same(
     read: &'static str,
     create: &'static str,
@@ -112,13 +116,13 @@ const fn same(
     write: &'static str,
     test: &'static str,
     contact: &'static str,
-) -> [&'static str; 9] {
-    [read, read, create, look, write, test, write, write, contact]
+) -> [&'static str; 10] {
+    [read, read, create, look, write, test, test, write, write, contact]
 }
 
 const UNSENT: &str = "unavailable x5, not sent";
 const UNTRUSTED: &str = "unavailable x1, not sent";
-const THROTTLED: [&str; 9] = same(
+const THROTTLED: [&str; 10] = same(
     "rate_limited for 10 min",
     "rate_limited for 10 min",
     "ok for 10 min",
@@ -219,6 +223,7 @@ pub const GROUPS: &[Group] = &[
                     "done x1",
                     "done x1",
                     "done x1",
+                    "done x1",
                     SENT_AGAIN,
                 ],
             ),
@@ -270,10 +275,10 @@ pub const GROUPS: &[Group] = &[
     Group {
         title: "Answers to a bulk call",
         rows: &[
-            row("an address is missing", Rude::MapMissing, ["", "", "", "", "refused, done x1", "", "", "", ""]),
-            row("an address more", Rude::MapExtra, ["", "", "", "", "done x1", "", "", "", ""]),
-            row("another order", Rude::MapReordered, ["", "", "", "", "done x1", "", "", "", ""]),
-            row("other addresses only", Rude::MapForeign, ["", "", "", "", "refused x1", "", "", "", ""]),
+            row("an address is missing", Rude::MapMissing, ["", "", "", "", "refused, done x1", "", "", "", "", ""]),
+            row("an address more", Rude::MapExtra, ["", "", "", "", "done x1", "", "", "", "", ""]),
+            row("another order", Rude::MapReordered, ["", "", "", "", "done x1", "", "", "", "", ""]),
+            row("other addresses only", Rude::MapForeign, ["", "", "", "", "refused x1", "", "", "", "", ""]),
         ],
     },
 ];
@@ -282,9 +287,9 @@ const HALTED: &str = "deferred x1, stops";
 /// What was there and could not be read is written once more, and is as it should be.
 const SENT_AGAIN: &str = "done x1, sent again";
 const TRIED_IN_VAIN: &str = "done x5, sent again";
-const BROKEN: [&str; 9] = same("unavailable x5", "unavailable x1", "ok x5", "unknown x5", "done x5", TRIED_IN_VAIN);
+const BROKEN: [&str; 10] = same("unavailable x5", "unavailable x1", "ok x5", "unknown x5", "done x5", TRIED_IN_VAIN);
 /// What was done is seen by looking a list up, and only so.
-const LATE: [&str; 9] = same("timeout x5", "ok x1", "ok x5", "unknown x5", "done x5", TRIED_IN_VAIN);
-const UNREADABLE: [&str; 9] = same("unavailable x1", "ok x1", "ok x1", "unknown x1", "done x1", SENT_AGAIN);
-const MISLED: [&str; 9] = same("config_invalid x1", "config_invalid x1", "ok x1", HALTED, "done x1", HALTED);
-const REJECTED: [&str; 9] = same("rejected x1", "rejected x1", "ok x1", "refused x1", "done x1", SENT_AGAIN);
+const LATE: [&str; 10] = same("timeout x5", "ok x1", "ok x5", "unknown x5", "done x5", TRIED_IN_VAIN);
+const UNREADABLE: [&str; 10] = same("unavailable x1", "ok x1", "ok x1", "unknown x1", "done x1", SENT_AGAIN);
+const MISLED: [&str; 10] = same("config_invalid x1", "config_invalid x1", "ok x1", HALTED, "done x1", HALTED);
+const REJECTED: [&str; 10] = same("rejected x1", "rejected x1", "ok x1", "refused x1", "done x1", SENT_AGAIN);

@@ -27,6 +27,7 @@ pub(crate) async fn play(script: Vec<Rude>, call: Call) -> String {
         Call::Look => look(&stage).await,
         Call::Write => write(&stage).await,
         Call::Test | Call::Add => join(&stage).await,
+        Call::Page => rejoin(&stage).await,
         Call::Remove => remove(&stage).await,
         Call::Read => settle(&stage).await,
     };
@@ -101,6 +102,23 @@ async fn join(stage: &Stage) -> String {
     if let [RowOutcome::Done(_)] = outcomes.rows.as_slice() {
         assert_eq!(stage.server.autopilot().list_members(LIST), Some(vec![address("anna")]));
     }
+    summary(&outcomes)
+}
+
+/// Writes contacts and puts them on the list, which has them already: so many that it is worth to read it.
+async fn rejoin(stage: &Stage) -> String {
+    let autopilot = stage.server.autopilot();
+    let list = autopilot.add_list(LIST);
+    let names = ["anna", "berit", "carla", "dina", "eva", "frida", "gro", "hanne", "ida", "jorun"];
+    for name in names {
+        autopilot.put_contact(&json!({ "Email": address(name), "_autopilot_list": list })).unwrap();
+    }
+    let session = stage.connector.begin("run", &export(), WITHIN).await.unwrap();
+    let writer = stage.connector.writer("run", &session).unwrap();
+    let kind = BatchKind::Upsert { join: vec![0], rejoin: Vec::new() };
+    let written = writer.write(&kind, &rows(&names), WITHIN).await;
+    let outcomes = written.unwrap_or_else(|error| failed(error, names.len()));
+    assert_eq!(autopilot.list_members(LIST).unwrap().len(), names.len());
     summary(&outcomes)
 }
 
