@@ -29,15 +29,12 @@ pub(crate) async fn join(
     outcomes: &mut Outcomes,
 ) -> Added {
     let halted = outcomes.stop.is_some();
-    let mut added = Added { calls: written.len(), already: 0 };
-    // Asked anew before each call: another batch may have read on meanwhile.
-    let is_there = |id: &str| roll.is_some_and(|roll| roll.has(id));
-    for (row, answer) in for_each(client, cx, Verb::Add, &list.id, written, is_there, halted).await {
+    // Asked just before each call: another batch may have read on meanwhile.
+    let is_needed = |id: &str| !roll.is_some_and(|roll| roll.has(id));
+    let answers = for_each(client, cx, Verb::Add, &list.id, written, is_needed, halted).await;
+    let mut added = Added { calls: answers.len(), already: 0 };
+    for (row, answer) in answers {
         let failed = match answer {
-            Answer::NotNeeded => {
-                added.calls -= 1;
-                continue;
-            }
             Answer::Said(OnList::Yes) => continue,
             Answer::Said(OnList::Already) => {
                 added.already += 1;
@@ -77,9 +74,8 @@ pub(crate) async fn leave<'a>(
             None => outcomes.rows.push(refused("no_contact_id", "the row has no id of a contact to take off the list")),
         }
     }
-    for (row, answer) in for_each(client, cx, Verb::Remove, &list.id, asked, |_| false, false).await {
+    for (row, answer) in for_each(client, cx, Verb::Remove, &list.id, asked, |_| true, false).await {
         let failed = match answer {
-            Answer::NotNeeded => continue,
             Answer::Said(OnList::Yes | OnList::Already | OnList::No | OnList::NoContact) => continue,
             Answer::Said(OnList::NoList) => {
                 let note = format!("list {} does not exist any more, so nobody had to be taken off it", list.id);
@@ -103,41 +99,35 @@ enum Answer {
     Said(OnList),
     Failed(Error),
     NotAsked,
-    NotNeeded,
 }
 
-/// Makes one call per contact that needs one, several at once so that the time an answer takes does not lower the rate. After an error
-/// that stops the connection no further call is made; those under way are heard out.
+/// Makes one call per contact that needs one when its turn comes, several at once so that the time an answer takes does not
+/// lower the rate. After an error that stops the connection no further call is made; those under way are heard out.
 async fn for_each(
     client: &Client,
     cx: &Context,
     verb: Verb,
     list: &str,
     contacts: Vec<(usize, String)>,
-    is_needless: impl Fn(&str) -> bool,
+    is_needed: impl Fn(&str) -> bool,
     halted: bool,
 ) -> Vec<(usize, Answer)> {
-    let (halted, is_needless) = (&AtomicBool::new(halted), &is_needless);
-    let mut calls = Vec::with_capacity(contacts.len());
-    for (row, id) in contacts {
-        calls.push(async move {
-            if is_needless(&id) {
-                return (row, Answer::NotNeeded);
-            }
-            if halted.load(Ordering::Relaxed) {
-                return (row, Answer::NotAsked);
-            }
-            match client.on_list(cx, verb, list, &id).await {
-                Ok(said) => (row, Answer::Said(said)),
-                Err(error) => {
-                    if ends_round(&error) {
-                        halted.store(true, Ordering::Relaxed);
-                    }
-                    (row, Answer::Failed(error))
+    let halted = &AtomicBool::new(halted);
+    let needed = contacts.into_iter().filter(|(_, id)| is_needed(id));
+    let calls = needed.map(async |(row, id)| {
+        if halted.load(Ordering::Relaxed) {
+            return (row, Answer::NotAsked);
+        }
+        match client.on_list(cx, verb, list, &id).await {
+            Ok(said) => (row, Answer::Said(said)),
+            Err(error) => {
+                if ends_round(&error) {
+                    halted.store(true, Ordering::Relaxed);
                 }
+                (row, Answer::Failed(error))
             }
-        });
-    }
+        }
+    });
     futures::stream::iter(calls).buffer_unordered(client.width()).collect().await
 }
 

@@ -148,26 +148,38 @@ fn whoever_has_the_address_of_a_member_is_none_for_that() {
     assert!(names.iter().all(|name| model.state().members.contains(&(list.clone(), format!("p-{name}")))));
 }
 
+/// As many contacts as pay for a page.
+const TEN: [&str; 10] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"];
+
+/// Expects that a batch of ten is found on the list, by its first three.
+fn expect_found(http: &Script) {
+    for name in &TEN[..3] {
+        http.expect("GET", &format!("/list/L-News/contact/{name}%40example.com"), status(200));
+    }
+}
+
+/// Expects that the ten are written, and added one by one.
+fn expect_added(http: &Script) {
+    http.expect("POST", "/contacts", json(200, acknowledging(&TEN)));
+    for name in TEN {
+        http.expect("POST", &format!("/list/L-News/contact/p-{name}"), json(200, r#"{"not_modified":true}"#));
+    }
+}
+
 /// Each batch that waits for such a page would wait anew.
 #[test]
 fn a_page_that_cannot_be_read_is_asked_for_once_in_a_run() {
     let http = Script::new();
     let harness = open(value!({ "max_in_flight": 1 }), &http);
     let session = session(&http, &harness, &["News"]);
-    let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"];
-    for nth in 0..2 {
-        for name in &names[..3] {
-            http.expect("GET", &format!("/list/L-News/contact/{name}%40example.com"), status(200));
-        }
-        if nth == 0 {
+    for pages in [1, 0] {
+        expect_found(&http);
+        for _ in 0..pages {
             http.expect("GET", "/list/L-News/contacts", status(503));
         }
-        http.expect("POST", "/contacts", json(200, acknowledging(&names)));
-        for name in names {
-            http.expect("POST", &format!("/list/L-News/contact/p-{name}"), json(200, "{}"));
-        }
-        let outcomes = block_on(harness.write(&batch(&session, &[0], &names))).unwrap();
-        assert_eq!(short(&outcomes.rows), names.map(|name| format!("done p-{name}")));
+        expect_added(&http);
+        let outcomes = block_on(harness.write(&batch(&session, &[0], &TEN))).unwrap();
+        assert_eq!(short(&outcomes.rows), TEN.map(|name| format!("done p-{name}")));
         http.assert_done();
     }
 }
@@ -177,12 +189,9 @@ fn a_key_that_is_refused_while_a_list_is_read_stops_the_connection() {
     let http = Script::new();
     let harness = open(value!({ "max_in_flight": 1 }), &http);
     let session = session(&http, &harness, &["News"]);
-    let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"];
-    for name in &names[..3] {
-        http.expect("GET", &format!("/list/L-News/contact/{name}%40example.com"), status(200));
-    }
+    expect_found(&http);
     http.expect("GET", "/list/L-News/contacts", status(401));
-    let error = block_on(harness.write(&batch(&session, &[0], &names))).unwrap_err();
+    let error = block_on(harness.write(&batch(&session, &[0], &TEN))).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unauthenticated);
     http.assert_done();
 }
@@ -194,17 +203,11 @@ fn a_list_that_cannot_be_read_costs_single_calls() {
         let http = Script::new();
         let harness = open(value!({ "max_in_flight": 1 }), &http);
         let session = session(&http, &harness, &["News"]);
-        let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"];
-        for name in &names[..3] {
-            http.expect("GET", &format!("/list/L-News/contact/{name}%40example.com"), status(200));
-        }
+        expect_found(&http);
         http.expect("GET", "/list/L-News/contacts", page.clone());
-        http.expect("POST", "/contacts", json(200, acknowledging(&names)));
-        for name in names {
-            http.expect("POST", &format!("/list/L-News/contact/p-{name}"), json(200, r#"{"not_modified":true}"#));
-        }
-        let outcomes = block_on(harness.write(&batch(&session, &[0], &names))).unwrap();
-        assert_eq!(short(&outcomes.rows), names.map(|name| format!("done p-{name}")), "{page:?}");
+        expect_added(&http);
+        let outcomes = block_on(harness.write(&batch(&session, &[0], &TEN))).unwrap();
+        assert_eq!(short(&outcomes.rows), TEN.map(|name| format!("done p-{name}")), "{page:?}");
         http.assert_done();
     };
     check(status(404));
