@@ -1,10 +1,11 @@
 //! Comparing what was read with what the destination has acknowledged: which rows must be sent.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use arrow_array::{RecordBatch, UInt32Array};
 use segport_core::{Error, ErrorKind, UnreadableRow};
-use segport_ledger::{Identity, Index, KeyHash, Observation, Present, Record, SegmentNumber, Undelivered};
+use segport_ledger::{Identity, Index, KeyHash, Observation, Present, SegmentNumber, Snapshot, Undelivered, Untried};
 
 use crate::engine::StartError;
 use crate::map::Mapping;
@@ -19,8 +20,21 @@ pub(crate) enum Scope {
     Changes,
     /// All.
     Full,
-    /// Of those that are not acknowledged, just these.
-    Only(HashSet<Identity>),
+    /// Of those that are not acknowledged, just the ones that the run with this id left undone.
+    Only(String),
+}
+
+impl Scope {
+    /// What is left undone: *refused*, *deferred* or *unknown*.
+    const UNDONE: [Undelivered; 3] = [Undelivered::Refused, Undelivered::Deferred, Undelivered::Unknown];
+
+    /// Tells a snapshot which rows it is asked about, before anything is read.
+    pub(crate) async fn ask(&self, snapshot: &mut Snapshot) -> segport_ledger::Result<()> {
+        match self {
+            Self::Changes | Self::Full => Ok(()),
+            Self::Only(run) => snapshot.ask_about(run, &Self::UNDONE).await,
+        }
+    }
 }
 
 /// What a comparison goes by.
@@ -46,6 +60,15 @@ pub(crate) struct Diff<'a> {
     skipped_in: HashMap<KeyHash, SegmentNumber>,
     /// Whether the ledger has a row in doubt at all, so that most runs need not ask for each.
     has_doubts: bool,
+    reasons: Reasons,
+}
+
+/// Why rows are skipped, in words that many of them share.
+#[derive(Debug)]
+struct Reasons {
+    suppressed: Arc<str>,
+    duplicate: Arc<str>,
+    over_cap: Arc<str>,
 }
 
 /// A segment while its pages are compared.
@@ -61,7 +84,12 @@ impl<'a> Diff<'a> {
     pub(crate) fn new(rules: Rules<'a>, index: &'a mut Index, outbox: Outbox) -> Self {
         let has_doubts = index.has_doubts();
         let (present, skipped_in) = (Present::default(), HashMap::new());
-        Self { rules, index, outbox, tally: Tally::default(), present, skipped_in, has_doubts }
+        let reasons = Reasons {
+            suppressed: "on the suppression list".into(),
+            duplicate: "an earlier row has the same identity at the destination".into(),
+            over_cap: format!("over the {} rows that one run sends; the next run takes it", rules.cap).into(),
+        };
+        Self { rules, index, outbox, tally: Tally::default(), present, skipped_in, has_doubts, reasons }
     }
 
     /// How many rows were judged unchanged until their memberships grew in a later segment; a second reading finds their values.
@@ -76,7 +104,7 @@ impl<'a> Diff<'a> {
         mapping: &Mapping,
         rows: &RecordBatch,
         candidates: &[Candidate],
-    ) -> Result<Vec<Record>, StartError> {
+    ) -> Result<Vec<Untried>, StartError> {
         let mut records = Vec::new();
         let mut picked = Picked::default();
         self.tally.add_rows(place.position, candidates.len() as u64);
@@ -90,8 +118,8 @@ impl<'a> Diff<'a> {
                     }
                     self.tally.absorb(u128::from(key.bits()) ^ flaw.field as u128);
                     self.present.add(place.number, key);
-                    if self.considers(identity) && self.counts_here(place, key) {
-                        let (code, reason) = (flaw.kind.code(), mapping.explain(flaw));
+                    if self.considers(identity)? && self.counts_here(place, key) {
+                        let (code, reason) = (flaw.kind.code(), mapping.explain(flaw).into());
                         let skip = Skip { outcome: Undelivered::Invalid, code, reason };
                         records.push(self.tally.skip(place.number, identity, skip));
                     }
@@ -153,7 +181,7 @@ impl<'a> Diff<'a> {
     }
 
     /// Notes rows that the source could not read; nobody knows who they are.
-    pub(crate) fn unreadable(&mut self, place: Place, rows: &[UnreadableRow]) -> Vec<Record> {
+    pub(crate) fn unreadable(&mut self, place: Place, rows: &[UnreadableRow]) -> Vec<Untried> {
         self.tally.unreadable += rows.len() as u64;
         self.tally.add_rows(place.position, rows.len() as u64);
         if matches!(self.rules.scope, Scope::Only(_)) {
@@ -170,7 +198,7 @@ impl<'a> Diff<'a> {
                 self.tally.skip(
                     place.number,
                     None,
-                    Skip { outcome: Undelivered::Invalid, code: "unreadable", reason: at },
+                    Skip { outcome: Undelivered::Invalid, code: "unreadable", reason: at.into() },
                 )
             })
             .collect()
@@ -181,22 +209,23 @@ impl<'a> Diff<'a> {
         !self.rules.has_several_segments || *self.skipped_in.entry(key).or_insert(place.number) == place.number
     }
 
-    fn considers(&self, identity: Option<Identity>) -> bool {
-        match self.rules.scope {
-            Scope::Only(set) => identity.is_some_and(|identity| set.contains(&identity)),
-            Scope::Changes | Scope::Full => true,
+    fn considers(&self, identity: Option<Identity>) -> Result<bool, StartError> {
+        match (self.rules.scope, identity) {
+            (Scope::Changes | Scope::Full, _) => Ok(true),
+            (Scope::Only(_), Some(identity)) => Ok(self.index.is_asked(identity)?),
+            (Scope::Only(_), None) => Ok(false),
         }
     }
 
     fn judge(&mut self, place: Place, name: Name) -> Result<Judgement, StartError> {
-        let is_considered = self.considers(Some(name.identity));
+        let is_considered = self.considers(Some(name.identity))?;
         if self.rules.suppressed.contains(&name.identity) {
             self.index.keep(name.identity, place.number)?;
             self.tally.suppressed_digest = self.tally.suppressed_digest.wrapping_add(name.identity.bits());
             let skip = Skip {
                 outcome: Undelivered::Suppressed,
                 code: "suppressed",
-                reason: "on the suppression list".to_owned(),
+                reason: Arc::clone(&self.reasons.suppressed),
             };
             return Ok(Judgement::skip_if(is_considered, skip));
         }
@@ -225,7 +254,7 @@ impl<'a> Diff<'a> {
                 let skip = Skip {
                     outcome: Undelivered::Duplicate,
                     code: "duplicate",
-                    reason: "an earlier row has the same identity at the destination".to_owned(),
+                    reason: Arc::clone(&self.reasons.duplicate),
                 };
                 return Ok(Judgement::skip_if(is_considered, skip));
             }
@@ -277,7 +306,7 @@ impl<'a> Diff<'a> {
         Ok(Judgement::Skip(Skip {
             outcome: Undelivered::Deferred,
             code: "over_cap",
-            reason: format!("over the {} rows that one run sends; the next run takes it", self.rules.cap),
+            reason: Arc::clone(&self.reasons.over_cap),
         }))
     }
 

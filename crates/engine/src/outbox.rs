@@ -5,7 +5,8 @@
 //! read; what the system has not brought to the disk by then it need not bring there any more.
 //!
 //! They wait in the form in which they cross the plugin boundary, cut to the size of a call. Where all rows of a block must gain
-//! the same memberships, as in most runs, nobody reads them again before the plugin does.
+//! the same memberships, as in most runs, nobody reads them again before the plugin does. What the ledger needs to know of them
+//! stands apart: where a run ends before it has sent them, that is all that is read.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -27,7 +28,7 @@ pub(crate) const BUNDLES_PER_BLOCK: usize = 128;
 const IN_BLOCK: usize = 4 << 20;
 /// Rows of a bundle where a call has fewer: a bundle takes more than a thousand bytes whatever it holds.
 const SMALLEST_BUNDLE: usize = 32;
-/// Where the parts of a block begin.
+/// Where a stream begins in its part of a block: columns need no copy then when they are read.
 const ALIGN: usize = 8;
 /// Bytes of encoded blocks that wait in memory before the rest goes to disk.
 const IN_MEMORY: usize = 8 << 20;
@@ -146,6 +147,11 @@ impl Sealed {
     pub(crate) fn next_block(&mut self) -> Result<Option<Block>> {
         self.store.take()
     }
+
+    /// Takes the next block, for its tickets alone.
+    pub(crate) fn next_tickets(&mut self) -> Result<Option<Vec<Ticket>>> {
+        self.store.take_tickets()
+    }
 }
 
 /// Encoded blocks, the first in memory, the others on disk.
@@ -153,21 +159,31 @@ struct BlockStore {
     dir: PathBuf,
     in_memory: usize,
     waiting: VecDeque<Place>,
-    /// How many blocks were taken out again.
-    taken: usize,
+    /// How many parts of blocks were sealed.
+    sealed: u64,
     /// The file that takes the next block, and where that will begin.
     filling: Option<(Arc<File>, u64)>,
     cipher: LessSafeKey,
 }
 
+/// Where a block is. The last one of a file closes it.
 enum Place {
-    Memory(Bytes),
-    /// The last block of a file closes it.
-    Disk {
-        file: Arc<File>,
-        offset: u64,
-        length: usize,
-    },
+    Memory { tickets: Bytes, streams: Bytes },
+    Disk { file: Arc<File>, tickets: Stretch, streams: Stretch },
+}
+
+/// A sealed part of a block in a file.
+struct Stretch {
+    offset: u64,
+    length: usize,
+    /// How many parts were sealed before it.
+    number: u64,
+}
+
+impl Stretch {
+    fn end(&self) -> u64 {
+        self.offset + self.length as u64
+    }
 }
 
 /// What is not encoded yet is as secret as what is.
@@ -183,10 +199,13 @@ impl std::fmt::Debug for BlockStore {
     }
 }
 
-/// A block that is being written: for each bundle, how many rows it has, how long their stream is, the tickets, the stream.
+/// A block that is being written.
 #[derive(Default)]
 struct BlockWriter {
-    bytes: Vec<u8>,
+    /// For each bundle, how many rows it has, how long their stream is, the tickets.
+    tickets: Vec<u8>,
+    /// The streams, each where columns need no copy when they are read.
+    streams: Vec<u8>,
     bundles: usize,
 }
 
@@ -196,37 +215,33 @@ const IN_DOUBT: u8 = 2;
 
 impl BlockWriter {
     fn is_full(&self) -> bool {
-        self.bundles >= BUNDLES_PER_BLOCK || self.bytes.len() >= IN_BLOCK
+        self.bundles >= BUNDLES_PER_BLOCK || self.bytes() >= IN_BLOCK
+    }
+
+    fn bytes(&self) -> usize {
+        self.tickets.len() + self.streams.len()
     }
 
     fn add(&mut self, rows: &RecordBatch, tickets: &[Ticket]) -> Result<()> {
         if rows.num_rows() != tickets.len() {
             return Err(Error::new(ErrorKind::Internal, "rows that wait must have one ticket each"));
         }
-        let Self { bytes, bundles } = self;
+        let Self { tickets: bytes, streams, bundles } = self;
+        let start = streams.len();
+        rows::encode(rows, streams)?;
+        let length = streams.len() - start;
+        streams.resize(streams.len().next_multiple_of(ALIGN), 0);
         bytes.extend_from_slice(&(tickets.len() as u64).to_le_bytes());
-        let length = bytes.len();
-        bytes.extend_from_slice(&[0; 8]);
+        bytes.extend_from_slice(&(length as u64).to_le_bytes());
         for ticket in tickets {
             bytes.extend_from_slice(&ticket.identity.bits().to_le_bytes());
             bytes.extend_from_slice(&ticket.key.bits().to_le_bytes());
             bytes.extend_from_slice(&ticket.fingerprint.bits().to_le_bytes());
             bytes.push((u8::from(ticket.added) * ADDED) | (u8::from(ticket.in_doubt) * IN_DOUBT));
         }
-        align(bytes);
-        let start = bytes.len();
-        rows::encode(rows, bytes)?;
-        let written = (bytes.len() - start) as u64;
-        bytes.iter_mut().skip(length).zip(written.to_le_bytes()).for_each(|(to, byte)| *to = byte);
-        align(bytes);
         *bundles += 1;
         Ok(())
     }
-}
-
-/// Columns need no copy when they are read where a stream begins at a multiple of eight.
-fn align(bytes: &mut Vec<u8>) {
-    bytes.resize(bytes.len().next_multiple_of(ALIGN), 0);
 }
 
 impl BlockStore {
@@ -240,57 +255,80 @@ impl BlockStore {
             dir: dir.to_owned(),
             in_memory: 0,
             waiting: VecDeque::new(),
-            taken: 0,
+            sealed: 0,
             filling: None,
             cipher: LessSafeKey::new(key),
         })
     }
 
     /// Takes a block, whose writer then begins the next one.
-    fn append(&mut self, BlockWriter { bytes, bundles }: &mut BlockWriter) -> Result<()> {
-        *bundles = 0;
-        if self.in_memory + bytes.len() <= IN_MEMORY {
-            self.in_memory += bytes.len();
-            self.waiting.push_back(Place::Memory(Bytes::copy_from_slice(bytes)));
-            bytes.clear();
-            return Ok(());
+    fn append(&mut self, block: &mut BlockWriter) -> Result<()> {
+        if self.in_memory + block.bytes() <= IN_MEMORY {
+            self.in_memory += block.bytes();
+            let [tickets, streams] = [&block.tickets, &block.streams].map(|part| Bytes::copy_from_slice(part));
+            self.waiting.push_back(Place::Memory { tickets, streams });
+        } else {
+            let (file, start) = match self.filling.take().filter(|(_, end)| *end < IN_FILE) {
+                Some(filling) => filling,
+                None => (self.new_file()?, 0),
+            };
+            let tickets = self.write(&file, start, &mut block.tickets)?;
+            let streams = self.write(&file, tickets.end(), &mut block.streams)?;
+            self.filling = Some((Arc::clone(&file), streams.end()));
+            self.waiting.push_back(Place::Disk { file, tickets, streams });
         }
-        let nonce = nonce(self.taken + self.waiting.len());
-        self.cipher
-            .seal_in_place_append_tag(nonce, Aad::empty(), bytes)
-            .map_err(|_| Error::new(ErrorKind::Internal, "rows that wait on disk could not be encrypted"))?;
-        let (file, offset) = match self.filling.take().filter(|(_, end)| *end < IN_FILE) {
-            Some(filling) => filling,
-            None => (self.new_file()?, 0),
-        };
-        (&*file).write_all(bytes).map_err(|error| self.disk("written", &error))?;
-        self.filling = Some((Arc::clone(&file), offset + bytes.len() as u64));
-        self.waiting.push_back(Place::Disk { file, offset, length: bytes.len() });
-        bytes.clear();
+        block.tickets.clear();
+        block.streams.clear();
+        block.bundles = 0;
         Ok(())
+    }
+
+    /// Seals a part of a block, and writes it to the end of a file.
+    fn write(&mut self, mut file: &File, offset: u64, bytes: &mut Vec<u8>) -> Result<Stretch> {
+        let number = self.sealed;
+        self.sealed += 1;
+        self.cipher
+            .seal_in_place_append_tag(nonce(number), Aad::empty(), bytes)
+            .map_err(|_| Error::new(ErrorKind::Internal, "rows that wait on disk could not be encrypted"))?;
+        file.write_all(bytes).map_err(|error| self.disk("written", &error))?;
+        Ok(Stretch { offset, length: bytes.len(), number })
     }
 
     /// The next block. Nothing may be appended any more.
     fn take(&mut self) -> Result<Option<Block>> {
-        self.filling = None;
-        let Some(place) = self.waiting.pop_front() else { return Ok(None) };
-        let nonce = nonce(self.taken);
-        self.taken += 1;
-        let bytes = match place {
-            Place::Memory(bytes) => bytes,
-            Place::Disk { file, offset, length } => self.read_back(nonce, &file, offset, length)?,
+        let (tickets, streams) = match self.next() {
+            None => return Ok(None),
+            Some(Place::Memory { tickets, streams }) => (tickets, streams),
+            Some(Place::Disk { file, tickets, streams }) => {
+                (self.read_back(&file, &tickets)?, self.read_back(&file, &streams)?)
+            }
         };
-        decode(bytes).map(Some)
+        decode(tickets, streams).map(Some)
     }
 
-    fn read_back(&self, nonce: Nonce, mut file: &File, offset: u64, length: usize) -> Result<Bytes> {
-        let mut bytes = Vec::with_capacity(length);
-        file.seek(SeekFrom::Start(offset))
-            .and_then(|_| file.take(length as u64).read_to_end(&mut bytes))
+    /// The tickets of the next block. Nothing may be appended any more.
+    fn take_tickets(&mut self) -> Result<Option<Vec<Ticket>>> {
+        let tickets = match self.next() {
+            None => return Ok(None),
+            Some(Place::Memory { tickets, .. }) => tickets,
+            Some(Place::Disk { file, tickets, .. }) => self.read_back(&file, &tickets)?,
+        };
+        decode_tickets(tickets).map(Some)
+    }
+
+    fn next(&mut self) -> Option<Place> {
+        self.filling = None;
+        self.waiting.pop_front()
+    }
+
+    fn read_back(&self, mut file: &File, stretch: &Stretch) -> Result<Bytes> {
+        let mut bytes = Vec::with_capacity(stretch.length);
+        file.seek(SeekFrom::Start(stretch.offset))
+            .and_then(|_| file.take(stretch.length as u64).read_to_end(&mut bytes))
             .map_err(|error| self.disk("read back", &error))?;
         let plain = self
             .cipher
-            .open_in_place(nonce, Aad::empty(), &mut bytes)
+            .open_in_place(nonce(stretch.number), Aad::empty(), &mut bytes)
             .map_err(|_| Error::new(ErrorKind::Internal, "rows that waited on disk were changed there"))?
             .len();
         bytes.truncate(plain);
@@ -314,31 +352,48 @@ impl BlockStore {
     }
 }
 
-/// A block's position is used once per key, as the cipher demands.
-fn nonce(position: usize) -> Nonce {
+/// The number of a sealed part is used once per key, as the cipher demands.
+fn nonce(number: u64) -> Nonce {
     let mut nonce = [0; NONCE_LEN];
-    nonce[..8].copy_from_slice(&(position as u64).to_le_bytes());
+    nonce[..8].copy_from_slice(&number.to_le_bytes());
     Nonce::assume_unique_for_key(nonce)
 }
 
 /// Takes a block apart. Its bytes are those that were written: what comes from disk is proved by its seal.
-fn decode(mut bytes: Bytes) -> Result<Block> {
+fn decode(mut tickets: Bytes, mut streams: Bytes) -> Result<Block> {
     let mut block = Block::with_capacity(BUNDLES_PER_BLOCK);
-    while !bytes.is_empty() {
-        let bundle = split_bundle(&mut bytes);
-        block.push(bundle.ok_or_else(|| Error::new(ErrorKind::Internal, "a block of waiting rows is damaged"))?);
+    while !tickets.is_empty() {
+        let (tickets, length) = split_tickets(&mut tickets).ok_or_else(damaged)?;
+        let stream = split_stream(&mut streams, length).ok_or_else(damaged)?;
+        block.push(Bundle { rows: EncodedRows::from_stream(stream, tickets.len()), tickets });
     }
     Ok(block)
 }
 
-/// Takes the first bundle off a block.
-fn split_bundle(bytes: &mut Bytes) -> Option<Bundle> {
+/// The tickets of all bundles of a block.
+fn decode_tickets(mut tickets: Bytes) -> Result<Vec<Ticket>> {
+    let mut all = Vec::with_capacity(tickets.len() / TICKET_BYTES);
+    while !tickets.is_empty() {
+        all.extend(split_tickets(&mut tickets).ok_or_else(damaged)?.0);
+    }
+    Ok(all)
+}
+
+fn damaged() -> Error {
+    Error::new(ErrorKind::Internal, "a block of waiting rows is damaged")
+}
+
+/// Takes the tickets of the first bundle off those of a block, and how long its stream is.
+fn split_tickets(bytes: &mut Bytes) -> Option<(Vec<Ticket>, usize)> {
     let count = split_number(bytes)?;
     let length = split_number(bytes)?;
-    let tickets = split_padded(bytes, count * TICKET_BYTES)?;
-    let tickets = tickets.chunks_exact(TICKET_BYTES).map(ticket).collect::<Option<_>>()?;
-    let stream = split_padded(bytes, length)?;
-    Some(Bundle { rows: EncodedRows::from_stream(stream, count), tickets })
+    let tickets = split(bytes, count * TICKET_BYTES)?;
+    Some((tickets.chunks_exact(TICKET_BYTES).map(ticket).collect::<Option<_>>()?, length))
+}
+
+/// Takes the first stream off those of a block, and what aligns the next one.
+fn split_stream(bytes: &mut Bytes, length: usize) -> Option<Bytes> {
+    split(bytes, length.next_multiple_of(ALIGN)).map(|padded| padded.slice(..length))
 }
 
 fn split_number(bytes: &mut Bytes) -> Option<usize> {
@@ -347,10 +402,8 @@ fn split_number(bytes: &mut Bytes) -> Option<usize> {
     usize::try_from(number).ok()
 }
 
-/// Takes so many bytes, and what aligns the next part.
-fn split_padded(bytes: &mut Bytes, length: usize) -> Option<Bytes> {
-    let padded = length.next_multiple_of(ALIGN);
-    (padded <= bytes.len()).then(|| bytes.split_to(padded).slice(..length))
+fn split(bytes: &mut Bytes, length: usize) -> Option<Bytes> {
+    (length <= bytes.len()).then(|| bytes.split_to(length))
 }
 
 fn ticket(bytes: &[u8]) -> Option<Ticket> {
@@ -438,6 +491,30 @@ mod tests {
     }
 
     #[test]
+    fn tickets_come_without_their_rows() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut outbox = Outbox::new(page(0, 1, 1).0.schema(), 100, dir.path()).unwrap();
+        for from in (0..30_000).step_by(1000) {
+            let (rows, tickets) = page(from, 1000, 500);
+            outbox.push(&rows, tickets).unwrap();
+        }
+        let mut sealed = outbox.seal().unwrap();
+        let (mut tickets, mut is_for_rows) = (Vec::new(), false);
+        loop {
+            let next = if is_for_rows {
+                let block = sealed.next_block().unwrap();
+                block.map(|block| block.into_iter().flat_map(|bundle| bundle.tickets).collect())
+            } else {
+                sealed.next_tickets().unwrap()
+            };
+            let Some(next) = next else { break };
+            tickets.extend(next);
+            is_for_rows = !is_for_rows;
+        }
+        assert_eq!(tickets, page(0, 30_000, 1).1, "in order, from memory and disk");
+    }
+
+    #[test]
     fn files_are_closed_as_they_are_read() {
         let dir = tempfile::tempdir().unwrap();
         let mut outbox = Outbox::new(page(0, 1, 1).0.schema(), SMALLEST_BUNDLE, dir.path()).unwrap();
@@ -449,7 +526,7 @@ mod tests {
         let mut open = Vec::new();
         while sealed.store.take().unwrap().is_some() {
             let files = sealed.store.waiting.iter().filter_map(|place| match place {
-                Place::Memory(_) => None,
+                Place::Memory { .. } => None,
                 Place::Disk { file, .. } => Some(Arc::as_ptr(file)),
             });
             open.push(files.collect::<HashSet<_>>().len());

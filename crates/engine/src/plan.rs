@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use segport_core::{Error, ErrorKind, Result, Workload};
-use segport_ledger::{Hasher, Identity, Journal, Leaver, Record, SegmentNumber, Snapshot, WantedRows};
+use segport_ledger::{Hasher, Identity, Journal, Leaver, SegmentNumber, Snapshot, Untried, WantedRows};
 use segport_manifest::{Code, Leavers as Policy};
 
 use crate::conclusion::problem;
@@ -92,9 +92,9 @@ impl Comparison<'_> {
                     Ok(page) => page,
                     Err(error) => return Ok(Some(error.with("segment", &*segment.reader.id))),
                 };
-                let mut records = diff.page(place, &segment.mapping, &page.rows, &page.candidates)?;
-                records.extend(diff.unreadable(place, &page.unreadable));
-                self.write_down(&records).await?;
+                let mut untried = diff.page(place, &segment.mapping, &page.rows, &page.candidates)?;
+                untried.extend(diff.unreadable(place, &page.unreadable));
+                self.write_down(&untried).await?;
                 self.progress.advance(&self.open.export.id, (page.rows.num_rows() + page.unreadable.len()) as u64);
             }
         }
@@ -124,12 +124,12 @@ impl Comparison<'_> {
         while tally.wanted > 0
             && let Some(identities) = snapshot.take_wanted(&mut walk).await?
         {
-            let mut records = Vec::with_capacity(identities.len());
+            let mut untried = Vec::with_capacity(identities.len());
             for identity in identities {
                 snapshot.index.leave_out(identity)?;
-                records.push(tally.lose(identity));
+                untried.push(tally.lose(identity));
             }
-            self.write_down(&records).await?;
+            self.write_down(&untried).await?;
         }
         Ok(())
     }
@@ -147,9 +147,9 @@ impl Comparison<'_> {
         begin_reading(self.open, position, self.run, self.hasher)
     }
 
-    async fn write_down(&self, records: &[Record]) -> Result<(), StartError> {
+    async fn write_down(&self, untried: &[Untried]) -> Result<(), StartError> {
         match self.journal {
-            Some(journal) if !records.is_empty() => Ok(journal.settle(records).await?),
+            Some(journal) if !untried.is_empty() => Ok(journal.pass_over(untried).await?),
             _ => Ok(()),
         }
     }
@@ -191,9 +191,7 @@ impl<'a> LeaverRule<'a> {
     }
 
     pub(crate) fn judge(&self, leaver: &Leaver) -> LeaverFate {
-        if let Scope::Only(set) = self.scope
-            && !set.contains(&leaver.identity)
-        {
+        if matches!(self.scope, Scope::Only(_)) && !leaver.asked {
             return LeaverFate::Ignore;
         }
         let listed = self.listed.iter().find(|segment| segment.number == leaver.segment);

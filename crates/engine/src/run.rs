@@ -1,12 +1,11 @@
 //! The story of a run: take the lease, read and compare, let the guards judge, deliver, settle, report.
 
-use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use segport_core::{Error, ErrorKind};
-use segport_ledger::{Identity, NewRun, OutcomeKind, RunStatus, Store};
+use segport_ledger::{NewRun, RunStatus, Store};
 use segport_manifest::Code;
 use tokio::sync::watch;
 
@@ -109,6 +108,7 @@ pub(crate) async fn plan(
     let first = plan::begin_reading(open, 0, "", store.hasher());
     let mut snapshot = store.snapshot(&open.export.id, &open.ledger_names).await?;
     let scope = scope(store, &request.mode).await?;
+    scope.ask(&mut snapshot).await?;
     let suppressed = store.suppressed().await?;
     let held = snapshot.index.held_rows();
     let comparison = Comparison {
@@ -160,6 +160,7 @@ pub(crate) async fn run(
     // With the lease in hand no other run can deliver anything newer than what is read from here on.
     let first = plan::begin_reading(open, 0, &run_id, store.hasher());
     let mut run = lease.begin(NewRun { run_id: &run_id, started_at, segments: &open.ledger_names }).await?;
+    scope.ask(&mut run.snapshot).await?;
     let held = run.snapshot.index.held_rows();
     let suppressed = in_flight.suppressed().await?;
     let comparison = Comparison {
@@ -258,18 +259,11 @@ async fn scope(store: &Store, mode: &Mode) -> Result<Scope, StartError> {
         Mode::Full => return Ok(Scope::Full),
         Mode::Only(run_id) => run_id,
     };
-    if !matches!(store.run(run_id).await?.status, RunStatus::Ended(_)) {
-        // A run that died wrote no list of what it left undone; that is whatever is not acknowledged.
+    if !matches!(store.run(run_id).await?.status, RunStatus::Ended(_)) || !store.keeps_rows(run_id).await? {
+        // A run that died wrote no list of what it left undone, and that of an old run is gone; it is whatever is not acknowledged.
         return Ok(Scope::Changes);
     }
-    let mut wanted: HashSet<Identity> = HashSet::new();
-    for outcome in [OutcomeKind::Refused, OutcomeKind::Deferred, OutcomeKind::Unknown] {
-        let mut rows = store.rows(run_id, Some(outcome)).await?;
-        while let Some(chunk) = rows.next().await? {
-            wanted.extend(chunk.into_iter().filter_map(|row| row.identity));
-        }
-    }
-    Ok(Scope::Only(wanted))
+    Ok(Scope::Only(run_id.clone()))
 }
 
 /// What differs from the plan that the run must match.

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use segport_core::{Capabilities, Error, ErrorKind, Result, Session};
-use segport_ledger::{Index, Journal, Leaver, Leavers, Memberships, Record, Row, Snapshot, Undelivered};
+use segport_ledger::{Index, Journal, Leaver, Leavers, Memberships, Row, Snapshot, Undelivered, Untried};
 use segport_manifest::Code;
 use segport_transport::Permit;
 use tokio::sync::{mpsc, oneshot};
@@ -30,6 +30,9 @@ use crate::settle::Settlement;
 const SESSION_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 /// How often a watcher is told whether the destination throttles.
 const THROTTLE_TICK: Duration = Duration::from_millis(200);
+
+/// About how many rows that are not tried are written down together.
+const DECLINED_TOGETHER: usize = 50_000;
 
 /// What a run knows by the time it sends.
 #[derive(Debug, Clone, Copy)]
@@ -88,33 +91,38 @@ impl Sending<'_> {
     /// Writes down that nothing of what waits was tried.
     pub(crate) async fn decline(&self, mut waiting: Waiting<'_>, reason: &str) -> Result<Settlement> {
         let mut declined = Settlement::default();
-        let mut records = self.not_sent(std::mem::take(&mut waiting.rows), reason)?;
+        let reason: Arc<str> = reason.into();
+        let mut untried = self.not_sent(&std::mem::take(&mut waiting.rows), &reason)?;
         loop {
             // The next rows are put together while these are written down: somebody waits for the run to end.
             let next = async {
-                let Some(block) = waiting.outbox.next_block()? else { return Ok(None) };
-                let tickets = block.into_iter().flat_map(|bundle| bundle.tickets).collect();
-                self.not_sent(tickets, reason).map(Some)
+                let mut tickets = Vec::new();
+                while tickets.len() < DECLINED_TOGETHER
+                    && let Some(next) = waiting.outbox.next_tickets()?
+                {
+                    tickets.extend(next);
+                }
+                self.not_sent(&tickets, &reason)
             };
-            let (written, next) = tokio::join!(self.journal.settle(&records), next);
+            let (written, next) = tokio::join!(self.journal.pass_over(&untried), next);
             written.map_err(ledger)?;
-            declined.rows.deferred += records.len() as u64;
-            match next? {
-                Some(next) => records = next,
-                None => break,
+            declined.rows.deferred += untried.len() as u64;
+            untried = next?;
+            if untried.is_empty() {
+                break;
             }
         }
         let removals = std::mem::take(&mut waiting.removals);
-        declined.leavers.deferred += self.decline_removals(&removals, reason).await?;
+        declined.leavers.deferred += self.decline_removals(&removals, &reason).await?;
         while let Some(leavers) = waiting.next_leavers().await? {
             let removals = self.removals(leavers).await?;
-            declined.leavers.deferred += self.decline_removals(&removals, reason).await?;
+            declined.leavers.deferred += self.decline_removals(&removals, &reason).await?;
         }
         Ok(declined)
     }
 
-    fn not_sent(&self, rows: Vec<Ticket>, reason: &str) -> Result<Vec<Record>> {
-        let mut records = Vec::with_capacity(rows.len());
+    fn not_sent(&self, rows: &[Ticket], reason: &Arc<str>) -> Result<Vec<Untried>> {
+        let mut untried = Vec::with_capacity(rows.len());
         let mut ahead = Vec::with_capacity(Index::AHEAD);
         for near in rows.chunks(Index::AHEAD) {
             ahead.clear();
@@ -127,39 +135,37 @@ impl Sending<'_> {
                     [only] => only.number.into(),
                     _ => self.snapshot.index.read_in(identity).map_err(ledger)?.seen,
                 };
-                let (code, reason) = ("not_sent".into(), reason.to_owned().into());
+                let (code, reason) = ("not_sent".into(), Arc::clone(reason));
                 let outcome = Undelivered::Deferred;
-                records.push(Record::Row(Row { outcome, identity: Some(identity), memberships, code, reason }));
+                untried.push(Untried::Row(Row { outcome, identity: Some(identity), memberships, code, reason }));
             }
         }
-        Ok(records)
+        Ok(untried)
     }
 
-    async fn decline_removals(&self, removals: &[(Listed, Vec<Leaver>)], reason: &str) -> Result<u64> {
+    async fn decline_removals(&self, removals: &[(Listed, Vec<Leaver>)], reason: &Arc<str>) -> Result<u64> {
         let leavers = removals.iter().flat_map(|(_, leavers)| leavers);
-        let records: Vec<Record> = leavers.map(|leaver| stayed(leaver, "not_sent", reason)).collect();
-        self.journal.settle(&records).await.map_err(ledger)?;
-        Ok(records.len() as u64)
+        let untried: Vec<Untried> = leavers.map(|leaver| stays(leaver, "not_sent", reason)).collect();
+        self.journal.pass_over(&untried).await.map_err(ledger)?;
+        Ok(untried.len() as u64)
     }
 
     /// Which of these leavers come off which list. Of those who stay until a run can be sure it is written down.
     async fn removals(&self, leavers: Vec<Leaver>) -> Result<Vec<(Listed, Vec<Leaver>)>> {
+        let unreadable = "rows of the source could not be read, and this might be one of them".into();
         let mut deferred = Vec::new();
         let mut removals: Vec<(Listed, Vec<Leaver>)> = Vec::new();
         for leaver in leavers {
             match self.rule.judge(&leaver) {
                 LeaverFate::Ignore | LeaverFate::Keep => {}
-                LeaverFate::Defer => {
-                    let reason = "rows of the source could not be read, and this might be one of them";
-                    deferred.push(stayed(&leaver, "unreadable_rows", reason));
-                }
+                LeaverFate::Defer => deferred.push(stays(&leaver, "unreadable_rows", &unreadable)),
                 LeaverFate::Remove(listed) => match removals.iter_mut().find(|(at, _)| at.number == listed.number) {
                     Some((_, leavers)) => leavers.push(leaver),
                     None => removals.push((listed, vec![leaver])),
                 },
             }
         }
-        self.journal.settle(&deferred).await.map_err(ledger)?;
+        self.journal.pass_over(&deferred).await.map_err(ledger)?;
         Ok(removals)
     }
 
@@ -356,13 +362,13 @@ fn call_timeout(open: &OpenExport, rows_per_batch: usize, max_in_flight: usize) 
         + Duration::try_from_secs_f64(paced * 2.0).unwrap_or(SESSION_TIMEOUT)
 }
 
-/// That a leaver was not removed this time.
-fn stayed(leaver: &Leaver, code: &'static str, reason: &str) -> Record {
-    Record::Stayed(Row {
+/// That a leaver is not removed this time.
+fn stays(leaver: &Leaver, code: &'static str, reason: &Arc<str>) -> Untried {
+    Untried::Leaver(Row {
         outcome: Undelivered::Deferred,
         identity: Some(leaver.identity),
         memberships: Memberships::from(leaver.segment),
         code: code.into(),
-        reason: reason.to_owned().into(),
+        reason: Arc::clone(reason),
     })
 }

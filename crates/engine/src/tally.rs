@@ -1,9 +1,10 @@
 //! What a comparison found, in numbers, and the records of rows that are not sent.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use segport_core::UnreadableRow;
-use segport_ledger::{Identity, Memberships, PresentKeys, Record, Row, SegmentNumber, Undelivered};
+use segport_ledger::{Identity, Memberships, PresentKeys, Row, SegmentNumber, Undelivered, Untried};
 
 use crate::plan_report::{PlannedRows, Skipped};
 
@@ -13,7 +14,7 @@ pub(crate) struct Tally {
     pub(crate) rows: PlannedRows,
     /// Rows of each segment, in the order of the export.
     by_segment: Vec<u64>,
-    pub(crate) skipped: BTreeMap<(&'static str, String), Skipped>,
+    pub(crate) skipped: BTreeMap<(&'static str, Arc<str>), Skipped>,
     /// Keys of rows that are there but not sent.
     pub(crate) present: PresentKeys,
     /// Rows whose identity and key nobody knows.
@@ -47,24 +48,24 @@ impl Tally {
     }
 
     /// Counts a row of this segment that is not sent, and gives its record.
-    pub(crate) fn skip(&mut self, segment: SegmentNumber, identity: Option<Identity>, skip: Skip) -> Record {
+    pub(crate) fn skip(&mut self, segment: SegmentNumber, identity: Option<Identity>, skip: Skip) -> Untried {
         self.record(segment.into(), identity, skip)
     }
 
     /// Counts a row that a second reading did not find again, and gives its record.
-    pub(crate) fn lose(&mut self, identity: Identity) -> Record {
+    pub(crate) fn lose(&mut self, identity: Identity) -> Untried {
         self.wanted -= 1;
         self.rows.change -= 1;
         self.rows.read -= 1;
         let skip = Skip {
             outcome: Undelivered::Deferred,
             code: "source_moved",
-            reason: "the source changed while it was read; the next run takes the row".to_owned(),
+            reason: "the source changed while it was read; the next run takes the row".into(),
         };
         self.record(Memberships::NONE, Some(identity), skip)
     }
 
-    fn record(&mut self, memberships: Memberships, identity: Option<Identity>, skip: Skip) -> Record {
+    fn record(&mut self, memberships: Memberships, identity: Option<Identity>, skip: Skip) -> Untried {
         let rows = &mut self.rows;
         rows.read += 1;
         let (count, outcome) = match skip.outcome {
@@ -75,21 +76,15 @@ impl Tally {
         };
         *count += 1;
         // Every unreadable row has a reason of its own; in the plan they are one line with the first as example.
-        let group = if skip.code == "unreadable" { String::new() } else { skip.reason.clone() };
+        let group = if skip.code == "unreadable" { Arc::default() } else { Arc::clone(&skip.reason) };
         let skipped = self.skipped.entry((skip.code, group)).or_insert_with(|| Skipped {
             outcome: outcome.to_owned(),
             code: skip.code.to_owned(),
-            reason: skip.reason.clone(),
+            reason: skip.reason.as_ref().to_owned(),
             rows: 0,
         });
         skipped.rows += 1;
-        Record::Row(Row {
-            outcome: skip.outcome,
-            identity,
-            memberships,
-            code: skip.code.into(),
-            reason: skip.reason.into(),
-        })
+        Untried::Row(Row { outcome: skip.outcome, identity, memberships, code: skip.code.into(), reason: skip.reason })
     }
 }
 
@@ -98,5 +93,5 @@ impl Tally {
 pub(crate) struct Skip {
     pub(crate) outcome: Undelivered,
     pub(crate) code: &'static str,
-    pub(crate) reason: String,
+    pub(crate) reason: Arc<str>,
 }

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 use jiff::Timestamp;
 
-use crate::database::{AcceptedLine, ExportLine, SegmentLine};
+use crate::database::{AcceptedLine, ExportLine, SegmentLine, UntriedPage};
 use crate::page::Page;
 use crate::{Identity, Result, RunEnd, RunRecord};
 
@@ -122,7 +122,8 @@ pub(crate) trait Access: Send {
     /// Deletes a page.
     async fn delete_page(&mut self, export: &str, number: i64) -> Result<()>;
 
-    /// The pages there are from `first` up to, not including, `end`, in order.
+    /// The pages there are from `first` up to, not including, `end`, in order. The bodies of untried rows are left out: there may be
+    /// far more of them than of all others.
     fn pages<'a>(&'a mut self, export: &'a str, first: i64, end: i64) -> BoxStream<'a, Result<Page<Vec<u8>>>>;
 
     /// One page; `None` if there is none with that number.
@@ -131,8 +132,14 @@ pub(crate) trait Access: Send {
     /// The next page that a run wrote, after the one with that number.
     async fn page_of_run(&mut self, export: &str, run: i64, after: i64) -> Result<Option<Page<Vec<u8>>>>;
 
-    /// The numbers of the pages before `first` that are not history yet.
+    /// The numbers of the pages before `first` that say what was held.
     async fn old_pages(&mut self, export: &str, first: i64) -> Result<Vec<i64>>;
+
+    /// The pages of untried rows that are not empty, newest first.
+    async fn untried(&mut self, export: &str) -> Result<Vec<UntriedPage>>;
+
+    /// Whether a run has a page of untried rows that was emptied.
+    async fn has_emptied(&mut self, run: i64) -> Result<bool>;
 
     /// The pages of a run that hold nothing but intents: (number, records).
     async fn intents_of_run(&mut self, run: i64) -> Result<Vec<(i64, i64)>>;

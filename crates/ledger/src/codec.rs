@@ -8,7 +8,7 @@ use std::str;
 
 use crate::destination_id::DestinationId;
 use crate::standing::Standing;
-use crate::{Change, Fingerprint, Identity, Intent, KeyHash, Memberships, Record, Row, Undelivered};
+use crate::{Change, Fingerprint, Identity, Intent, KeyHash, Memberships, Record, Row, Undelivered, Untried};
 
 /// The fewest bytes that a record of a row takes: its tag, its identity and one byte of memberships.
 pub(crate) const LEAST_BYTES: i64 = 18;
@@ -103,8 +103,8 @@ pub(crate) struct StoredRow<'a> {
 pub(crate) struct Chunk {
     bytes: Vec<u8>,
     texts: HashMap<String, u64>,
-    /// The text written last, with its number: most records repeat it.
-    last_text: (String, u64),
+    /// The texts met last, with their numbers: most records repeat the code and the reason of the one before.
+    recent: [(String, u64); 2],
     rows: u32,
 }
 
@@ -112,7 +112,7 @@ impl Chunk {
     pub(crate) fn with_capacity(bytes: usize) -> Self {
         let mut buffer = Vec::with_capacity(bytes + 1);
         buffer.push(CHUNK);
-        Self { bytes: buffer, texts: HashMap::new(), last_text: (String::new(), 0), rows: 0 }
+        Self { bytes: buffer, texts: HashMap::new(), recent: Default::default(), rows: 0 }
     }
 
     pub(crate) fn rows(&self) -> u32 {
@@ -145,6 +145,13 @@ impl Chunk {
             Record::Row(row) => self.row(ROW, ROW_OF_NOBODY, &borrow(row)),
             Record::Stayed(row) => self.row(STAYED, STAYED_OF_NOBODY, &borrow(row)),
             Record::Left { identity, memberships } => self.head(LEFT, *identity, *memberships),
+        }
+    }
+
+    pub(crate) fn untried(&mut self, untried: &Untried) {
+        match untried {
+            Untried::Row(row) => self.row(ROW, ROW_OF_NOBODY, &borrow(row)),
+            Untried::Leaver(row) => self.row(STAYED, STAYED_OF_NOBODY, &borrow(row)),
         }
     }
 
@@ -260,9 +267,8 @@ impl Chunk {
     }
 
     fn text(&mut self, text: &str) {
-        let (last, number) = &self.last_text;
-        if *number > 0 && last == text {
-            return self.number(*number);
+        if let Some(&(_, number)) = self.recent.iter().find(|(recent, number)| *number > 0 && recent == text) {
+            return self.number(number);
         }
         let number = match self.texts.get(text) {
             Some(&number) => {
@@ -277,9 +283,10 @@ impl Chunk {
                 number
             }
         };
-        self.last_text.0.clear();
-        self.last_text.0.push_str(text);
-        self.last_text.1 = number;
+        let [latest, before] = &mut self.recent;
+        std::mem::swap(latest, before);
+        text.clone_into(&mut latest.0);
+        latest.1 = number;
     }
 
     fn raw(&mut self, text: &str) {
@@ -502,7 +509,7 @@ mod tests {
                 identity,
                 memberships,
                 code: Cow::Owned(code),
-                reason: Cow::Owned(reason),
+                reason: reason.into(),
             },
         );
         let done = (identities.clone(), any::<u64>(), any::<u128>(), masks.clone(), id, any::<bool>()).prop_map(
@@ -530,7 +537,7 @@ mod tests {
             identity: row.identity,
             memberships: row.memberships,
             code: Cow::Owned(row.code.to_owned()),
-            reason: Cow::Owned(row.reason.to_owned()),
+            reason: row.reason.into(),
         };
         match stored {
             Stored::Done { identity, value, memberships, id, change } => Record::Done(Done {

@@ -30,6 +30,14 @@ pub(crate) struct SegmentLine {
     pub(crate) id: String,
 }
 
+/// A page of rows that a run did not try.
+#[derive(Debug, Clone, Copy, sqlx::FromRow)]
+pub(crate) struct UntriedPage {
+    pub(crate) number: i64,
+    pub(crate) run: i64,
+    pub(crate) rows: i64,
+}
+
 /// How many rows a segment had when a run accepted that as normal.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub(crate) struct AcceptedLine {
@@ -207,6 +215,27 @@ impl Database {
             Ok(Some(page))
         });
         pages.filter_map(|page| std::future::ready(page.transpose())).boxed()
+    }
+
+    /// Empties pages of untried rows: of all but the newest runs, and of those that make them too many.
+    pub(crate) async fn thin_untried(
+        &self,
+        transaction: &mut (dyn Access + '_),
+        export: &str,
+        epoch: i64,
+    ) -> Result<()> {
+        let oldest = transaction.runs_with_rows(export).await?.last().map_or(0, |(number, _)| *number);
+        let untried = transaction.untried(export).await?;
+        let mut rows = 0;
+        for (before, of_run) in untried.chunk_by(|one, other| one.run == other.run).enumerate() {
+            rows += of_run.iter().map(|page| page.rows.unsigned_abs()).sum::<u64>();
+            let is_kept = before == 0 || rows <= self.folding.untried_rows;
+            for &UntriedPage { number, run, .. } in of_run.iter().filter(|page| !is_kept || page.run < oldest) {
+                let page = Page { number, run, kind: PageKind::Untried.number(), rows: 0, body: Vec::new() };
+                self.add_page(transaction, export, epoch, &page).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Empties the pages of a run that hold nothing but intents, once every one of them has been carried out; returns how many

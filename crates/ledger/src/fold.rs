@@ -13,7 +13,7 @@ use crate::page::{Page, PageKind};
 use crate::standing::Standing;
 use crate::{Identity, Intent, Result};
 
-/// When and how pages are folded.
+/// When and how pages are folded, and what of the past is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Folding {
     /// Records that say nothing new any more and are not worth a fold, beyond as many as there are rows. 50,000 by default.
@@ -21,11 +21,14 @@ pub struct Folding {
     /// Rows that are put together at a time and written in one transaction; more take more memory, and let others wait longer.
     /// 50,000 by default, for about 25 MB.
     pub rows_at_a_time: u64,
+    /// Rows that runs did not try, and that are kept for `segport rows` beside those of the newest run that has any: of older runs only
+    /// as many as make no more than this. 5,000,000 by default, for about 110 MB.
+    pub untried_rows: u64,
 }
 
 impl Default for Folding {
     fn default() -> Self {
-        Self { idle_records: 50_000, rows_at_a_time: 50_000 }
+        Self { idle_records: 50_000, rows_at_a_time: 50_000, untried_rows: 5_000_000 }
     }
 }
 

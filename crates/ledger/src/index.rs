@@ -77,7 +77,7 @@ pub struct ReadRows {
     pub differs: bool,
 }
 
-/// Every row of an export that the destination acknowledged or may hold, and every row read in this run: at most
+/// Every row of an export that the destination acknowledged or may hold, that was read in this run, or that it was asked about: at most
 /// [`Index::BYTES_A_ROW`] in memory for each of many, and some 50 kB however few there are. Beyond a limit hash buckets of it
 /// go to files, where a look at a row takes one or two microseconds, or as long as the disk does.
 ///
@@ -165,6 +165,17 @@ impl Index {
     /// Notes that a row that was read is not sent by this run, whatever its [`Observation`] was.
     pub fn leave_out(&mut self, identity: Identity) -> Result<()> {
         self.change(identity, |standing| standing.left_out = true)
+    }
+
+    /// Notes that the run is asked to consider a row, held or not.
+    pub(crate) fn ask(&mut self, identity: Identity) -> Result<()> {
+        let found = self.rows.find_or_add(identity).map_err(|error| self.failed(error))?;
+        self.change_at(found, None, |standing| standing.asked = true)
+    }
+
+    /// Whether the run was asked to consider a row ([`crate::Snapshot::ask_about`]).
+    pub fn is_asked(&self, identity: Identity) -> Result<bool> {
+        Ok(self.find(identity)?.is_some_and(|(_, standing)| standing.asked))
     }
 
     /// Notes that the values of a row that was read are wanted after all.

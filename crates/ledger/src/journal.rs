@@ -8,7 +8,7 @@ use crate::codec::Chunk;
 use crate::database::{AcceptedLine, Database, ExportLine};
 use crate::fold::{Fold, Weight};
 use crate::page::{Page, PageKind};
-use crate::{Change, Error, Intent, Record, Result, RunEnd};
+use crate::{Change, Error, Intent, Record, Result, RunEnd, Untried};
 
 /// Handle to the one task that writes for a run; clones share it.
 ///
@@ -66,6 +66,20 @@ impl Journal {
                 piece.carried_out += u64::from(matches!(record, Record::Done(_) | Record::Left { .. }));
             }
             piece
+        }))
+        .await
+    }
+
+    /// Writes down rows and leavers for which the run has written no intent; resolves once that is durable. It says nothing of what
+    /// the destination holds, so later runs do not read it.
+    ///
+    /// # Errors
+    /// If it could not be committed, or the lease was lost.
+    pub async fn pass_over(&self, untried: &[Untried]) -> Result<()> {
+        self.write(untried.chunks(Self::PIECE).map(|untried| {
+            let mut chunk = Chunk::with_capacity(untried.len() * 24);
+            untried.iter().for_each(|untried| chunk.untried(untried));
+            Piece { kind: PageKind::Untried, chunk, added: 0, carried_out: 0 }
         }))
         .await
     }
@@ -201,7 +215,7 @@ impl Writer {
         let mut transaction = pen.write().await?;
         database.advance(&mut *transaction, export, *epoch, &moved).await?;
         for (Filling { kind, rows, body }, number) in pages.into_iter().zip(line.next_page..) {
-            records += u64::from(rows);
+            records += if kind.is_state() { u64::from(rows) } else { 0 };
             let page = Page { number, run: *run, kind: kind.number(), rows: i64::from(rows), body };
             database.add_page(&mut *transaction, export, *epoch, &page).await?;
         }
@@ -229,6 +243,7 @@ impl Writer {
             transaction.accept(export, accepted).await?;
         }
         transaction.prune(export, line.first_page).await?;
+        database.thin_untried(&mut *transaction, export, *epoch).await?;
         // If every intent was carried out, the outcomes say it all.
         let emptied = match open {
             0 => database.empty_intents(&mut *transaction, export, *epoch, *run).await?,
@@ -237,8 +252,11 @@ impl Writer {
         database.commit(transaction).await?;
         self.records = self.records.saturating_sub(emptied);
 
-        // The run has ended, whatever becomes of this; a fold that fails loses nothing.
-        if let Err(error) = self.fold_if_heavy().await {
+        // The run has ended, whatever becomes of this; a fold that fails loses nothing. For whoever cancelled the run it has taken long
+        // enough.
+        if end != RunEnd::Cancelled
+            && let Err(error) = self.fold_if_heavy().await
+        {
             tracing::warn!(export = %self.export, %error, "the ledger's pages could not be folded, or not wholly; a later run makes up for it");
         }
         self.database.gather().await;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use crate::codec::{Acknowledged, Stored};
 use crate::destination_id::DestinationId;
 use crate::page::Page;
+use crate::standing::Standing;
 use crate::table::Place;
 use crate::walk::Walk;
 use crate::{Identity, KeyHash, Memberships, Result, SegmentNumber, Snapshot};
@@ -20,6 +21,8 @@ pub struct Leaver {
     pub segment: SegmentNumber,
     /// The destination's own id of the row, where it ever gave one.
     pub destination_id: Option<String>,
+    /// Whether this run was asked to consider the row ([`Snapshot::ask_about`]).
+    pub asked: bool,
 }
 
 /// Collects the keys of rows that are in a segment but cannot be delivered: eight bytes each.
@@ -116,7 +119,7 @@ impl<'a> Leavers<'a> {
         }
         let mut leavers = Vec::new();
         for (identity, value, id) in held.into_iter().rev() {
-            let Some(Behind { place, segments, needs_id }) = self.left_behind(identity)? else { continue };
+            let Some(Behind { place, segments, needs_id, asked }) = self.left_behind(identity)? else { continue };
             if needs_id && !id.is_some() {
                 self.keys.entry(identity).or_insert(value.key);
                 continue;
@@ -131,6 +134,7 @@ impl<'a> Leavers<'a> {
                 key,
                 segment,
                 destination_id: id.to_text(),
+                asked,
             }));
         }
         Ok(leavers)
@@ -141,8 +145,8 @@ impl<'a> Leavers<'a> {
         let Some((place, standing)) = self.snapshot.index.find(identity)? else { return Ok(None) };
         let segments = standing.left_behind();
         let met = self.met.get(place.get() / 64).is_none_or(|word| word >> (place.get() % 64) & 1 == 1);
-        let needs_id = standing.has_destination_id;
-        Ok((!met && !segments.is_empty()).then_some(Behind { place, segments, needs_id }))
+        let Standing { has_destination_id: needs_id, asked, .. } = standing;
+        Ok((!met && !segments.is_empty()).then_some(Behind { place, segments, needs_id, asked }))
     }
 
     fn meet(&mut self, place: Place) {
@@ -159,4 +163,5 @@ struct Behind {
     segments: Memberships,
     /// The destination once gave an id of its own.
     needs_id: bool,
+    asked: bool,
 }

@@ -13,6 +13,7 @@
 #![deny(missing_docs)]
 
 mod access;
+mod asked;
 mod bucket;
 mod codec;
 mod database;
@@ -56,7 +57,7 @@ pub use leavers::{Leaver, Leavers, Present, PresentKeys};
 pub use memberships::{Memberships, SegmentNumber};
 #[cfg(feature = "simulation")]
 pub use memory::Memory;
-pub use record::{Change, Done, Intent, OutcomeKind, Record, Row, Undelivered};
+pub use record::{Change, Done, Intent, OutcomeKind, Record, Row, Undelivered, Untried};
 pub use run::{NewRun, RunLedger};
 pub use snapshot::{Snapshot, WantedRows};
 pub use store::{Store, sqlite_path};

@@ -12,7 +12,7 @@ use tokio::sync::OwnedMutexGuard;
 
 use crate::access::{Access, Guard, Keeper, Marks, Pen};
 use crate::codec::LEAST_BYTES;
-use crate::database::{AcceptedLine, ExportLine, RUNS_WITH_ROWS, SegmentLine};
+use crate::database::{AcceptedLine, ExportLine, RUNS_WITH_ROWS, SegmentLine, UntriedPage};
 use crate::page::{Page, PageKind};
 use crate::{Error, Identity, Result, RunEnd, RunRecord, RunStatus};
 
@@ -317,7 +317,11 @@ impl Access for Draft {
     }
 
     fn pages<'a>(&'a mut self, export: &'a str, first: i64, end: i64) -> BoxStream<'a, Result<Page<Vec<u8>>>> {
-        let pages = self.tables.pages_of(export, first, end).map(|page| Ok(Page::clone(page)));
+        let page = |page: &Arc<Page<Vec<u8>>>| match page.kind() {
+            Some(PageKind::Untried) => Page { body: Vec::new(), ..**page },
+            _ => Page::clone(page),
+        };
+        let pages = self.tables.pages_of(export, first, end).map(move |found| Ok(page(found)));
         futures::stream::iter(pages).boxed()
     }
 
@@ -333,7 +337,21 @@ impl Access for Draft {
 
     async fn old_pages(&mut self, export: &str, first: i64) -> Result<Vec<i64>> {
         let pages = self.tables.pages_of(export, i64::MIN, first);
-        Ok(pages.filter(|page| page.kind() != Some(PageKind::History)).map(|page| page.number).collect())
+        Ok(pages.filter(|page| page.kind().is_none_or(PageKind::is_state)).map(|page| page.number).collect())
+    }
+
+    async fn untried(&mut self, export: &str) -> Result<Vec<UntriedPage>> {
+        let pages = self.tables.pages_of(export, i64::MIN, i64::MAX);
+        let untried = pages.filter(|page| page.kind() == Some(PageKind::Untried) && page.rows > 0);
+        let mut untried: Vec<_> =
+            untried.map(|page| UntriedPage { number: page.number, run: page.run, rows: page.rows }).collect();
+        untried.reverse();
+        Ok(untried)
+    }
+
+    async fn has_emptied(&mut self, run: i64) -> Result<bool> {
+        let mut pages = self.tables.pages.values().filter(|page| page.run == run && page.rows == 0);
+        Ok(pages.any(|page| page.kind() == Some(PageKind::Untried)))
     }
 
     async fn intents_of_run(&mut self, run: i64) -> Result<Vec<(i64, i64)>> {

@@ -19,6 +19,8 @@ pub(crate) enum PageKind {
     History,
     /// Intents as a run wrote them; emptied at the end of a run that has carried all of them out.
     Intents,
+    /// What became of rows that a run never intended to send. Emptied once the run is an old one: pages have no gaps.
+    Untried,
 }
 
 impl PageKind {
@@ -28,16 +30,22 @@ impl PageKind {
             Self::Base => 2,
             Self::History => 3,
             Self::Intents => 4,
+            Self::Untried => 5,
         }
     }
 
-    /// Whether pages of this kind say what is held; history does not.
+    /// Whether pages of this kind say what is held.
     pub(crate) fn is_state(self) -> bool {
-        self != Self::History
+        match self {
+            Self::Log | Self::Base | Self::Intents => true,
+            Self::History | Self::Untried => false,
+        }
     }
 
     fn of(number: i64) -> Option<Self> {
-        [Self::Log, Self::Base, Self::History, Self::Intents].into_iter().find(|kind| kind.number() == number)
+        [Self::Log, Self::Base, Self::History, Self::Intents, Self::Untried]
+            .into_iter()
+            .find(|kind| kind.number() == number)
     }
 }
 

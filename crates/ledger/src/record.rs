@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::{Fingerprint, Identity, KeyHash, Memberships};
 
@@ -90,7 +91,7 @@ pub struct Row {
     /// Short stable code.
     pub code: Cow<'static, str>,
     /// A sentence without the profile's data.
-    pub reason: Cow<'static, str>,
+    pub reason: Arc<str>,
 }
 
 /// One outcome.
@@ -110,6 +111,15 @@ pub enum Record {
     },
     /// A leaver was not removed and stays a leaver.
     Stayed(Row),
+}
+
+/// A row or leaver that a run does not set out to send, or gives up before it wrote an intent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Untried {
+    /// A row that is not delivered.
+    Row(Row),
+    /// A leaver that is not removed, and stays a leaver.
+    Leaver(Row),
 }
 
 /// The outcomes that have a line of their own in `segport rows`; *unchanged* has none.

@@ -184,8 +184,10 @@ async fn load_pages(
     let mut pages = database.pages(view, export, line.first_page, line.next_page);
     while let Some(page) = pages.try_next().await? {
         let unreadable = || database.unreadable(export, page.number);
-        if !page.kind().is_some_and(PageKind::is_state) {
-            return Err(unreadable());
+        match page.kind() {
+            Some(kind) if kind.is_state() => {}
+            Some(PageKind::Untried) => continue,
+            _ => return Err(unreadable()),
         }
         if run.replace(page.run).is_some_and(|before| before != page.run) {
             index.run_over();

@@ -11,7 +11,7 @@ use sqlx::{Row as _, Sqlite as Driver, SqliteConnection, Transaction};
 
 use crate::access::Access;
 use crate::codec::LEAST_BYTES;
-use crate::database::{AcceptedLine, ExportLine, RUNS_WITH_ROWS, SegmentLine};
+use crate::database::{AcceptedLine, ExportLine, RUNS_WITH_ROWS, SegmentLine, UntriedPage};
 use crate::page::{Page, PageKind};
 use crate::sqlite::Sqlite;
 use crate::{Error, Identity, Result, RunEnd, RunRecord, RunStatus};
@@ -298,12 +298,13 @@ impl Access for SqliteAccess<'_> {
     fn pages<'a>(&'a mut self, export: &'a str, first: i64, end: i64) -> BoxStream<'a, Result<Page<Vec<u8>>>> {
         let (connection, sqlite) = self.parts();
         sqlx::query(
-            "SELECT number, run, kind, rows, checksum, body FROM page
+            "SELECT number, run, kind, rows, checksum, CASE kind WHEN $4 THEN NULL ELSE body END FROM page
              WHERE export = $1 AND number >= $2 AND number < $3 ORDER BY number",
         )
         .bind(export)
         .bind(first)
         .bind(end)
+        .bind(PageKind::Untried.number())
         .fetch(connection)
         .map(move |row| sqlite.page(export, &row.map_err(sqlite.failed("read a page"))?))
         .boxed()
@@ -338,11 +339,36 @@ impl Access for SqliteAccess<'_> {
 
     async fn old_pages(&mut self, export: &str, first: i64) -> Result<Vec<i64>> {
         let (connection, sqlite) = self.parts();
-        sqlx::query_scalar("SELECT number FROM page WHERE export = $1 AND number < $2 AND kind <> $3 ORDER BY number")
-            .bind(export)
-            .bind(first)
-            .bind(PageKind::History.number())
-            .fetch_all(connection)
+        sqlx::query_scalar(
+            "SELECT number FROM page WHERE export = $1 AND number < $2 AND kind NOT IN ($3, $4) ORDER BY number",
+        )
+        .bind(export)
+        .bind(first)
+        .bind(PageKind::History.number())
+        .bind(PageKind::Untried.number())
+        .fetch_all(connection)
+        .await
+        .map_err(sqlite.failed("read the pages"))
+    }
+
+    async fn untried(&mut self, export: &str) -> Result<Vec<UntriedPage>> {
+        let (connection, sqlite) = self.parts();
+        // The kind is written out, as in the index that finds these pages.
+        sqlx::query_as(
+            "SELECT number, run, rows FROM page WHERE export = $1 AND kind = 5 AND rows > 0 ORDER BY number DESC",
+        )
+        .bind(export)
+        .fetch_all(connection)
+        .await
+        .map_err(sqlite.failed("delete old history"))
+    }
+
+    async fn has_emptied(&mut self, run: i64) -> Result<bool> {
+        let (connection, sqlite) = self.parts();
+        sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM page WHERE run = $1 AND kind = $2 AND rows = 0)")
+            .bind(run)
+            .bind(PageKind::Untried.number())
+            .fetch_one(connection)
             .await
             .map_err(sqlite.failed("read the pages"))
     }
@@ -438,15 +464,21 @@ fn bytes(identity: Identity) -> Vec<u8> {
 impl Sqlite {
     fn page(&self, export: &str, row: &SqliteRow) -> Result<Page<Vec<u8>>> {
         let failed = self.failed("read a page");
+        let body: Option<Vec<u8>> = row.try_get(5).map_err(&failed)?;
+        let is_whole = body.is_some();
         let page = Page {
             number: row.try_get(0).map_err(&failed)?,
             run: row.try_get(1).map_err(&failed)?,
             kind: row.try_get(2).map_err(&failed)?,
             rows: row.try_get(3).map_err(&failed)?,
-            body: row.try_get(5).map_err(&failed)?,
+            body: body.unwrap_or_default(),
         };
         let checksum: i64 = row.try_get(4).map_err(&failed)?;
-        if self.seal.checksum(export, &page) == checksum { Ok(page) } else { Err(self.unreadable(export, page.number)) }
+        if !is_whole || self.seal.checksum(export, &page) == checksum {
+            Ok(page)
+        } else {
+            Err(self.unreadable(export, page.number))
+        }
     }
 
     fn run_record(&self, row: &SqliteRow) -> Result<(i64, RunRecord)> {

@@ -20,8 +20,11 @@ use crate::{Error, Faults, Result, database, files, lease, suppression};
 const APPLICATION: i64 = 0x5365_6750;
 
 /// Each brings the schema from the version that is its position to the next one. Append only.
-const MIGRATIONS: [&str; 2] =
-    [include_str!("../migrations/0001_first.sql"), include_str!("../migrations/0002_accepted.sql")];
+const MIGRATIONS: [&str; 3] = [
+    include_str!("../migrations/0001_first.sql"),
+    include_str!("../migrations/0002_accepted.sql"),
+    include_str!("../migrations/0003_untried.sql"),
+];
 
 /// How long to wait for another process that writes.
 const BUSY: Duration = Duration::from_secs(60);

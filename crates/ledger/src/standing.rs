@@ -30,6 +30,8 @@ pub(crate) struct Standing {
     pub(crate) left_out: bool,
     /// This run must read it once more, for its values.
     pub(crate) wanted: bool,
+    /// It is one of the rows that this run was asked to consider.
+    pub(crate) asked: bool,
 }
 
 impl Standing {
@@ -92,8 +94,8 @@ impl Standing {
         // A row on no list is forgotten, doubts and all: when it comes back, it is sent as new. A delivery under way would make
         // a membership possible.
         if self.acknowledged.union(self.possible).is_empty() {
-            let Self { seen, present, sending, left_out, wanted, .. } = *self;
-            *self = Self { seen, present, sending, left_out, wanted, ..Self::default() };
+            let Self { seen, present, sending, left_out, wanted, asked, .. } = *self;
+            *self = Self { seen, present, sending, left_out, wanted, asked, ..Self::default() };
         }
     }
 

@@ -162,7 +162,20 @@ impl Store {
         Ok(())
     }
 
-    /// The rows of the run with this whole id, all but the unchanged ones. The last 50 runs of an export have theirs.
+    /// Whether all rows of the run with this whole id are still kept: it is one of the last 50 of its export, and later runs have not
+    /// taken the place of rows that it did not try ([`Folding::untried_rows`]).
+    ///
+    /// # Errors
+    /// [`Error::NoRun`], or if the database fails.
+    pub async fn keeps_rows(&self, run_id: &str) -> Result<bool> {
+        let found = self.database.runs_like(run_id).await?.into_iter().find(|(_, run)| run.run_id == run_id);
+        let (number, run) = found.ok_or_else(|| Error::NoRun { run: run_id.to_owned() })?;
+        let mut access = self.database.look().await?;
+        let is_recent = access.runs_with_rows(&run.export).await?.iter().any(|(recent, _)| *recent == number);
+        Ok(is_recent && !access.has_emptied(number).await?)
+    }
+
+    /// The rows of the run with this whole id, all but the unchanged ones, as far as they are kept.
     ///
     /// # Errors
     /// [`Error::NoRun`], or if the database fails.

@@ -25,10 +25,17 @@ impl Walk {
             }
             let number = next - 1;
             if let Some(page) = database.look().await?.page_at(export, number).await? {
-                // Folded history says what a run did, not what is held.
-                if page.kind().is_some_and(PageKind::is_state) {
-                    self.0 = Some(Rest { next: number, first });
-                    return Ok(Some(page));
+                match page.kind() {
+                    Some(kind) if kind.is_state() => {
+                        self.0 = Some(Rest { next: number, first });
+                        return Ok(Some(page));
+                    }
+                    Some(PageKind::Untried) => {
+                        self.0 = Some(Rest { next: number, first });
+                        continue;
+                    }
+                    // Folded history says what a run did, not what is held.
+                    _ => {}
                 }
             }
             // A run that ended since the snapshot was taken may have folded the pages. What it made of them serves as well for

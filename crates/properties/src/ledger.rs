@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use segport_core::Secret;
 use segport_ledger::{
     Change, Done, Folding, Intent, Memberships, Memory, NewRun, NoFaults, Observation, PresentKeys, Record, Row,
-    RunEnd, SegmentNumber, StateKey, Store, Undelivered,
+    RunEnd, SegmentNumber, StateKey, Store, Undelivered, Untried,
 };
 
 use self::bytes::Bytes;
@@ -136,13 +136,13 @@ async fn execute(store: &Store, number: usize, plan: &Plan, world: &mut World) {
     let mut first: BTreeMap<u8, u8> = BTreeMap::new();
     let mut send: BTreeSet<u8> = BTreeSet::new();
     let mut new_rows: BTreeSet<u8> = BTreeSet::new();
-    let mut skipped: Vec<Record> = Vec::new();
+    let mut skipped: Vec<Untried> = Vec::new();
     for (index, (_, members)) in plan.segments.iter().enumerate() {
         let segment = ledger.snapshot.segments()[index];
         for (&who, &payload) in members {
             let (key, fingerprint) = (hasher.key(&[who]), hasher.fingerprint(&[payload]));
             let skip = plan.skipped.get(&who).map(|&outcome| {
-                Record::Row(Row {
+                Untried::Row(Row {
                     outcome,
                     identity: Some(identity(who)),
                     memberships: segment.into(),
@@ -184,7 +184,7 @@ async fn execute(store: &Store, number: usize, plan: &Plan, world: &mut World) {
         }
     }
 
-    ledger.journal.settle(&skipped).await.unwrap();
+    ledger.journal.pass_over(&skipped).await.unwrap();
 
     let mut run = Run { plan, world, answers: 0, calls: 0 };
     let send: Vec<u8> = send.into_iter().collect();
@@ -346,7 +346,11 @@ impl Story {
 
     async fn play(&self) {
         let Self { plans, last, kept, folds, reopens } = self;
-        let folding = if *folds { Folding { idle_records: 0, rows_at_a_time: 2 } } else { Folding::default() };
+        let folding = if *folds {
+            Folding { idle_records: 0, rows_at_a_time: 2, ..Folding::default() }
+        } else {
+            Folding::default()
+        };
         let place = Place::new(*kept);
         let mut world = World::default();
         let mut store = place.open(folding).await;

@@ -121,6 +121,25 @@ fn a_retry_takes_nobody_off_whose_row_is_there() {
     }
 }
 
+/// Rows that were not tried are kept of the last 50 runs, so that nobody knows any more which the others left undone.
+#[test]
+fn a_retry_of_a_run_whose_rows_are_gone_takes_all_that_is_not_acknowledged() {
+    let scene = Scene::new(&people(1..=20));
+    scene.connection("rows_per_export = 15");
+    let run = scene.run("").exits(1).report().run_id().to_owned();
+    let rows = || scene.call(&format!("rows {run} --output json")).exits(0).objects().len();
+    assert_eq!(rows(), 20);
+    scene.segment("newsletter", &[]);
+    for _ in 0..50 {
+        scene.run("").exits(4);
+    }
+    assert_eq!(rows(), 15);
+    scene.call(&format!("rows {run}")).exits(0).says("rows of this run may be missing");
+    scene.segment("newsletter", &people(1..=21));
+    let retried = scene.call(&format!("retry {run} --output json"));
+    assert_eq!(retried.exits(0).report().summary(), "succeeded: 21 read, 15 unchanged, 6 added");
+}
+
 #[test]
 fn a_refused_removal_is_tried_again() {
     let scene = Scene::new(&people(1..=30));

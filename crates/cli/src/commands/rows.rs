@@ -40,6 +40,11 @@ pub(crate) async fn rows(invocation: &Invocation, asked: &Rows) -> Result<Exit, 
         };
         output.text(&text)?;
     }
+    if !store.keeps_rows(&run.run_id).await? {
+        output.note(
+            "later runs have taken its place: rows of this run may be missing; `segport runs RUN` has its report",
+        );
+    }
     Ok(Exit::Done)
 }
 

@@ -134,8 +134,13 @@ async fn what_nobody_takes_any_more_comes_back_without_an_intent() {
     assert_eq!(rest.len() + taken, 41);
     assert!(rest.contains(&2) && rest.contains(&40), "{rest:?}");
 
-    let leaver =
-        Leaver { identity: identity(0), key: KeyHash::from_bits(0), segment: listed[0].number, destination_id: None };
+    let leaver = Leaver {
+        identity: identity(0),
+        key: KeyHash::from_bits(0),
+        segment: listed[0].number,
+        destination_id: None,
+        asked: false,
+    };
     assert_eq!(packer.pack_leavers(listed[0], vec![leaver.clone()], &parcels).await.unwrap(), [leaver]);
     let mut intents = store.rows("run", None).await.unwrap();
     assert_eq!(intents.next().await.unwrap().map_or(0, |rows| rows.len()), taken);

@@ -108,7 +108,11 @@ impl Case {
             limits,
             capabilities,
             leavers: if dice.chance(85) { Leavers::Remove } else { Leavers::Keep },
-            folding: Folding { idle_records: dice.pick(&[0, 10, 50_000]), rows_at_a_time: dice.pick(&[3, 500_000]) },
+            folding: Folding {
+                idle_records: dice.pick(&[0, 10, 50_000]),
+                rows_at_a_time: dice.pick(&[3, 500_000]),
+                ..Folding::default()
+            },
             rounds: (0..dice.pick(&[1, 1, 2, 2, 3, 4])).map(|_| Round::new(dice, people)).collect(),
         }
     }

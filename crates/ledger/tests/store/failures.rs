@@ -37,7 +37,8 @@ async fn a_fold_that_fails_leaves_everything_as_it_was() {
     let place = Place::new();
     let faults = Switch::new("fold_state");
     faults.on.store(true, Ordering::SeqCst);
-    let store = place.faulty(&faults).await.with_folding(Folding { idle_records: 0, rows_at_a_time: 1 });
+    let store =
+        place.faulty(&faults).await.with_folding(Folding { idle_records: 0, rows_at_a_time: 1, ..Folding::default() });
     let ledger = begin(&store, "r1", &["a"]).await;
     let memberships = first_segment(&ledger);
     for _ in 0..3 {
@@ -97,7 +98,7 @@ async fn many_records_in_one_call_are_many_pages() {
 
 #[tokio::test]
 async fn an_intent_is_settled_by_its_own_run_only() {
-    for folding in [Folding::default(), Folding { idle_records: 0, rows_at_a_time: 1 }] {
+    for folding in [Folding::default(), Folding { idle_records: 0, rows_at_a_time: 1, ..Folding::default() }] {
         for outcome in [Undelivered::Suppressed, Undelivered::Deferred] {
             let place = Place::new();
             let store = place.store().await.with_folding(folding);

@@ -73,7 +73,7 @@ async fn a_fold_that_dies_anywhere_is_made_up_for() {
         finish(ledger).await;
 
         // It folds as it begins.
-        let store = store.with_folding(Folding { idle_records: 0, rows_at_a_time: 1 });
+        let store = store.with_folding(Folding { idle_records: 0, rows_at_a_time: 1, ..Folding::default() });
         let lease = store.lease("news").await.unwrap();
         faults.0.store(lives, Ordering::SeqCst);
         let begun = begin_with(lease, "r2", &["a"]).await;
@@ -106,7 +106,11 @@ async fn a_fold_that_dies_anywhere_is_made_up_for() {
 async fn a_fold_writes_a_few_rows_at_a_time() {
     let place = Place::new();
     let faults = Switch::new("");
-    let store = place.faulty(&faults).await.with_folding(Folding { idle_records: 0, rows_at_a_time: 100 });
+    let store = place.faulty(&faults).await.with_folding(Folding {
+        idle_records: 0,
+        rows_at_a_time: 100,
+        ..Folding::default()
+    });
     let ledger = begin(&store, "r1", &["a"]).await;
     let memberships = first_segment(&ledger);
     let people: Vec<String> = (0..1000).map(|number| format!("p{number}")).collect();

@@ -21,6 +21,7 @@ mod accepted;
 mod failures;
 mod fold;
 mod suppression;
+mod untried;
 
 struct Place {
     directory: tempfile::TempDir,
@@ -307,7 +308,7 @@ async fn what_cannot_be_right_is_refused_with_a_reason() {
     check("UPDATE page SET number = 7", "page 1 of export `news` is missing").await;
     check("DELETE FROM page", "page 1 of export `news` is missing").await;
     check("UPDATE segment SET number = 64", "segment `a` has the number 64").await;
-    check("PRAGMA user_version = 99", "state version 99, this program knows 2").await;
+    check("PRAGMA user_version = 99", "state version 99, this program knows 3").await;
     check("PRAGMA application_id = 1", "database of another program").await;
     check("UPDATE meta SET value = 'x'", "does not fit").await;
 }
@@ -424,7 +425,7 @@ async fn who_is_present_but_unusable_is_no_leaver() {
 #[tokio::test]
 async fn a_plan_writes_nothing_and_survives_a_fold() {
     let place = Place::new();
-    let store = place.store().await.with_folding(Folding { idle_records: 0, rows_at_a_time: 2 });
+    let store = place.store().await.with_folding(Folding { idle_records: 0, rows_at_a_time: 2, ..Folding::default() });
     deliver(&store, "r1", "a", &["ada", "bob", "cyd"]).await;
     let segments = ["b".to_owned()];
     let snapshot = store.snapshot("news", &segments).await.unwrap();
@@ -451,7 +452,7 @@ async fn a_plan_writes_nothing_and_survives_a_fold() {
 
 #[tokio::test]
 async fn history_tells_what_became_of_each_row_even_when_folded() {
-    for folding in [Folding::default(), Folding { idle_records: 0, rows_at_a_time: 1 }] {
+    for folding in [Folding::default(), Folding { idle_records: 0, rows_at_a_time: 1, ..Folding::default() }] {
         let place = Place::new();
         let store = place.store().await.with_folding(folding);
         let ledger = begin(&store, "run-1", &["a", "b"]).await;
@@ -513,7 +514,8 @@ async fn history_tells_what_became_of_each_row_even_when_folded() {
 #[tokio::test]
 async fn old_runs_lose_their_rows_and_nothing_else() {
     let place = Place::new();
-    let store = place.store().await.with_folding(Folding { idle_records: 0, rows_at_a_time: 100 });
+    let store =
+        place.store().await.with_folding(Folding { idle_records: 0, rows_at_a_time: 100, ..Folding::default() });
     for run in 0..52 {
         let ledger = begin(&store, &format!("run-{run:02}"), &["a"]).await;
         let memberships = first_segment(&ledger);
