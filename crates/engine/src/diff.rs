@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use arrow_array::{RecordBatch, UInt32Array};
 use segport_core::{Error, ErrorKind, UnreadableRow};
-use segport_ledger::{Identity, Index, KeyHash, Observation, Present, SegmentNumber, Snapshot, Undelivered, Untried};
+use segport_ledger::{
+    Identity, Index, KeyHash, Observation, Present, SegmentNumber, Snapshot, Store, Undelivered, Untried,
+};
 
 use crate::engine::StartError;
 use crate::map::Mapping;
@@ -28,11 +30,16 @@ impl Scope {
     /// What is left undone: *refused*, *deferred* or *unknown*.
     const UNDONE: [Undelivered; 3] = [Undelivered::Refused, Undelivered::Deferred, Undelivered::Unknown];
 
-    /// Tells a snapshot which rows it is asked about, before anything is read.
-    pub(crate) async fn ask(&self, snapshot: &mut Snapshot) -> segport_ledger::Result<()> {
+    /// Tells a snapshot which rows it is asked about, before anything is read. Of an old run nobody knows any more what it left
+    /// undone; that is whatever is not acknowledged then. It may have become an old one when this run began.
+    pub(crate) async fn asked(self, store: &Store, snapshot: &mut Snapshot) -> segport_ledger::Result<Self> {
         match self {
-            Self::Changes | Self::Full => Ok(()),
-            Self::Only(run) => snapshot.ask_about(run, &Self::UNDONE).await,
+            Self::Only(run) if store.keeps_rows(&run).await? => {
+                snapshot.ask_about(&run, &Self::UNDONE).await?;
+                Ok(Self::Only(run))
+            }
+            Self::Only(_) => Ok(Self::Changes),
+            Self::Changes | Self::Full => Ok(self),
         }
     }
 }

@@ -107,8 +107,7 @@ pub(crate) async fn plan(
     // No lease is held: if a run delivers meanwhile, the plan is refused by its digest of the source.
     let first = plan::begin_reading(open, 0, "", store.hasher());
     let mut snapshot = store.snapshot(&open.export.id, &open.ledger_names).await?;
-    let scope = scope(store, &request.mode).await?;
-    scope.ask(&mut snapshot).await?;
+    let scope = scope(store, &request.mode).await?.asked(store, &mut snapshot).await?;
     let suppressed = store.suppressed().await?;
     let held = snapshot.index.held_rows();
     let comparison = Comparison {
@@ -160,7 +159,7 @@ pub(crate) async fn run(
     // With the lease in hand no other run can deliver anything newer than what is read from here on.
     let first = plan::begin_reading(open, 0, &run_id, store.hasher());
     let mut run = lease.begin(NewRun { run_id: &run_id, started_at, segments: &open.ledger_names }).await?;
-    scope.ask(&mut run.snapshot).await?;
+    let scope = scope.asked(store, &mut run.snapshot).await?;
     let held = run.snapshot.index.held_rows();
     let suppressed = in_flight.suppressed().await?;
     let comparison = Comparison {
@@ -259,8 +258,8 @@ async fn scope(store: &Store, mode: &Mode) -> Result<Scope, StartError> {
         Mode::Full => return Ok(Scope::Full),
         Mode::Only(run_id) => run_id,
     };
-    if !matches!(store.run(run_id).await?.status, RunStatus::Ended(_)) || !store.keeps_rows(run_id).await? {
-        // A run that died wrote no list of what it left undone, and that of an old run is gone; it is whatever is not acknowledged.
+    if !matches!(store.run(run_id).await?.status, RunStatus::Ended(_)) {
+        // A run that died wrote no list of what it left undone; that is whatever is not acknowledged.
         return Ok(Scope::Changes);
     }
     Ok(Scope::Only(run_id.clone()))
