@@ -95,15 +95,22 @@ fn text(value: &Value) -> Option<String> {
 }
 
 /// The error for an answer of `status` to `operation`. `method` decides what a 404 means; `secret` and the values that were sent
-/// are taken out of the text.
-pub(crate) fn refused(operation: &str, method: &str, status: u16, body: &[u8], secret: &str, sent: &Echo) -> Error {
+/// are taken out of the text, if there is one: to put them together takes long where they are many or long.
+pub(crate) fn refused(
+    operation: &str,
+    method: &str,
+    status: u16,
+    body: &[u8],
+    secret: &str,
+    sent: impl FnOnce() -> Echo,
+) -> Error {
     let said = Said::read(body);
     let said_text = match &said {
         None => format!("an answer of {} bytes that is not JSON", body.len()),
         Some(said) if said.is_silent() => "no reason given".to_owned(),
         Some(Said { message, phrase, .. }) => {
             let parts: Vec<&str> = [phrase, message].into_iter().flatten().map(String::as_str).collect();
-            redact(&parts.join(": "), secret, sent)
+            redact(&parts.join(": "), secret, &sent())
         }
     };
     let no_key = status == 400
@@ -241,7 +248,7 @@ mod tests {
     fn each_status_has_its_kind_and_its_text() {
         use ErrorKind::*;
         let check = |status: u16, method: &str, body: &str, kind: ErrorKind, part: &str| {
-            let error = refused("POST /contacts", method, status, body.as_bytes(), "k3y", &Echo::default());
+            let error = refused("POST /contacts", method, status, body.as_bytes(), "k3y", Echo::default);
             assert_eq!(error.kind(), kind, "{status} {body}");
             assert!(error.message().contains(part), "{status}: {}", error.message());
             assert_eq!(error.fact("status"), Some(status.to_string().as_str()));

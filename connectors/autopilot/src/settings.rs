@@ -114,6 +114,7 @@ impl Settings {
             rows_per_export: Some(default_rows_per_export()),
             max_in_flight: default_max_in_flight(default_requests_per_second()),
             request_timeout_ms: u64::from(default_request_timeout_secs()) * 1000,
+            ..Limits::default()
         }
     }
 
@@ -130,6 +131,7 @@ impl Settings {
             rows_per_export: Some(self.rows_per_export),
             max_in_flight: self.max_in_flight(),
             request_timeout_ms: u64::from(self.request_timeout_secs) * 1000,
+            ..Limits::default()
         }
     }
 
@@ -257,6 +259,7 @@ mod tests {
             settings.limits(),
             Limits {
                 rows_per_batch: 100,
+                bytes_per_batch: 1 << 20,
                 requests_per_second: 5.0,
                 rows_per_export: Some(100_000),
                 max_in_flight: 10,

@@ -182,6 +182,10 @@ pub struct CustomFields {
 pub struct Limits {
     /// Most rows in one batch.
     pub rows_per_batch: u32,
+    /// Most bytes that the values of the rows in one batch take, as UTF-8 text, or eight for a number; a row that alone has more
+    /// goes alone. What a call sends is longer by what it calls the values.
+    #[serde(default = "default_bytes_per_batch")]
+    pub bytes_per_batch: u32,
     /// Most calls a second over the whole connection; 0 = no limit.
     pub requests_per_second: f64,
     /// Most rows sent by one run of an export; the rest is deferred to the next run. `None` = no limit.
@@ -197,12 +201,18 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             rows_per_batch: 100,
+            bytes_per_batch: default_bytes_per_batch(),
             requests_per_second: 0.0,
             rows_per_export: None,
             max_in_flight: 4,
             request_timeout_ms: 30_000,
         }
     }
+}
+
+/// 1 MiB, which leaves as much for the names of fields where a body may have two, as many services document.
+fn default_bytes_per_batch() -> u32 {
+    1 << 20
 }
 
 /// What a plugin can do beyond the minimum.
@@ -222,7 +232,7 @@ pub struct Capabilities {
 /// What a plan would ask of a connector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Workload {
-    /// Batches of rows to write; a few more where rows of hundreds of kinds are mixed.
+    /// Batches of rows to write; a few more where rows of hundreds of kinds are mixed, or wide rows of several.
     pub batches: u64,
     /// Rows to write.
     pub rows: u64,

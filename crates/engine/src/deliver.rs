@@ -9,11 +9,11 @@ use segport_core::{BatchKind, Capabilities, Error, ErrorKind, Found, Outcomes, R
 use segport_host::Writer;
 use segport_ledger::Journal;
 use segport_transport::RECALLED;
-use tokio::sync::{Semaphore, SemaphorePermit, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, mpsc, oneshot};
 
 use crate::guard::Watch;
 use crate::in_flight::InFlight;
-use crate::pack::Parcel;
+use crate::pack::{Dispatched, Parcel};
 use crate::progress::Progress;
 use crate::report::{GuardVerdict, Verdict};
 use crate::run::Cancel;
@@ -122,7 +122,7 @@ impl Delivery<'_> {
     /// their outcomes untried. Ends early if outcomes cannot be written down.
     pub(crate) async fn deliver(
         &self,
-        mut parcels: mpsc::Receiver<Parcel>,
+        mut parcels: mpsc::Receiver<Dispatched>,
         halted: oneshot::Sender<String>,
     ) -> Delivered {
         // A batch keeps its place until its outcomes are written down: whatever dies, no more than that is sent again.
@@ -147,7 +147,7 @@ impl Delivery<'_> {
                     // What is answered from now on cannot be written down.
                     () = to_settle.closed() => break,
                     Some(answered) = calls.next() => {
-                        let (place, parcel, judged): (SemaphorePermit<'_>, Parcel, Judged) = answered;
+                        let (place, parcel, judged): (Place<'_>, Parcel, Judged) = answered;
                         let answered = course.judge(place, parcel, judged);
                         if to_settle.send(answered).await.is_err() {
                             break;
@@ -232,7 +232,7 @@ impl Delivery<'_> {
 
     /// Calls the connector for one parcel; a refused batch is halved until the refused rows are alone. Before each call, who
     /// has been suppressed meanwhile is taken out.
-    async fn call<'p>(&self, place: SemaphorePermit<'p>, parcel: Parcel) -> (SemaphorePermit<'p>, Parcel, Judged) {
+    async fn call<'p>(&self, place: Place<'p>, parcel: Parcel) -> (Place<'p>, Parcel, Judged) {
         let mut judged = Judged::pending(parcel.len());
         let all: Vec<u32> = (0..).take(parcel.len()).collect();
         let to_write = if parcel.is_in_doubt() {
@@ -388,13 +388,19 @@ impl Delivery<'_> {
 }
 
 /// The next parcel, once there is a place for it among those in flight. Dropping the future loses nothing.
-async fn next<'p>(
-    places: &'p Semaphore,
-    parcels: &mut mpsc::Receiver<Parcel>,
-) -> Option<(SemaphorePermit<'p>, Parcel)> {
+async fn next<'p>(places: &'p Semaphore, parcels: &mut mpsc::Receiver<Dispatched>) -> Option<(Place<'p>, Parcel)> {
     // Nobody closes the semaphore.
     let place = places.acquire().await.ok()?;
-    Some((place, parcels.recv().await?))
+    let (parcel, room) = parcels.recv().await?;
+    Some((Place { _in_flight: place, _room: room }, parcel))
+}
+
+/// What a parcel takes up until its outcomes are written down.
+#[derive(Debug)]
+struct Place<'p> {
+    _in_flight: SemaphorePermit<'p>,
+    /// Of its rows in memory.
+    _room: Option<OwnedSemaphorePermit>,
 }
 
 /// What became of one row of a parcel.
@@ -419,7 +425,7 @@ struct Answered<'p> {
     fates: Vec<Fate>,
     notes: Vec<String>,
     /// Its place among those in flight, if the connector saw it: free again when the outcomes are written down.
-    place: Option<SemaphorePermit<'p>>,
+    place: Option<Place<'p>>,
 }
 
 /// What was written down.
@@ -548,7 +554,7 @@ impl<'a> Course<'a> {
         Self { delivery, handed: Handed::default(), failures: 0, halt: None }
     }
 
-    fn judge<'p>(&mut self, place: SemaphorePermit<'p>, parcel: Parcel, judged: Judged) -> Answered<'p> {
+    fn judge<'p>(&mut self, place: Place<'p>, parcel: Parcel, judged: Judged) -> Answered<'p> {
         if matches!(parcel, Parcel::Upsert { .. }) {
             let rest = self.delivery.to_send.saturating_sub(self.handed.all());
             let has_more = rest > 0 || judged.is_stopped;

@@ -27,6 +27,7 @@ mod progress;
 mod read;
 pub mod report;
 mod reveal;
+mod room;
 pub mod run;
 mod send;
 mod settle;

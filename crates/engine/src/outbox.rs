@@ -8,81 +8,56 @@
 //! the same memberships, as in most runs, nobody reads them again before the plugin does. What the ledger needs to know of them
 //! stands apart: where a run ends before it has sent them, that is all that is read.
 
-use std::collections::VecDeque;
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+mod block;
+mod store;
+
+use std::path::Path;
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
-use bytes::{Buf, Bytes};
-use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-use segport_core::rows::{self, EncodedRows};
-use segport_core::{Error, ErrorKind, Result};
-use segport_ledger::{Fingerprint, Identity, KeyHash};
+use segport_core::{Error, ErrorKind, Result, rows};
 
-/// Most bundles of a block.
-pub(crate) const BUNDLES_PER_BLOCK: usize = 128;
-/// Bytes after which a block takes no further bundle, so that wide rows need no more memory than others.
-const IN_BLOCK: usize = 4 << 20;
+use self::block::BlockWriter;
+pub(crate) use self::block::{BUNDLES_PER_BLOCK, Block, Bundle, Ticket};
+use self::store::BlockStore;
+use crate::pack::BatchSize;
+
 /// Rows of a bundle where a call has fewer: a bundle takes more than a thousand bytes whatever it holds.
 const SMALLEST_BUNDLE: usize = 32;
-/// Where a stream begins in its part of a block: columns need no copy then when they are read.
-const ALIGN: usize = 8;
-/// Bytes of encoded blocks that wait in memory before the rest goes to disk.
-const IN_MEMORY: usize = 8 << 20;
-/// Bytes after which a file takes no further block.
-const IN_FILE: u64 = 128 << 20;
-
-/// What the ledger needs to know of a row that is being sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Ticket {
-    pub(crate) identity: Identity,
-    pub(crate) key: KeyHash,
-    pub(crate) fingerprint: Fingerprint,
-    /// Whether the destination has never acknowledged this identity.
-    pub(crate) added: bool,
-    /// Whether an earlier run may have sent the row: it got no usable answer.
-    pub(crate) in_doubt: bool,
-}
-
-/// Rows that were encoded together, with a ticket each.
-#[derive(Debug)]
-pub(crate) struct Bundle {
-    pub(crate) rows: EncodedRows,
-    pub(crate) tickets: Vec<Ticket>,
-}
-
-/// Some thousand rows.
-pub(crate) type Block = Vec<Bundle>;
 
 /// Collects rows into blocks and gives the blocks back in the same order.
 pub(crate) struct Outbox {
     schema: SchemaRef,
-    rows_per_bundle: usize,
-    /// Fewer rows than a bundle has.
+    bundle: BatchSize,
+    /// Rows of the next bundle.
     pending: Vec<RecordBatch>,
+    /// Bytes of their values.
+    bytes: usize,
     /// Theirs.
     tickets: Vec<Ticket>,
     block: BlockWriter,
     store: BlockStore,
     rows: u64,
+    bundles: u64,
+    /// Whether a bundle was ended for its bytes.
+    has_wide_rows: bool,
 }
 
 impl Outbox {
-    /// An empty outbox whose bundles hold `rows_per_batch` rows, or a multiple where those are few, the last one fewer; `dir` is
-    /// where files may be made.
-    pub(crate) fn new(schema: SchemaRef, rows_per_batch: usize, dir: &Path) -> Result<Self> {
-        let rows_per_batch = rows_per_batch.max(1);
+    /// An empty outbox whose bundles hold the rows of a batch, or a multiple where those are few, and fewer where rows are wide;
+    /// `dir` is where files may be made.
+    pub(crate) fn new(schema: SchemaRef, batch: BatchSize, dir: &Path) -> Result<Self> {
         Ok(Self {
             schema,
-            rows_per_bundle: rows_per_batch * SMALLEST_BUNDLE.div_ceil(rows_per_batch),
+            bundle: BatchSize { rows: batch.rows * SMALLEST_BUNDLE.div_ceil(batch.rows), bytes: batch.bytes },
             pending: Vec::new(),
+            bytes: 0,
             tickets: Vec::new(),
             block: BlockWriter::default(),
             store: BlockStore::new(dir)?,
             rows: 0,
+            bundles: 0,
+            has_wide_rows: false,
         })
     }
 
@@ -91,15 +66,37 @@ impl Outbox {
         self.rows += rows.num_rows() as u64;
         let (mut start, mut tickets) = (0, tickets.into_iter());
         while start < rows.num_rows() {
-            let taken = (self.rows_per_bundle - self.tickets.len()).min(rows.num_rows() - start);
-            self.pending.push(rows.slice(start, taken));
-            self.tickets.extend(tickets.by_ref().take(taken));
-            start += taken;
-            if self.tickets.len() == self.rows_per_bundle {
+            let next = rows.slice(start, (self.bundle.rows - self.tickets.len()).min(rows.num_rows() - start));
+            let taken = self.fitting(&next);
+            let is_full = taken < next.num_rows();
+            self.has_wide_rows |= is_full;
+            if taken > 0 {
+                let next = if is_full { next.slice(0, taken) } else { next };
+                self.bytes += rows::bytes(&next);
+                self.pending.push(next);
+                self.tickets.extend(tickets.by_ref().take(taken));
+                start += taken;
+            }
+            if is_full || self.tickets.len() == self.bundle.rows {
                 self.end_bundle()?;
             }
         }
         Ok(())
+    }
+
+    /// How many of these rows the bundle has room for: at least one if it has none yet.
+    fn fitting(&self, rows: &RecordBatch) -> usize {
+        let room = self.bundle.bytes.saturating_sub(self.bytes);
+        if rows::bytes(rows) <= room {
+            return rows.num_rows();
+        }
+        let (mut fitting, mut beyond) = (0, rows.num_rows());
+        while beyond - fitting > 1 {
+            let middle = fitting.midpoint(beyond);
+            let fits = rows::bytes(&rows.slice(0, middle)) <= room;
+            *(if fits { &mut fitting } else { &mut beyond }) = middle;
+        }
+        fitting.max(usize::from(self.tickets.is_empty()))
     }
 
     /// Encodes the rows that are pending.
@@ -115,6 +112,8 @@ impl Outbox {
         }
         self.pending.clear();
         self.tickets.clear();
+        self.bytes = 0;
+        self.bundles += 1;
         if self.block.is_full() { self.store.append(&mut self.block) } else { Ok(()) }
     }
 
@@ -123,10 +122,11 @@ impl Outbox {
         if !self.tickets.is_empty() {
             self.end_bundle()?;
         }
-        if self.block.bundles > 0 {
+        if !self.block.is_empty() {
             self.store.append(&mut self.block)?;
         }
-        Ok(Sealed { store: self.store, rows: self.rows })
+        let wide_bundles = self.has_wide_rows.then_some(self.bundles);
+        Ok(Sealed { store: self.store, rows: self.rows, wide_bundles })
     }
 }
 
@@ -135,12 +135,18 @@ impl Outbox {
 pub(crate) struct Sealed {
     store: BlockStore,
     rows: u64,
+    wide_bundles: Option<u64>,
 }
 
 impl Sealed {
     /// Rows in all.
     pub(crate) fn rows(&self) -> u64 {
         self.rows
+    }
+
+    /// How many bundles there are, if some have fewer rows than others for their bytes.
+    pub(crate) fn wide_bundles(&self) -> Option<u64> {
+        self.wide_bundles
     }
 
     /// Takes the next block.
@@ -154,38 +160,6 @@ impl Sealed {
     }
 }
 
-/// Encoded blocks, the first in memory, the others on disk.
-struct BlockStore {
-    dir: PathBuf,
-    in_memory: usize,
-    waiting: VecDeque<Place>,
-    /// How many parts of blocks were sealed.
-    sealed: u64,
-    /// The file that takes the next block, and where that will begin.
-    filling: Option<(Arc<File>, u64)>,
-    cipher: LessSafeKey,
-}
-
-/// Where a block is. The last one of a file closes it.
-enum Place {
-    Memory { tickets: Bytes, streams: Bytes },
-    Disk { file: Arc<File>, tickets: Stretch, streams: Stretch },
-}
-
-/// A sealed part of a block in a file.
-struct Stretch {
-    offset: u64,
-    length: usize,
-    /// How many parts were sealed before it.
-    number: u64,
-}
-
-impl Stretch {
-    fn end(&self) -> u64 {
-        self.offset + self.length as u64
-    }
-}
-
 /// What is not encoded yet is as secret as what is.
 impl std::fmt::Debug for Outbox {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -193,243 +167,18 @@ impl std::fmt::Debug for Outbox {
     }
 }
 
-impl std::fmt::Debug for BlockStore {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("BlockStore").field("blocks", &self.waiting.len()).finish_non_exhaustive()
-    }
-}
-
-/// A block that is being written.
-#[derive(Default)]
-struct BlockWriter {
-    /// For each bundle, how many rows it has, how long their stream is, the tickets.
-    tickets: Vec<u8>,
-    /// The streams, each where columns need no copy when they are read.
-    streams: Vec<u8>,
-    bundles: usize,
-}
-
-const TICKET_BYTES: usize = 16 + 8 + 16 + 1;
-const ADDED: u8 = 1;
-const IN_DOUBT: u8 = 2;
-
-impl BlockWriter {
-    fn is_full(&self) -> bool {
-        self.bundles >= BUNDLES_PER_BLOCK || self.bytes() >= IN_BLOCK
-    }
-
-    fn bytes(&self) -> usize {
-        self.tickets.len() + self.streams.len()
-    }
-
-    fn add(&mut self, rows: &RecordBatch, tickets: &[Ticket]) -> Result<()> {
-        if rows.num_rows() != tickets.len() {
-            return Err(Error::new(ErrorKind::Internal, "rows that wait must have one ticket each"));
-        }
-        let Self { tickets: bytes, streams, bundles } = self;
-        let start = streams.len();
-        rows::encode(rows, streams)?;
-        let length = streams.len() - start;
-        streams.resize(streams.len().next_multiple_of(ALIGN), 0);
-        bytes.extend_from_slice(&(tickets.len() as u64).to_le_bytes());
-        bytes.extend_from_slice(&(length as u64).to_le_bytes());
-        for ticket in tickets {
-            bytes.extend_from_slice(&ticket.identity.bits().to_le_bytes());
-            bytes.extend_from_slice(&ticket.key.bits().to_le_bytes());
-            bytes.extend_from_slice(&ticket.fingerprint.bits().to_le_bytes());
-            bytes.push((u8::from(ticket.added) * ADDED) | (u8::from(ticket.in_doubt) * IN_DOUBT));
-        }
-        *bundles += 1;
-        Ok(())
-    }
-}
-
-impl BlockStore {
-    fn new(dir: &Path) -> Result<Self> {
-        let mut key = [0; 32];
-        getrandom::fill(&mut key)
-            .map_err(|error| Error::new(ErrorKind::Internal, "the system gave no random bytes").because(&error))?;
-        let key = UnboundKey::new(&AES_256_GCM, &key)
-            .map_err(|_| Error::new(ErrorKind::Internal, "no key could be made for rows that wait on disk"))?;
-        Ok(Self {
-            dir: dir.to_owned(),
-            in_memory: 0,
-            waiting: VecDeque::new(),
-            sealed: 0,
-            filling: None,
-            cipher: LessSafeKey::new(key),
-        })
-    }
-
-    /// Takes a block, whose writer then begins the next one.
-    fn append(&mut self, block: &mut BlockWriter) -> Result<()> {
-        if self.in_memory + block.bytes() <= IN_MEMORY {
-            self.in_memory += block.bytes();
-            let [tickets, streams] = [&block.tickets, &block.streams].map(|part| Bytes::copy_from_slice(part));
-            self.waiting.push_back(Place::Memory { tickets, streams });
-        } else {
-            let (file, start) = match self.filling.take().filter(|(_, end)| *end < IN_FILE) {
-                Some(filling) => filling,
-                None => (self.new_file()?, 0),
-            };
-            let tickets = self.write(&file, start, &mut block.tickets)?;
-            let streams = self.write(&file, tickets.end(), &mut block.streams)?;
-            self.filling = Some((Arc::clone(&file), streams.end()));
-            self.waiting.push_back(Place::Disk { file, tickets, streams });
-        }
-        block.tickets.clear();
-        block.streams.clear();
-        block.bundles = 0;
-        Ok(())
-    }
-
-    /// Seals a part of a block, and writes it to the end of a file.
-    fn write(&mut self, mut file: &File, offset: u64, bytes: &mut Vec<u8>) -> Result<Stretch> {
-        let number = self.sealed;
-        self.sealed += 1;
-        self.cipher
-            .seal_in_place_append_tag(nonce(number), Aad::empty(), bytes)
-            .map_err(|_| Error::new(ErrorKind::Internal, "rows that wait on disk could not be encrypted"))?;
-        file.write_all(bytes).map_err(|error| self.disk("written", &error))?;
-        Ok(Stretch { offset, length: bytes.len(), number })
-    }
-
-    /// The next block. Nothing may be appended any more.
-    fn take(&mut self) -> Result<Option<Block>> {
-        let (tickets, streams) = match self.next() {
-            None => return Ok(None),
-            Some(Place::Memory { tickets, streams }) => (tickets, streams),
-            Some(Place::Disk { file, tickets, streams }) => {
-                (self.read_back(&file, &tickets)?, self.read_back(&file, &streams)?)
-            }
-        };
-        decode(tickets, streams).map(Some)
-    }
-
-    /// The tickets of the next block. Nothing may be appended any more.
-    fn take_tickets(&mut self) -> Result<Option<Vec<Ticket>>> {
-        let tickets = match self.next() {
-            None => return Ok(None),
-            Some(Place::Memory { tickets, .. }) => tickets,
-            Some(Place::Disk { file, tickets, .. }) => self.read_back(&file, &tickets)?,
-        };
-        decode_tickets(tickets).map(Some)
-    }
-
-    fn next(&mut self) -> Option<Place> {
-        self.filling = None;
-        self.waiting.pop_front()
-    }
-
-    fn read_back(&self, mut file: &File, stretch: &Stretch) -> Result<Bytes> {
-        let mut bytes = Vec::with_capacity(stretch.length);
-        file.seek(SeekFrom::Start(stretch.offset))
-            .and_then(|_| file.take(stretch.length as u64).read_to_end(&mut bytes))
-            .map_err(|error| self.disk("read back", &error))?;
-        let plain = self
-            .cipher
-            .open_in_place(nonce(stretch.number), Aad::empty(), &mut bytes)
-            .map_err(|_| Error::new(ErrorKind::Internal, "rows that waited on disk were changed there"))?
-            .len();
-        bytes.truncate(plain);
-        Ok(bytes.into())
-    }
-
-    fn new_file(&self) -> Result<Arc<File>> {
-        std::fs::create_dir_all(&self.dir)
-            .and_then(|()| tempfile::tempfile_in(&self.dir))
-            .map(Arc::new)
-            .map_err(|error| self.disk("created", &error))
-    }
-
-    fn disk(&self, verb: &str, error: &std::io::Error) -> Error {
-        Error::new(
-            ErrorKind::Unavailable,
-            format!("the encrypted file of rows that wait to be sent could not be {verb}"),
-        )
-        .with("directory", self.dir.display().to_string())
-        .because(error)
-    }
-}
-
-/// The number of a sealed part is used once per key, as the cipher demands.
-fn nonce(number: u64) -> Nonce {
-    let mut nonce = [0; NONCE_LEN];
-    nonce[..8].copy_from_slice(&number.to_le_bytes());
-    Nonce::assume_unique_for_key(nonce)
-}
-
-/// Takes a block apart. Its bytes are those that were written: what comes from disk is proved by its seal.
-fn decode(mut tickets: Bytes, mut streams: Bytes) -> Result<Block> {
-    let mut block = Block::with_capacity(BUNDLES_PER_BLOCK);
-    while !tickets.is_empty() {
-        let (tickets, length) = split_tickets(&mut tickets).ok_or_else(damaged)?;
-        let stream = split_stream(&mut streams, length).ok_or_else(damaged)?;
-        block.push(Bundle { rows: EncodedRows::from_stream(stream, tickets.len()), tickets });
-    }
-    Ok(block)
-}
-
-/// The tickets of all bundles of a block.
-fn decode_tickets(mut tickets: Bytes) -> Result<Vec<Ticket>> {
-    let mut all = Vec::with_capacity(tickets.len() / TICKET_BYTES);
-    while !tickets.is_empty() {
-        all.extend(split_tickets(&mut tickets).ok_or_else(damaged)?.0);
-    }
-    Ok(all)
-}
-
-fn damaged() -> Error {
-    Error::new(ErrorKind::Internal, "a block of waiting rows is damaged")
-}
-
-/// Takes the tickets of the first bundle off those of a block, and how long its stream is.
-fn split_tickets(bytes: &mut Bytes) -> Option<(Vec<Ticket>, usize)> {
-    let count = split_number(bytes)?;
-    let length = split_number(bytes)?;
-    let tickets = split(bytes, count * TICKET_BYTES)?;
-    Some((tickets.chunks_exact(TICKET_BYTES).map(ticket).collect::<Option<_>>()?, length))
-}
-
-/// Takes the first stream off those of a block, and what aligns the next one.
-fn split_stream(bytes: &mut Bytes, length: usize) -> Option<Bytes> {
-    split(bytes, length.next_multiple_of(ALIGN)).map(|padded| padded.slice(..length))
-}
-
-fn split_number(bytes: &mut Bytes) -> Option<usize> {
-    let number = u64::from_le_bytes(*bytes.first_chunk()?);
-    bytes.advance(8);
-    usize::try_from(number).ok()
-}
-
-fn split(bytes: &mut Bytes, length: usize) -> Option<Bytes> {
-    (length <= bytes.len()).then(|| bytes.split_to(length))
-}
-
-fn ticket(bytes: &[u8]) -> Option<Ticket> {
-    let (identity, rest) = bytes.split_first_chunk::<16>()?;
-    let (key, rest) = rest.split_first_chunk::<8>()?;
-    let (fingerprint, rest) = rest.split_first_chunk::<16>()?;
-    Some(Ticket {
-        identity: Identity::from_bits(u128::from_le_bytes(*identity)),
-        key: KeyHash::from_bits(u64::from_le_bytes(*key)),
-        fingerprint: Fingerprint::from_bits(u128::from_le_bytes(*fingerprint)),
-        added: rest.first()? & ADDED != 0,
-        in_doubt: rest.first()? & IN_DOUBT != 0,
-    })
-}
-
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
     use std::sync::Arc;
 
     use arrow_array::cast::AsArray;
     use arrow_array::{ArrayRef, StringArray};
+    use segport_ledger::{Fingerprint, Identity, KeyHash};
 
     use super::*;
 
-    fn page(from: u32, count: u32, width: usize) -> (RecordBatch, Vec<Ticket>) {
+    /// Rows that are numbered from `from`, each with a value of `width` bytes.
+    pub(super) fn page(from: u32, count: u32, width: usize) -> (RecordBatch, Vec<Ticket>) {
         let text: ArrayRef =
             Arc::new((from..from + count).map(|row| Some(format!("{row:0>width$}"))).collect::<StringArray>());
         let ticket = |row: u32| Ticket {
@@ -443,10 +192,14 @@ mod tests {
         (rows, (from..from + count).map(ticket).collect())
     }
 
+    fn narrow(rows: usize) -> BatchSize {
+        BatchSize { rows, bytes: usize::MAX }
+    }
+
     fn check(pages: &[u32], rows_per_batch: usize, width: usize, [rows_per_bundle, bundles_per_block]: [usize; 2]) {
         let dir = tempfile::tempdir().unwrap();
         let schema = page(0, 1, 1).0.schema();
-        let mut outbox = Outbox::new(schema, rows_per_batch, dir.path()).unwrap();
+        let mut outbox = Outbox::new(schema, narrow(rows_per_batch), dir.path()).unwrap();
         let mut row = 0;
         for &count in pages {
             let (rows, tickets) = page(row, count, width);
@@ -491,9 +244,44 @@ mod tests {
     }
 
     #[test]
+    fn wide_rows_make_bundles_of_fewer() {
+        let dir = tempfile::tempdir().unwrap();
+        let check = |pages: &[(u32, usize)], bytes: usize, expected: &[usize]| {
+            let batch = BatchSize { rows: 40, bytes };
+            let mut outbox = Outbox::new(page(0, 1, 1).0.schema(), batch, dir.path()).unwrap();
+            let mut row = 0;
+            for &(count, width) in pages {
+                let (rows, tickets) = page(row, count, width);
+                outbox.push(&rows, tickets).unwrap();
+                row += count;
+            }
+            let mut sealed = outbox.seal().unwrap();
+            let wide_bundles = sealed.wide_bundles();
+            let (mut sizes, mut seen) = (Vec::new(), Vec::new());
+            while let Some(block) = sealed.next_block().unwrap() {
+                for Bundle { rows, tickets } in block {
+                    assert!(tickets.len() == 1 || rows::bytes(&rows.decode().unwrap()) <= bytes);
+                    sizes.push(tickets.len());
+                    seen.extend(tickets);
+                }
+            }
+            assert_eq!(sizes, expected, "{pages:?}");
+            assert_eq!(seen, page(0, row, 1).1);
+            let is_cut = !expected.iter().rev().skip(1).all(|&rows| rows == 40);
+            assert_eq!(wide_bundles, is_cut.then_some(expected.len() as u64));
+        };
+        // A row takes four bytes beside its value, and four more are taken by each page's first.
+        check(&[(100, 6)], 404, &[40, 40, 20]);
+        check(&[(100, 6)], 403, &[39, 39, 22]);
+        check(&[(30, 6), (70, 96)], 1000, &[36, 9, 9, 9, 9, 9, 9, 9, 1]);
+        check(&[(3, 2000), (2, 6), (1, 2000)], 1000, &[1, 1, 1, 2, 1]);
+        check(&[(1, 2000), (1, 2000)], 0, &[1, 1]);
+    }
+
+    #[test]
     fn tickets_come_without_their_rows() {
         let dir = tempfile::tempdir().unwrap();
-        let mut outbox = Outbox::new(page(0, 1, 1).0.schema(), 100, dir.path()).unwrap();
+        let mut outbox = Outbox::new(page(0, 1, 1).0.schema(), narrow(100), dir.path()).unwrap();
         for from in (0..30_000).step_by(1000) {
             let (rows, tickets) = page(from, 1000, 500);
             outbox.push(&rows, tickets).unwrap();
@@ -512,27 +300,5 @@ mod tests {
             is_for_rows = !is_for_rows;
         }
         assert_eq!(tickets, page(0, 30_000, 1).1, "in order, from memory and disk");
-    }
-
-    #[test]
-    fn files_are_closed_as_they_are_read() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut outbox = Outbox::new(page(0, 1, 1).0.schema(), SMALLEST_BUNDLE, dir.path()).unwrap();
-        for from in (0..150_000).step_by(1000) {
-            let (rows, tickets) = page(from, 1000, 2000);
-            outbox.push(&rows, tickets).unwrap();
-        }
-        let mut sealed = outbox.seal().unwrap();
-        let mut open = Vec::new();
-        while sealed.store.take().unwrap().is_some() {
-            let files = sealed.store.waiting.iter().filter_map(|place| match place {
-                Place::Memory { .. } => None,
-                Place::Disk { file, .. } => Some(Arc::as_ptr(file)),
-            });
-            open.push(files.collect::<HashSet<_>>().len());
-        }
-        open.dedup();
-        assert_eq!(open, [3, 2, 1, 0], "of 300 MB, nothing holds a file whose last block was taken");
-        assert!(sealed.store.filling.is_none());
     }
 }

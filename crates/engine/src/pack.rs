@@ -4,18 +4,32 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use arrow_array::{RecordBatch, StringArray, UInt32Array};
-use segport_core::rows::EncodedRows;
+use segport_core::rows::{self, EncodedRows};
 use segport_core::{Batch, BatchKind, Error, ErrorKind, Result, Workload};
 use segport_ledger::{Identity, Index, Intent, Journal, Leaver, Memberships, ReadIn, SegmentNumber};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use crate::deliver::ledger;
 use crate::diff::Scope;
 use crate::outbox::{Block, Bundle, Ticket};
+use crate::room::Room;
 
 /// Bytes of rows that may be loose. Beyond that those of the kind that has most go in a call that is not full: it takes hundreds
 /// of kinds, or rows of a hundred kilobytes.
 pub(crate) const MOST_LOOSE: usize = 16 << 20;
+
+/// Bytes of the rows that may be on their way, from their intents to their outcomes. In the plugin and in a request they take as
+/// much again, several times.
+pub(crate) const MOST_ON_THEIR_WAY: u32 = 32 << 20;
+
+/// How much one call takes at most.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BatchSize {
+    /// At least one.
+    pub(crate) rows: usize,
+    /// Bytes of all their values. A row that alone has more goes alone.
+    pub(crate) bytes: usize,
+}
 
 /// Rows for one call, and what the ledger needs to know of them.
 #[derive(Debug)]
@@ -80,6 +94,14 @@ impl Parcel {
     /// Whether an earlier run may have sent these rows.
     pub(crate) fn is_in_doubt(&self) -> bool {
         matches!(self, Self::Upsert { in_doubt: true, .. })
+    }
+
+    /// How much room its rows take. Leavers are few bytes each.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Upsert { rows, .. } => rows.stream().len(),
+            Self::Remove { .. } => 0,
+        }
     }
 
     fn into_tickets(self) -> Vec<Ticket> {
@@ -149,13 +171,18 @@ impl Parcel {
 pub(crate) struct Packer<'a> {
     pub(crate) index: &'a Index,
     pub(crate) journal: &'a Journal,
-    pub(crate) rows_per_batch: usize,
+    pub(crate) batch: BatchSize,
     /// The export's segments.
     pub(crate) segments: &'a [Listed],
     pub(crate) scope: &'a Scope,
     /// [`MOST_LOOSE`], unless a test has less.
     pub(crate) most_loose: usize,
+    /// For [`MOST_ON_THEIR_WAY`], unless a test has less.
+    pub(crate) room: &'a Room,
 }
+
+/// A parcel that may be sent, and the room that it takes until it has its outcomes.
+pub(crate) type Dispatched = (Parcel, Option<OwnedSemaphorePermit>);
 
 impl Packer<'_> {
     /// Sends the parcels of every block into `parcels`. If nobody takes them any more, it returns the rows of the blocks it took
@@ -163,7 +190,7 @@ impl Packer<'_> {
     pub(crate) async fn pack_rows(
         &self,
         mut next_block: impl FnMut() -> Option<Result<Block>>,
-        parcels: &mpsc::Sender<Parcel>,
+        parcels: &mpsc::Sender<Dispatched>,
     ) -> Result<Vec<Ticket>> {
         let mut loose = Loose::default();
         while let Some(block) = next_block() {
@@ -185,12 +212,12 @@ impl Packer<'_> {
         &self,
         segment: Listed,
         leavers: Vec<Leaver>,
-        parcels: &mpsc::Sender<Parcel>,
+        parcels: &mpsc::Sender<Dispatched>,
     ) -> Result<Vec<Leaver>> {
         let mut rest = leavers.into_iter().peekable();
         let mut packed = Vec::new();
         while rest.peek().is_some() {
-            packed.push(Parcel::Remove { leavers: rest.by_ref().take(self.rows_per_batch).collect(), segment });
+            packed.push(Parcel::Remove { leavers: rest.by_ref().take(self.batch.rows).collect(), segment });
         }
         let rest = self.dispatch(packed, parcels).await?;
         Ok(rest.flat_map(Parcel::into_leavers).collect())
@@ -202,14 +229,22 @@ impl Packer<'_> {
     async fn dispatch(
         &self,
         packed: Vec<Parcel>,
-        parcels: &mpsc::Sender<Parcel>,
+        parcels: &mpsc::Sender<Dispatched>,
     ) -> Result<impl ExactSizeIterator<Item = Parcel> + use<>> {
         let mut rest = packed.into_iter();
-        while rest.len() > 0 {
+        while let Some(first) = rest.as_slice().first() {
+            let taken = self.room.take(first.bytes()).await;
             let half = parcels.max_capacity().div_ceil(2);
             let Ok(places) = parcels.reserve_many(half.min(rest.len())).await else { break };
-            let next: Vec<Parcel> = rest.by_ref().take(places.len()).collect();
-            let intents: Vec<Intent> = next.iter().flat_map(Parcel::intents).collect();
+            let mut next: Vec<Dispatched> = rest.next().map(|first| (first, taken)).into_iter().collect();
+            // None of these is on its way yet, so none may wait for the room that another has.
+            while next.len() < places.len()
+                && let Some(parcel) = rest.as_slice().first()
+                && let Some(taken) = self.room.try_take(parcel.bytes())
+            {
+                next.extend(rest.next().map(|parcel| (parcel, Some(taken))));
+            }
+            let intents: Vec<Intent> = next.iter().flat_map(|(parcel, _)| parcel.intents()).collect();
             self.journal.intend(&intents).await.map_err(ledger)?;
             places.zip(next).for_each(|(place, parcel)| place.send(parcel));
         }
@@ -222,7 +257,7 @@ impl Packer<'_> {
         let groups = self.group(&block).await?;
         let mut parcels = Vec::new();
         if let Some(alike) = groups.keys().next().copied().filter(|_| groups.len() == 1)
-            && block.iter().all(|bundle| bundle.tickets.len() <= self.rows_per_batch)
+            && block.iter().all(|bundle| bundle.tickets.len() <= self.batch.rows)
         {
             for bundle in block {
                 parcels.extend(self.add(alike, bundle, loose)?);
@@ -232,11 +267,13 @@ impl Packer<'_> {
         let Some(rows) = united(&block)? else { return Ok(parcels) };
         let tickets: Vec<Ticket> = block.iter().flat_map(|bundle| &bundle.tickets).copied().collect();
         for (alike, places) in groups {
-            let (first, rest) = places.split_at(places.len().min(self.rows_per_batch - loose.rows(alike)));
-            for places in std::iter::once(first).chain(rest.chunks(self.rows_per_batch)) {
-                let rows = EncodedRows::new(&picked(&rows, places)?)?;
-                let tickets = places.iter().filter_map(|&row| tickets.get(row as usize).copied()).collect();
-                parcels.extend(self.add(alike, Bundle { rows, tickets }, loose)?);
+            let (first, rest) = places.split_at(places.len().min(self.batch.rows - loose.rows(alike)));
+            for places in std::iter::once(first).chain(rest.chunks(self.batch.rows)) {
+                for (places, rows) in self.pieces(&rows, places)? {
+                    let rows = EncodedRows::new(&rows)?;
+                    let tickets = places.iter().filter_map(|&row| tickets.get(row as usize).copied()).collect();
+                    parcels.extend(self.add(alike, Bundle { rows, tickets }, loose)?);
+                }
             }
         }
         while loose.bytes() > self.most_loose
@@ -245,6 +282,21 @@ impl Packer<'_> {
             parcels.extend(self.tie(alike, bundles)?);
         }
         Ok(parcels)
+    }
+
+    /// The rows at these places, in pieces that one call takes: whole or halved, until the bytes of each are few enough.
+    fn pieces<'p>(&self, rows: &RecordBatch, places: &'p [u32]) -> Result<Vec<(&'p [u32], RecordBatch)>> {
+        let (mut pieces, mut rest) = (Vec::new(), vec![places]);
+        while let Some(places) = rest.pop() {
+            let piece = picked(rows, places)?;
+            if places.len() > 1 && rows::bytes(&piece) > self.batch.bytes {
+                let (first, second) = places.split_at(places.len() / 2);
+                rest.extend([second, first]);
+            } else {
+                pieces.push((places, piece));
+            }
+        }
+        Ok(pieces)
     }
 
     /// The rows of a block by what they have in common.
@@ -269,17 +321,17 @@ impl Packer<'_> {
 
     /// Gives the rows of a bundle as a parcel if they fill a call, alone or with those that are loose; otherwise they are loose.
     fn add(&self, alike: Alike, bundle: Bundle, loose: &mut Loose) -> Result<Option<Parcel>> {
-        if bundle.tickets.len() >= self.rows_per_batch {
+        if bundle.tickets.len() >= self.batch.rows {
             return self.tie(alike, vec![bundle]);
         }
         let rows = loose.rows(alike) + bundle.tickets.len();
         let waiting = loose.0.entry(alike).or_default();
-        if rows > self.rows_per_batch {
-            // Only the last bundle of the outbox comes here, and then what waits makes a call that is not full in any case.
+        if rows > self.batch.rows || bytes(waiting) + bundle.rows.stream().len() > self.batch.bytes {
+            // Rows are wide, or this is the last bundle of the outbox: what waits makes a call that is not full in any case.
             return self.tie(alike, std::mem::replace(waiting, vec![bundle]));
         }
         waiting.push(bundle);
-        if rows == self.rows_per_batch { self.tie(alike, std::mem::take(waiting)) } else { Ok(None) }
+        if rows == self.batch.rows { self.tie(alike, std::mem::take(waiting)) } else { Ok(None) }
     }
 
     /// One parcel of the rows of some bundles; `None` if there are none.

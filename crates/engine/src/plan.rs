@@ -14,7 +14,7 @@ use crate::engine::{OpenExport, OpenSegment, StartError, segment_id};
 use crate::guard::{Findings, Size, Watch};
 use crate::name::Namer;
 use crate::outbox::{Outbox, Sealed};
-use crate::pack::{Listed, workload};
+use crate::pack::{BatchSize, Listed, workload};
 use crate::plan_report::{PlanReport, PlannedCalls, PlannedLeavers, PlannedSegment};
 use crate::progress::{Progress, Stage};
 use crate::read::{Pages, Prepared};
@@ -24,6 +24,8 @@ use crate::tally::Tally;
 
 /// Most rows of one call. A connector that knows no limit gets no more.
 const MOST_ROWS_PER_BATCH: usize = 10_000;
+/// Most bytes of values in one call.
+const MOST_BYTES_PER_BATCH: usize = 8 << 20;
 /// Longest wait for a connector's estimate.
 const ESTIMATE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -68,7 +70,7 @@ impl Comparison<'_> {
             cap: open.limits.rows_per_export.unwrap_or(u64::MAX),
             has_several_segments: open.segments.len() > 1,
         };
-        let outbox = Outbox::new(schema, rows_per_batch(open), self.dir).map_err(StartError::Outbox)?;
+        let outbox = Outbox::new(schema, batch_size(open), self.dir).map_err(StartError::Outbox)?;
         let mut diff = Diff::new(rules, &mut snapshot.index, outbox);
         let mut error = self.read_all(&mut diff, &places, first).await?;
         if error.is_none() && diff.wanted() > 0 {
@@ -260,16 +262,18 @@ pub(crate) fn judge(
 pub(crate) async fn report(
     open: &OpenExport,
     snapshot: &Snapshot,
-    tally: &Tally,
+    Compared { outbox, tally, .. }: &Compared,
     leavers: &LeaverTally,
     guards: Vec<GuardVerdict>,
     scope: &Scope,
 ) -> Result<PlanReport> {
     let rows = tally.rows;
+    let narrow = workload(&snapshot.index, scope, batch_size(open).rows as u64);
     let workload = Workload {
         leavers: leavers.planned.remove,
         segments: open.segments.len() as u64,
-        ..workload(&snapshot.index, scope, rows_per_batch(open) as u64)
+        batches: narrow.batches.max(outbox.wide_bundles().unwrap_or(0)),
+        ..narrow
     };
     debug_assert_eq!(workload.rows, rows.add + rows.change, "the index and the tally count the same rows");
     let estimate = open.connector.estimate("", &workload, ESTIMATE_TIMEOUT).await?;
@@ -372,9 +376,12 @@ pub(crate) fn listed(snapshot: &Snapshot) -> Vec<Listed> {
     (0..).zip(snapshot.segments()).map(|(position, &number)| Listed { number, position }).collect()
 }
 
-/// Rows of one call, whatever a plugin says: at least one, and no more than memory has room for several times.
-pub(crate) fn rows_per_batch(open: &OpenExport) -> usize {
-    (open.limits.rows_per_batch as usize).clamp(1, MOST_ROWS_PER_BATCH)
+/// How much one call takes, whatever a plugin says: at least one row, and no more than memory has room for several times.
+pub(crate) fn batch_size(open: &OpenExport) -> BatchSize {
+    BatchSize {
+        rows: (open.limits.rows_per_batch as usize).clamp(1, MOST_ROWS_PER_BATCH),
+        bytes: (open.limits.bytes_per_batch as usize).min(MOST_BYTES_PER_BATCH),
+    }
 }
 
 fn no_segment() -> Error {

@@ -12,11 +12,12 @@ use arrow_array::RecordBatch;
 use segport_core::{Error, ErrorKind, Page, Result, UnreadableRow, rows};
 use segport_host::SourceInstance;
 use serde_json::Value;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinHandle;
 
 use crate::map::Mapping;
 use crate::name::{Candidate, Namer};
+use crate::room::{Extra, Room};
 
 /// Longest wait for one page.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(120);
@@ -94,7 +95,7 @@ pub(crate) struct Pages {
 impl Pages {
     fn start(mut pages: Ahead<Page>, preparer: Preparer) -> Self {
         let (preparer, is_awaited) = (Arc::new(preparer), Arc::new(AtomicBool::new(false)));
-        let (room, extra) = Room::new(BYTES_THEN, MOST_BYTES - BYTES_THEN);
+        let (room, extra) = Room::with_extra(BYTES_THEN, MOST_BYTES - BYTES_THEN);
         let (own_preparer, others_wait) = (Arc::clone(&preparer), Arc::clone(&is_awaited));
         let ahead = Ahead::start(MOST_PAGES, async move |waiting| {
             while let Some(page) = pages.next().await {
@@ -192,44 +193,6 @@ impl Preparer {
     }
 }
 
-/// Room for pages that wait to be compared.
-#[derive(Debug)]
-struct Room {
-    free: Arc<Semaphore>,
-    most: u32,
-}
-
-/// Room that is there for a while.
-#[derive(Debug)]
-struct Extra {
-    free: Arc<Semaphore>,
-    bytes: usize,
-}
-
-impl Extra {
-    /// Gives up as much of it as nobody has taken.
-    fn give_up(self) {
-        self.free.forget_permits(self.bytes);
-    }
-}
-
-impl Room {
-    /// For so many bytes, and for some more for a while.
-    fn new(most: u32, extra: u32) -> (Self, Extra) {
-        let free = Arc::new(Semaphore::new(most as usize + extra as usize));
-        let extra = Extra { free: Arc::clone(&free), bytes: extra as usize };
-        (Self { free, most }, extra)
-    }
-
-    /// Waits until there is room for so many bytes. A page that takes more than there will be for good counts as that much, so
-    /// that it has its turn.
-    async fn take(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(self.most);
-        // It fails only once the semaphore is closed, which nobody does.
-        Arc::clone(&self.free).acquire_many_owned(bytes).await.ok()
-    }
-}
-
 /// Pages that a task of its own makes ahead of their use, up to a number of them. Dropping it ends the task.
 #[derive(Debug)]
 pub(crate) struct Ahead<T> {
@@ -286,7 +249,6 @@ mod tests {
 
     use arrow_array::{RecordBatchOptions, StringArray};
     use arrow_schema::Schema;
-    use futures::FutureExt;
     use segport_core::{FieldType, Secret};
     use segport_ledger::{Hasher, StateKey};
     use segport_manifest::{FieldMapping, WhenNull};
@@ -368,38 +330,6 @@ mod tests {
                 assert!(seen.iter().all(|said| said.contains(expected)), "{seen:?} of {by:?}");
             }
         }
-    }
-
-    #[test]
-    fn what_waits_is_bounded_and_a_page_of_any_size_has_its_turn() {
-        let (room, extra) = Room::new(10, 20);
-        let taken = |bytes| room.take(bytes).now_or_never().flatten();
-        let early = taken(4).unwrap();
-        extra.give_up();
-        assert!(taken(7).is_none(), "what is extra is gone, and what was taken counts");
-        drop(early);
-        let (first, second) = (taken(7).unwrap(), taken(3).unwrap());
-        assert!(taken(1).is_none());
-        drop(first);
-        assert!(taken(8).is_none() && taken(11).is_none(), "one byte too many, and more than there will ever be");
-        drop(second);
-        let whole = taken(usize::MAX).unwrap();
-        assert!(taken(1).is_none());
-        assert!(taken(0).is_some(), "a page without rows needs none");
-        drop(whole);
-        assert!(taken(10).is_some());
-    }
-
-    #[test]
-    fn extra_room_that_is_taken_by_then_stays() {
-        let (room, extra) = Room::new(10, 20);
-        let taken = |bytes| room.take(bytes).now_or_never().flatten();
-        let many: Vec<_> = (0..28).map(|_| taken(1).unwrap()).collect();
-        extra.give_up();
-        assert!(taken(1).is_none());
-        drop(many);
-        let again: Vec<_> = std::iter::from_fn(|| taken(1)).collect();
-        assert_eq!(again.len(), 28);
     }
 
     #[tokio::test]

@@ -131,7 +131,7 @@ pub(crate) async fn plan(
     let leavers = plan::count_leavers(&snapshot, &rule, &compared.tally).await?;
     let watch = Watch::new(open.export.guards, &request.overrides);
     let guards = plan::judge(&watch, open, &snapshot, &compared.tally, &leavers, held);
-    Ok(plan::report(open, &snapshot, &compared.tally, &leavers, guards, &scope).await?)
+    Ok(plan::report(open, &snapshot, &compared, &leavers, guards, &scope).await?)
 }
 
 /// Runs an export from lease to report. Rows that wait may be kept in `dir`, encrypted.

@@ -18,11 +18,12 @@ use crate::first_run;
 use crate::guard::Watch;
 use crate::in_flight::InFlight;
 use crate::outbox::{BUNDLES_PER_BLOCK, Sealed, Ticket};
-use crate::pack::{Listed, MOST_LOOSE, Packer, Parcel};
+use crate::pack::{BatchSize, Dispatched, Listed, MOST_LOOSE, MOST_ON_THEIR_WAY, Packer};
 use crate::plan::{self, LeaverFate, LeaverRule};
 use crate::plan_report::PlannedLeavers;
 use crate::progress::{Progress, Stage};
 use crate::report::{GuardVerdict, Problem, Severity};
+use crate::room::Room;
 use crate::run::Cancel;
 use crate::settle::Settlement;
 
@@ -240,7 +241,7 @@ impl Sending<'_> {
     ) -> Result<(Settlement, Delivered)> {
         let export = &*self.open.export.id;
         let max_in_flight = (self.open.limits.max_in_flight as usize).max(1);
-        let rows_per_batch = plan::rows_per_batch(self.open);
+        let batch = plan::batch_size(self.open);
         let writer = self.open.connector.writer(self.run_id, session)?;
         let delivery = Delivery {
             writer: &writer,
@@ -250,9 +251,9 @@ impl Sending<'_> {
             cancel: self.cancel,
             planned: planned.rows,
             to_send: planned.all(),
-            rows_per_batch,
+            rows_per_batch: batch.rows,
             max_in_flight,
-            call_timeout: call_timeout(self.open, rows_per_batch, max_in_flight),
+            call_timeout: call_timeout(self.open, batch.rows, max_in_flight),
             export,
             progress: self.progress,
             refused: AtomicU64::new(0),
@@ -264,7 +265,7 @@ impl Sending<'_> {
         let (parcels, to_deliver) = mpsc::channel(ahead);
         let (halt, halted) = oneshot::channel::<String>();
         let pack = async {
-            match self.pack(rows_per_batch, waiting, parcels).await? {
+            match self.pack(batch, waiting, parcels).await? {
                 None => Ok(Settlement::default()),
                 Some(rest) => match halted.await {
                     Ok(reason) => Ok(self.decline(rest, &reason).await?.put_off(&reason)),
@@ -299,17 +300,18 @@ impl Sending<'_> {
     /// Sends what waits into `parcels`; returns the rest if nobody takes them any more.
     async fn pack<'w>(
         &self,
-        rows_per_batch: usize,
+        batch: BatchSize,
         mut waiting: Waiting<'w>,
-        parcels: mpsc::Sender<Parcel>,
+        parcels: mpsc::Sender<Dispatched>,
     ) -> Result<Option<Waiting<'w>>> {
         let packer = Packer {
             index: &self.snapshot.index,
             journal: self.journal,
-            rows_per_batch,
+            batch,
             segments: self.listed,
             scope: self.scope,
             most_loose: MOST_LOOSE,
+            room: &Room::new(MOST_ON_THEIR_WAY),
         };
         waiting.rows = packer.pack_rows(|| waiting.outbox.next_block().transpose(), &parcels).await?;
         if !waiting.rows.is_empty() {

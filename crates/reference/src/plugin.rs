@@ -63,6 +63,7 @@ pub fn limits(plugin: &Descriptor) -> String {
     let rate = limits.requests_per_second;
     let rows = [
         ("rows in one call", count(limits.rows_per_batch.into())),
+        ("bytes of values in one call", count(limits.bytes_per_batch.into())),
         ("rows sent by one run", limits.rows_per_export.map_or_else(|| "no limit".to_owned(), count)),
         ("calls a second", if rate > 0.0 { rate.to_string() } else { "no limit".to_owned() }),
         ("calls under way at once", count(limits.max_in_flight.into())),

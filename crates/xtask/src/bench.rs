@@ -1,17 +1,22 @@
 //! `cargo xtask bench`: whole processes measured beside named yardsticks in the same run; figures are ratios.
 
+mod profiles;
+mod rig;
+
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, BufWriter, Write};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use nix::sys::resource::{UsageWho, getrusage};
-use serde_json::Value;
-
+use self::profiles::{changed_profiles, wide_profiles};
+use self::rig::{example, examples, measure_here};
 use crate::compare;
 use crate::demo::release;
-use crate::proc::{self, Done, cargo, output, say, target_dir};
+use crate::proc::{Done, output, say, target_dir};
+
+pub(crate) use self::profiles::profiles;
+pub(crate) use self::rig::{Figures, Project, Sandbox, measure, median, problem, tempdir};
 
 /// Rounds of each comparison; the median counts.
 pub(crate) const ROUNDS: usize = 3;
@@ -25,7 +30,7 @@ pub(crate) fn run(names: &[&str]) -> Done {
     }
     let all = ["engine", "paced", "unchanged", "call", "check"];
     // These take minutes, or install other programs, and run only by name.
-    let on_demand = ["paced-single", "size", "compare", "memory"];
+    let on_demand = ["paced-single", "size", "wide", "compare", "memory"];
     if let Some(unknown) = names.iter().find(|name| !all.contains(name) && !on_demand.contains(name)) {
         let names = [&all[..], &on_demand].concat().join(", ");
         return Err(format!("there is no benchmark `{unknown}`; there are {names}"));
@@ -40,6 +45,7 @@ pub(crate) fn run(names: &[&str]) -> Done {
         "unchanged" => unchanged(),
         "call" => call(),
         "size" => size(),
+        "wide" => wide(),
         "compare" => compare::run(),
         "memory" => memory(),
         _ => check(),
@@ -178,6 +184,21 @@ fn size() -> Done {
     Ok(())
 }
 
+/// What a run of wide rows takes in memory, which a batch of a hundred of them would fill.
+fn wide() -> Done {
+    let dir = tempdir()?;
+    say("\nwide: profiles with one long value each, no rate limit");
+    for (rows, length) in [(400_000, 1_000), (4_000, 100_000), (440, 900_000)] {
+        let data = dir.path().join("profiles.csv");
+        wide_profiles(&data, rows, length)?;
+        let sandbox = Sandbox::start(0)?;
+        let project = Project::write(&dir.path().join(length.to_string()), &sandbox, &data, "requests_per_second = 0")?;
+        let figures = project.run_counted("added", rows)?;
+        say(&format!("  {rows:>7} of {length:>7} bytes {}", figures.shown(rows)));
+    }
+    Ok(())
+}
+
 /// How fast the system takes a file into memory that has been free for a while, and into memory that was in use just before:
 /// a virtual machine may give free memory back to its host, and what waits on disk pays for that.
 fn memory() -> Done {
@@ -232,249 +253,4 @@ fn check() -> Done {
     say(&format!("  segport check  {:.0} ms, {} MB", checks.wall * 1e3, checks.peak_kb / 1024));
     say(&format!("  segport --help {:.1} ms ({:.1} ms for `true`)", helps.wall * 1e3, empty.wall * 1e3));
     Ok(())
-}
-
-/// What one process took.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Figures {
-    pub(crate) wall: f64,
-    cpu: f64,
-    peak_kb: u64,
-}
-
-impl Figures {
-    #[expect(clippy::cast_precision_loss, reason = "row counts stay far below 2^52")]
-    pub(crate) fn shown(self, rows: u64) -> String {
-        let rate = rows as f64 / self.wall;
-        format!("{rate:>9.0} rows/s {:>7.2} s {:>6.2} CPU s {:>5} MB", self.wall, self.cpu, self.peak_kb / 1024)
-    }
-}
-
-/// The round with the median wall time.
-pub(crate) fn median(rounds: &[Figures]) -> Figures {
-    let mut sorted = rounds.to_vec();
-    sorted.sort_by(|left, right| left.wall.total_cmp(&right.wall));
-    sorted.get(sorted.len() / 2).copied().unwrap_or(Figures { wall: f64::NAN, cpu: f64::NAN, peak_kb: 0 })
-}
-
-/// Runs a program in a process of its own that does nothing else, so that the system's account of it is exact.
-pub(crate) fn measure(program: &Path, arguments: &[&str], dir: Option<&Path>) -> Done<Figures> {
-    // What others have written, such as the build, would else be brought to the disk meanwhile.
-    Command::new("sync").status().map_err(problem)?;
-    let own = std::env::current_exe().map_err(problem)?;
-    let mut command = Command::new(own);
-    command.args(["bench", "measure"]).arg(program).args(arguments);
-    if let Some(dir) = dir {
-        command.current_dir(dir);
-    }
-    let text = output(command)?;
-    let numbers: Vec<f64> =
-        text.lines().last().unwrap_or_default().split(' ').filter_map(|number| number.parse().ok()).collect();
-    let [wall, cpu, peak] = numbers.as_slice() else { return Err(format!("no figures of {}", program.display())) };
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive number of kilobytes")]
-    Ok(Figures { wall: *wall, cpu: *cpu, peak_kb: *peak as u64 })
-}
-
-/// The other side of [`measure`]: runs a command and prints wall seconds, processor seconds and peak kilobytes.
-fn measure_here(command: &[&str]) -> Done {
-    let [program, arguments @ ..] = command else { return Err("nothing to measure".to_owned()) };
-    let start = Instant::now();
-    let status = Command::new(program).args(arguments).stdout(Stdio::null()).status().map_err(problem)?;
-    let wall = start.elapsed().as_secs_f64();
-    if !status.success() {
-        return Err(format!("`{}` failed ({status})", command.join(" ")));
-    }
-    let usage = getrusage(UsageWho::RUSAGE_CHILDREN).map_err(problem)?;
-    #[expect(clippy::cast_precision_loss, reason = "times of minutes")]
-    let seconds = |time: nix::sys::time::TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
-    let cpu = seconds(usage.user_time()) + seconds(usage.system_time());
-    writeln!(std::io::stdout(), "{wall} {cpu} {}", usage.max_rss()).map_err(problem)
-}
-
-/// A stand-in Autopilot in a process of its own.
-pub(crate) struct Sandbox {
-    process: Child,
-    url: String,
-    address: String,
-}
-
-impl Sandbox {
-    pub(crate) fn start(rate: u32) -> Done<Self> {
-        Self::with(&["--rate", &rate.to_string()])
-    }
-
-    /// One without a limit to its rate, in which these things go wrong.
-    fn faulty(faults: &[&str]) -> Done<Self> {
-        let faults = faults.iter().flat_map(|fault| ["--fault", fault]);
-        Self::with(&["--rate", "0"].into_iter().chain(faults).collect::<Vec<_>>())
-    }
-
-    fn with(options: &[&str]) -> Done<Self> {
-        let mut process = Command::new(target_dir().join("release/segport"))
-            .args(["sandbox", "autopilot", "--listen", "127.0.0.1:0"])
-            .args(options)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .map_err(problem)?;
-        let mut url = String::new();
-        let stdout = process.stdout.take().ok_or("the sandbox has no output")?;
-        BufReader::new(stdout).read_line(&mut url).map_err(problem)?;
-        let url = url.trim().to_owned();
-        let address = url.trim_start_matches("http://").split('/').next().unwrap_or_default().to_owned();
-        Ok(Self { process, url, address })
-    }
-}
-
-impl Drop for Sandbox {
-    fn drop(&mut self) {
-        // It may be gone already; either way nothing is left of it.
-        self.process.kill().ok();
-        self.process.wait().ok();
-    }
-}
-
-/// A project with one export.
-pub(crate) struct Project {
-    dir: PathBuf,
-}
-
-impl Project {
-    pub(crate) fn write(dir: &Path, sandbox: &Sandbox, data: &Path, settings: &str) -> Done<Self> {
-        let folder = data.parent().ok_or("the data has no folder")?;
-        let file = data.file_name().ok_or("the data has no name")?.to_string_lossy();
-        let plugins = target_dir().join("release");
-        let files = [
-            (
-                "segport.toml",
-                format!(
-                    "[project]\nname = \"bench\"\n[plugins]\npath = [{:?}]\n[egress]\nallow_private = true\n",
-                    plugins
-                ),
-            ),
-            ("sources/csv.toml", "plugin = \"files\"\n[settings]\nroot = \"data\"\n".to_owned()),
-            ("segments/everybody.toml", format!("source = \"csv\"\nkey = \"customer_id\"\n[read]\npath = {file:?}\n")),
-            (
-                "connections/autopilot.toml",
-                format!(
-                    "plugin = \"autopilot\"\ndisplay_name = \"Sandbox\"\n[consent]\naccepted_by = \"bench\"\n\
-                     accepted_at = 2026-01-01T00:00:00Z\n[settings]\napi_key = {{ file = \"key\" }}\nbase_url = {:?}\n\
-                     rows_per_export = 10000000\n{settings}\n",
-                    sandbox.url
-                ),
-            ),
-            ("exports/bench.toml", EXPORT.to_owned()),
-            ("key", "0123456789abcdef0123456789abcdef\n".to_owned()),
-        ];
-        for (path, text) in files {
-            let path = dir.join(path);
-            fs::create_dir_all(path.parent().unwrap_or(dir)).map_err(problem)?;
-            fs::write(path, text).map_err(problem)?;
-        }
-        fs::create_dir_all(dir.join("data")).map_err(problem)?;
-        fs::hard_link(folder.join(&*file), dir.join("data").join(&*file)).map_err(problem)?;
-        Ok(Self { dir: dir.to_owned() })
-    }
-
-    /// Puts another file in the place of the data.
-    fn replace(&self, data: &Path) -> Done {
-        let file = data.file_name().ok_or("the data has no name")?;
-        let place = self.dir.join("data").join(file);
-        fs::remove_file(&place).map_err(problem)?;
-        fs::hard_link(data, place).map_err(problem)
-    }
-
-    /// Runs the export and makes sure that it did what is measured.
-    pub(crate) fn run_counted(&self, outcome: &str, rows: u64) -> Done<Figures> {
-        let binary = target_dir().join("release/segport");
-        let figures = measure(&binary, &["-q", "run", "bench"], Some(&self.dir))?;
-        let mut runs = Command::new(&binary);
-        runs.args(["--output", "json", "runs"]).current_dir(&self.dir);
-        let text = output(runs)?;
-        let report: Value = serde_json::from_str(text.lines().next().unwrap_or_default()).map_err(problem)?;
-        let counted = report.pointer(&format!("/rows/{outcome}")).and_then(Value::as_u64);
-        let requests = report.pointer("/calls/requests").and_then(Value::as_u64);
-        let silent = outcome != "unchanged" || requests == Some(0);
-        if counted == Some(rows) && silent {
-            Ok(figures)
-        } else {
-            Err(format!("the run did not count {rows} rows {outcome}: {report}"))
-        }
-    }
-}
-
-const EXPORT: &str = r#"connection = "autopilot"
-segments = ["everybody"]
-[fields]
-email = "email"
-first_name = "first_name"
-last_name = "last_name"
-company = "company"
-phone = "phone"
-mailing_street = "street"
-mailing_city = "city"
-mailing_postal_code = "postal_code"
-mailing_country = "country"
-lead_source = "source"
-industry = "industry"
-"#;
-
-/// Writes a file of 12 columns and about 150 bytes a row.
-pub(crate) fn profiles(path: &Path, count: u64) -> Done {
-    changed_profiles(path, count, u64::MAX)
-}
-
-/// The same, where every row whose number is a multiple of `every` works elsewhere.
-fn changed_profiles(path: &Path, count: u64, every: u64) -> Done {
-    let first = ["Ada", "Zoë", "Søren", "Мария", "José", "Anne-Marie", "Li", "Fatima"];
-    let last = ["Lovelace", "O'Neil", "Ångström", "Иванова", "García", "van der Berg", "Wang", "Haddad"];
-    let city = ["Oslo", "London", "São Paulo", "Praha", "Nairobi", "Kyoto", "Lyon"];
-    let pick = |words: &[&'static str], row: u64| {
-        words.get(usize::try_from(row).unwrap_or(0) % words.len()).copied().unwrap_or_default()
-    };
-    // A file of its own each time: an earlier one may have other names that must keep what it holds.
-    fs::remove_file(path).ok();
-    let mut file = BufWriter::with_capacity(1 << 20, File::create(path).map_err(problem)?);
-    writeln!(
-        file,
-        "customer_id,email,first_name,last_name,company,phone,street,city,postal_code,country,source,industry"
-    )
-    .map_err(problem)?;
-    for row in 0..count {
-        writeln!(
-            file,
-            "c{row:08},person.{row}@customers.example,{},{},\"Company {}, Ltd\",+47 22 {:06},{} High Street,{},{:05},Norway,web,retail",
-            pick(&first, row),
-            pick(&last, row / 3),
-            if row % every == 0 && every != u64::MAX { row % 977 + 1 } else { row % 977 },
-            row % 1_000_000,
-            row % 300,
-            pick(&city, row / 7),
-            row % 99_999,
-        )
-        .map_err(problem)?;
-    }
-    // What is not on disk yet would be written while a run waits for the same disk.
-    let file = file.into_inner().map_err(|error| problem(error.into_error()))?;
-    file.sync_all().map_err(problem)
-}
-
-/// Builds what is measured beside the program.
-fn examples() -> Done {
-    proc::run(cargo(&["build", "--release", "--locked", "-p", "segport-sandbox", "-p", "segport-host", "--examples"]))
-}
-
-fn example(name: &str) -> PathBuf {
-    target_dir().join("release/examples").join(name)
-}
-
-pub(crate) fn tempdir() -> Done<tempfile::TempDir> {
-    // In the target folder: the system's temporary folder is often memory, and a ledger belongs on a disk.
-    let parent = target_dir().join("bench");
-    fs::create_dir_all(&parent).map_err(problem)?;
-    tempfile::tempdir_in(parent).map_err(problem)
-}
-
-pub(crate) fn problem(error: impl std::fmt::Display) -> String {
-    error.to_string()
 }

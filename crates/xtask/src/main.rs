@@ -30,7 +30,7 @@ Usage: cargo xtask <TASK>
   reference [--check]   write the generated parts of the reference from the types, or compare them
   tidy                  check the rules of the tree that no compiler checks
   bench [NAME...]       measure; names: engine, paced, unchanged, call, check; by name only: paced-single, size,
-                        compare, memory
+                        wide, compare, memory
   crash [OPTION N...]   kill runs and compare with a twin; options: --kills, --seed, --from (a case), --at-once;
                         or fill the disk at every Nth change of the state: --full
   simulate [OPTION N]   play seeds of the simulation; options: --seeds, --seed (alone: tell what happens in it)

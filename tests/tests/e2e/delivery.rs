@@ -34,6 +34,23 @@ fn only_the_row_that_changed_is_sent_again() {
 }
 
 #[test]
+fn calls_of_wide_rows_take_fewer_of_them() {
+    let mut customers = people(1..=12);
+    for customer in &mut customers[3..] {
+        customer.employer = "a long story ".repeat(25_000);
+    }
+    let scene = Scene::new(&customers);
+    let plan = scene.call("plan --output json").exits(0).objects().remove(0);
+    let report = scene.comes_to("succeeded: 12 read, 12 added");
+    // Three rows of 325,000 bytes fit into one call.
+    assert_eq!(scene.requests_to("POST /contacts"), 3);
+    let [least, most] = ["at_least", "at_most"].map(|bound| plan["calls"][bound].as_u64().unwrap());
+    assert!((least..=most).contains(&report.requests()), "{} of {least} to {most}", report.requests());
+    scene.has_contacts(&customers);
+    scene.has_members("newsletter", &customers);
+}
+
+#[test]
 fn the_order_of_rows_does_not_matter() {
     let scene = Scene::new(&people(1..=7));
     scene.delivers();

@@ -198,6 +198,7 @@ fn limits(descriptor: &Descriptor) -> String {
     let capabilities = descriptor.capabilities;
     let lines = [
         ("rows in one call", count(limits.rows_per_batch.into())),
+        ("bytes of values in one call", count(limits.bytes_per_batch.into())),
         ("calls a second", rate),
         ("rows in one run", rows),
         ("several segments in one export", yes(capabilities.several_segments)),

@@ -139,7 +139,7 @@ async fn deliver(
             rejoin: Vec::new(),
             in_doubt: doubt,
         };
-        parcels.send(parcel).await.unwrap();
+        parcels.send((parcel, None)).await.unwrap();
     }
     drop(parcels);
     let delivered = delivery.deliver(to_deliver, oneshot::channel().0).await;

@@ -24,8 +24,9 @@ use super::*;
 use crate::diff::Scope;
 use crate::guard::{Guard, Override};
 use crate::outbox::{Bundle, Ticket};
-use crate::pack::{Listed, MOST_LOOSE, Packer};
+use crate::pack::{BatchSize, Listed, MOST_LOOSE, MOST_ON_THEIR_WAY, Packer};
 use crate::progress::Silent;
+use crate::room::Room;
 
 /// What happens beside a delivery, one after the other.
 #[derive(Debug, Clone, Copy)]
@@ -281,10 +282,11 @@ async fn check(case: Case) {
     let packer = Packer {
         index: &run.snapshot.index,
         journal: &run.journal,
-        rows_per_batch: case.rows_per_batch,
+        batch: BatchSize { rows: case.rows_per_batch, bytes: usize::MAX },
         segments: &listed,
         scope: &Scope::Changes,
         most_loose: MOST_LOOSE,
+        room: &Room::new(MOST_ON_THEIR_WAY),
     };
     let (parcels, to_deliver) = mpsc::channel(1);
     let (halt, _) = oneshot::channel();

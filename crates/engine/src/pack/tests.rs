@@ -1,5 +1,6 @@
 //! What becomes of rows that wait.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use arrow_array::cast::AsArray;
@@ -26,7 +27,7 @@ async fn begin_in(store: &Store, segments: &[&str]) -> RunLedger {
 
 /// Rows that are named by their numbers.
 fn bundle(rows: &[u32], is_in_doubt: fn(u32) -> bool) -> Bundle {
-    let names: StringArray = rows.iter().map(|row| Some(row.to_string())).collect();
+    let names: StringArray = rows.iter().map(|&row| Some(value(row))).collect();
     let batch = RecordBatch::try_from_iter([("f0", Arc::new(names) as _)]).unwrap();
     let ticket = |&row: &u32| Ticket {
         identity: identity(row),
@@ -50,10 +51,11 @@ async fn cut(blocks: &[&[u32]], rows_per_batch: usize, is_in_doubt: fn(u32) -> b
     let packer = Packer {
         index: &run.snapshot.index,
         journal: &run.journal,
-        rows_per_batch,
+        batch: BatchSize { rows: rows_per_batch, bytes: usize::MAX },
         segments: &listed,
         scope: &Scope::Changes,
         most_loose: MOST_LOOSE,
+        room: &Room::new(MOST_ON_THEIR_WAY),
     };
     let mut rows = 0..;
     let mut next = |&count: &u32| bundle(&rows.by_ref().take(count as usize).collect::<Vec<_>>(), is_in_doubt);
@@ -69,7 +71,8 @@ fn shown(parcel: &Parcel) -> String {
     let Parcel::Upsert { rows, tickets, in_doubt, join, .. } = parcel else { panic!("{parcel:?}") };
     assert_eq!(join, &[0], "all are new");
     let rows = rows.decode().unwrap();
-    let names: Vec<&str> = rows.column(0).as_string::<i32>().iter().flatten().collect();
+    let names = rows.column(0).as_string::<i32>().iter().flatten();
+    let names: Vec<&str> = names.map(|name| name.trim_end_matches('x')).collect();
     let identities: Vec<String> = tickets.iter().map(|ticket| ticket.identity.bits().to_string()).collect();
     assert_eq!(names, identities, "each row has its own ticket");
     format!("{}{}", names.join(" "), if *in_doubt { " ?" } else { "" })
@@ -112,19 +115,20 @@ async fn what_nobody_takes_any_more_comes_back_without_an_intent() {
     let packer = Packer {
         index: &run.snapshot.index,
         journal: &run.journal,
-        rows_per_batch: 2,
+        batch: BatchSize { rows: 2, bytes: usize::MAX },
         segments: &listed,
         scope: &Scope::Changes,
         most_loose: MOST_LOOSE,
+        room: &Room::new(MOST_ON_THEIR_WAY),
     };
-    let (parcels, mut to_deliver) = mpsc::channel::<Parcel>(2);
+    let (parcels, mut to_deliver) = mpsc::channel::<Dispatched>(2);
     let first = vec![bundle(&[0, 1], |_| false), bundle(&[2], |_| false)];
     let second = (3..40).step_by(2).map(|row| bundle(&[row, row + 1], |_| false)).collect();
     let mut blocks = [first, second].into_iter();
     let take = async {
-        let mut taken = to_deliver.recv().await.unwrap().len();
+        let mut taken = to_deliver.recv().await.unwrap().0.len();
         to_deliver.close();
-        while let Some(parcel) = to_deliver.recv().await {
+        while let Some((parcel, _)) = to_deliver.recv().await {
             taken += parcel.len();
         }
         taken
@@ -146,19 +150,62 @@ async fn what_nobody_takes_any_more_comes_back_without_an_intent() {
     assert_eq!(intents.next().await.unwrap().map_or(0, |rows| rows.len()), taken);
 }
 
+#[tokio::test]
+async fn no_more_rows_are_on_their_way_than_there_is_room_for() {
+    let run = begin(&["news"]).await;
+    let listed = [Listed { number: run.snapshot.segments()[0], position: 0 }];
+    let block: Block = (0..6).map(|row| bundle(&[row], |_| false)).collect();
+    let room = Room::new(u32::try_from(bytes(&block[..2])).unwrap());
+    let packer = Packer {
+        index: &run.snapshot.index,
+        journal: &run.journal,
+        batch: BatchSize { rows: 1, bytes: usize::MAX },
+        segments: &listed,
+        scope: &Scope::Changes,
+        most_loose: MOST_LOOSE,
+        room: &room,
+    };
+    let (parcels, mut to_deliver) = mpsc::channel::<Dispatched>(100);
+    let mut blocks = [block].into_iter();
+    let take = async {
+        let mut under_way = VecDeque::new();
+        let mut most = 0;
+        while let Some(next) = to_deliver.recv().await {
+            under_way.push_back(next);
+            while let Ok(next) = to_deliver.try_recv() {
+                under_way.push_back(next);
+            }
+            most = most.max(under_way.len());
+            under_way.pop_front();
+        }
+        most
+    };
+    let pack = async {
+        let parcels = parcels;
+        packer.pack_rows(|| blocks.next().map(Ok), &parcels).await.unwrap()
+    };
+    let (rest, most) = tokio::join!(pack, take);
+    assert_eq!((rest.len(), most), (0, 2), "the first row is wide, and has its turn beside one other");
+}
+
 /// Rows that were read in the segments that the bits of `kinds` name, one after the other, in blocks of so many bundles.
 #[derive(Debug, Clone)]
 struct Mixed {
     kinds: Vec<u8>,
     bundles_per_block: usize,
-    rows_per_batch: usize,
+    batch: BatchSize,
     most_loose: usize,
 }
 
-/// Each row is in one parcel, with rows of its kind alone, and there are as many parcels as the plan said, or more where fewer
-/// rows may be loose.
+/// Every seventh row is wide.
+fn value(row: u32) -> String {
+    format!("{row}{}", if row.is_multiple_of(7) { "x".repeat(300) } else { String::new() })
+}
+
+/// Each row is in one parcel, with rows of its kind alone and no more of them than one call takes, and there are as many parcels
+/// as the plan said, or more where fewer rows may be loose or rows are wide.
 async fn check(mixed: &Mixed) {
-    let &Mixed { bundles_per_block, rows_per_batch, most_loose, .. } = mixed;
+    let &Mixed { bundles_per_block, batch, most_loose, .. } = mixed;
     let mut run = begin(&["a", "b", "c"]).await;
     let segments = run.snapshot.segments().to_vec();
     for (position, &segment) in segments.iter().enumerate() {
@@ -169,34 +216,43 @@ async fn check(mixed: &Mixed) {
     }
     let listed: Vec<Listed> = (0..).zip(segments).map(|(position, number)| Listed { number, position }).collect();
     let index = &run.snapshot.index;
-    let scope = &Scope::Changes;
-    let packer = Packer { index, journal: &run.journal, rows_per_batch, segments: &listed, scope, most_loose };
+    let (scope, room) = (&Scope::Changes, &Room::new(MOST_ON_THEIR_WAY));
+    let packer = Packer { index, journal: &run.journal, batch, segments: &listed, scope, most_loose, room };
     let rows: Vec<u32> = (0..).take(mixed.kinds.len()).collect();
     let (mut loose, mut parcels) = (Loose::default(), Vec::new());
-    for block in rows.chunks(rows_per_batch * bundles_per_block) {
-        let block = block.chunks(rows_per_batch).map(|rows| bundle(rows, |_| false)).collect();
-        parcels.extend(packer.cut(block, &mut loose).await.unwrap());
+    for block in rows.chunks(batch.rows * bundles_per_block) {
+        let block = block.chunks(batch.rows).flat_map(|rows| {
+            let whole = bundle(rows, |_| false);
+            // As the outbox has it, which ends a bundle before its bytes are too many.
+            if rows::bytes(&whole.rows.decode().unwrap()) <= batch.bytes {
+                vec![whole]
+            } else {
+                rows.iter().map(|&row| bundle(&[row], |_| false)).collect()
+            }
+        });
+        parcels.extend(packer.cut(block.collect(), &mut loose).await.unwrap());
     }
     parcels.extend(packer.tie_all(loose).unwrap());
 
     let mut packed = Vec::new();
     for parcel in &parcels {
         let Parcel::Upsert { rows: encoded, tickets, join, .. } = parcel else { panic!("{parcel:?}") };
-        assert!((1..=rows_per_batch).contains(&tickets.len()));
+        assert!((1..=batch.rows).contains(&tickets.len()));
         let kind: u8 = join.iter().map(|position| 1 << position).sum();
         let decoded = encoded.decode().unwrap();
+        assert!(tickets.len() == 1 || rows::bytes(&decoded) <= batch.bytes);
         for (name, ticket) in decoded.column(0).as_string::<i32>().iter().flatten().zip(&tickets[..]) {
-            let row: u32 = name.parse().unwrap();
+            let row: u32 = name.trim_end_matches('x').parse().unwrap();
             assert_eq!((ticket.identity, kind), (identity(row), mixed.kinds[row as usize]));
             packed.push(row);
         }
     }
     packed.sort_unstable();
     assert_eq!(packed, rows);
-    let planned = workload(index, scope, rows_per_batch as u64);
+    let planned = workload(index, scope, batch.rows as u64);
     let joins: u32 = mixed.kinds.iter().map(|kind| kind.count_ones()).sum();
     assert_eq!((planned.rows, planned.joins), (rows.len() as u64, joins.into()));
-    if most_loose == MOST_LOOSE {
+    if most_loose == MOST_LOOSE && batch.bytes == usize::MAX {
         assert_eq!(parcels.len() as u64, planned.batches);
     } else {
         assert!(parcels.len() as u64 >= planned.batches);
@@ -209,9 +265,11 @@ proptest! {
         kinds in proptest::collection::vec(1_u8..8, 0..200),
         bundles_per_block in 1_usize..5,
         rows_per_batch in 1_usize..20,
+        bytes in prop_oneof![Just(usize::MAX), 100_usize..3000],
         most_loose in prop_oneof![Just(MOST_LOOSE), Just(4000), Just(0)],
     ) {
-        let mixed = Mixed { kinds, bundles_per_block, rows_per_batch, most_loose };
+        let batch = BatchSize { rows: rows_per_batch, bytes };
+        let mixed = Mixed { kinds, bundles_per_block, batch, most_loose };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(check(&mixed));
     }

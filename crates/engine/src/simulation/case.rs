@@ -95,6 +95,7 @@ impl Case {
         let people = dice.within(1, most);
         let limits = Limits {
             rows_per_batch: dice.within(1, 5) as u32,
+            bytes_per_batch: dice.pick(&[0, 50, 100, 1 << 20, 1 << 20]),
             requests_per_second: dice.pick(&[0.0, 0.0, 1.0, 5.0, 20.0, 200.0]),
             rows_per_export: dice.maybe(15, |dice| dice.within(1, people)),
             max_in_flight: dice.within(1, 4) as u32,
