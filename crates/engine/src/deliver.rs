@@ -1,16 +1,20 @@
 //! Sending what was packed: calls, several at once, and an outcome for every row.
 
+mod call;
+mod judged;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::stream::{FuturesUnordered, StreamExt};
-use segport_core::rows::EncodedRows;
-use segport_core::{BatchKind, Capabilities, Error, ErrorKind, Found, Outcomes, Result, RowOutcome};
+use segport_core::{Error, ErrorKind, RowOutcome};
 use segport_host::Writer;
 use segport_ledger::Journal;
-use segport_transport::RECALLED;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, mpsc, oneshot};
 
+pub(crate) use self::judged::Fate;
+use self::judged::Judged;
+pub use self::judged::{is_final, outcome_of};
 use crate::guard::Watch;
 use crate::in_flight::InFlight;
 use crate::pack::{Dispatched, Parcel};
@@ -21,19 +25,12 @@ use crate::settle::Settlement;
 
 /// Batches in a row that may fail as a whole before the run gives the destination up.
 const MAX_FAILURES: u32 = 5;
-/// How long calls under way may take to end once a run is cancelled.
-const DRAIN: Duration = Duration::from_secs(8);
 /// Answered parcels that may wait for their commit.
 const WAITING: usize = 256;
 /// About how many outcomes are written together at most.
 const RECORDS_PER_COMMIT: usize = 20_000;
 /// How long answered batches wait for as many others as share a commit, where batches may wait at all.
 const A_COMMIT_LATER: Duration = Duration::from_millis(20);
-/// For so many refused rows batches are halved to their end, whatever `max_refused` says: the others in them are delivered, and a
-/// small run is not left half done for one bad row. Beyond that the guard ends it, since a batch may take two hundred calls.
-const HALVED_FOR: u64 = 20;
-const CANNOT_ASK: &str = "an earlier run may have sent the row, the destination cannot be asked, and sending it again might do twice \
-     what it does; `segport run --full` sends it all the same";
 
 /// Why a delivery ends before everything was tried.
 #[derive(Debug, Clone)]
@@ -194,6 +191,11 @@ impl Delivery<'_> {
         usize::try_from(batches / 100).map_or(WAITING, |share| share.min(WAITING))
     }
 
+    fn is_over_max_refused(&self) -> bool {
+        let refused = self.refused.load(Ordering::Relaxed);
+        refused > 0 && self.watch.judge_refusals(refused, self.planned).verdict == Verdict::Stopped
+    }
+
     /// Writes outcomes down, as many at once as are waiting.
     async fn settle(&self, mut answered: mpsc::Receiver<Answered<'_>>) -> Settled {
         let mut settled = Settled::default();
@@ -229,162 +231,6 @@ impl Delivery<'_> {
         }
         settled
     }
-
-    /// Calls the connector for one parcel; a refused batch is halved until the refused rows are alone. Before each call, who
-    /// has been suppressed meanwhile is taken out.
-    async fn call<'p>(&self, place: Place<'p>, parcel: Parcel) -> (Place<'p>, Parcel, Judged) {
-        let mut judged = Judged::pending(parcel.len());
-        let all: Vec<u32> = (0..).take(parcel.len()).collect();
-        let to_write = if parcel.is_in_doubt() {
-            // Rare, and large as a future: most calls need no room for it.
-            Box::pin(self.look_up(&parcel, all, &mut judged)).await
-        } else {
-            all
-        };
-        let mut parts = if to_write.is_empty() { Vec::new() } else { vec![to_write] };
-        let mut has_called = parcel.is_in_doubt();
-        let repeatable = self.writer.capabilities().repeatable;
-        let is_upsert = matches!(parcel, Parcel::Upsert { .. });
-        let recalls_before = self.in_flight.recalls();
-        while let Some(mut part) = parts.pop() {
-            // The call that was under way when the run was cancelled was its last: each further one would get its own time to end.
-            if has_called && self.cancel.is_cancelled() {
-                judged.defer(&part, &Halt::Cancelled);
-                continue;
-            }
-            if has_called
-                && is_upsert
-                && self.refused.load(Ordering::Relaxed) > HALVED_FOR
-                && self.is_over_max_refused()
-            {
-                judged.defer(&part, &Halt::Guard);
-                judged.is_stopped = true;
-                continue;
-            }
-            let refused = judged.refused();
-            has_called = true;
-            let recalls = self.in_flight.recalls();
-            let write =
-                async |kind: &BatchKind, rows: &EncodedRows| self.writer.write(kind, rows, self.call_timeout).await;
-            match self.call_for(&parcel, &mut part, &mut judged, write).await {
-                Ok(outcomes) => {
-                    judged.take(&part, outcomes);
-                    // Some of its requests may have been recalled, and their rows not tried.
-                    if repeatable && judged.stop.is_none() && self.in_flight.recalls() != recalls {
-                        part.retain(|&row| judged.is_deferred(row));
-                        parts.extend(self.recalled(part).await);
-                    }
-                }
-                Err(error) if error.fact(RECALLED).is_some() => {
-                    if repeatable {
-                        parts.extend(self.recalled(part).await);
-                    } else {
-                        judged.put_off(&part, &error);
-                    }
-                }
-                Err(error) if error.kind() == ErrorKind::Rejected && part.len() > 1 => {
-                    let rest = part.split_off(part.len() / 2);
-                    parts.extend([rest, part]);
-                }
-                Err(error) => {
-                    judged.fail(&part, error);
-                    if judged.error.is_some() {
-                        break;
-                    }
-                }
-            }
-            if is_upsert {
-                self.refused.fetch_add(judged.refused() - refused, Ordering::Relaxed);
-            }
-        }
-        judged.was_recalled = self.in_flight.recalls() != recalls_before;
-        (place, parcel, judged)
-    }
-
-    fn is_over_max_refused(&self) -> bool {
-        let refused = self.refused.load(Ordering::Relaxed);
-        refused > 0 && self.watch.judge_refusals(refused, self.planned).verdict == Verdict::Stopped
-    }
-
-    /// These rows, if there are any, once they can be written anew: their requests were recalled for somebody who was suppressed.
-    async fn recalled(&self, rows: Vec<u32>) -> Option<Vec<u32>> {
-        if rows.is_empty() {
-            return None;
-        }
-        tokio::select! {
-            () = self.cancel.cancelled() => {}
-            () = self.in_flight.cleared() => {}
-        }
-        Some(rows)
-    }
-
-    /// Looks up rows that an earlier run may have sent, and returns those that must be written again.
-    async fn look_up(&self, parcel: &Parcel, mut rows: Vec<u32>, judged: &mut Judged) -> Vec<u32> {
-        let Capabilities { settle: can_look_up, repeatable, .. } = self.writer.capabilities();
-        let found = if can_look_up {
-            let settle =
-                async |kind: &BatchKind, rows: &EncodedRows| self.writer.settle(kind, rows, self.call_timeout).await;
-            self.call_for(parcel, &mut rows, judged, settle).await
-        } else {
-            Ok(vec![Found::Unclear { reason: CANNOT_ASK.to_owned() }; rows.len()])
-        };
-        let found = match found {
-            Ok(found) => found,
-            Err(error) if !repeatable || is_final(error.kind()) || self.cancel.is_cancelled() => {
-                judged.fail(&rows, error);
-                return Vec::new();
-            }
-            // Writing them again does no harm.
-            Err(_) => return rows,
-        };
-        let mut to_write = Vec::new();
-        for (row, found) in rows.into_iter().zip(found) {
-            match found {
-                Found::Held(id) => judged.set(row, Fate::Found(id)),
-                Found::Unclear { reason } if !repeatable => {
-                    judged.set(row, Fate::Answered(RowOutcome::Unknown { reason }));
-                }
-                Found::Different | Found::Unclear { .. } => to_write.push(row),
-            }
-        }
-        to_write
-    }
-
-    /// Makes one call of the connector for a part of a parcel, less those who are suppressed by now.
-    async fn call_for<T: Default>(
-        &self,
-        parcel: &Parcel,
-        part: &mut Vec<u32>,
-        judged: &mut Judged,
-        call: impl AsyncFnOnce(&BatchKind, &EncodedRows) -> Result<T>,
-    ) -> Result<T> {
-        let call = async {
-            let list = self.in_flight.suppressed().await?;
-            // Nothing may be awaited from here until the call has begun, and so this is one future.
-            let suppressed: Vec<u32> = part.extract_if(.., |row| parcel.may_not_be_sent(*row, &list)).collect();
-            judged.suppress(&suppressed);
-            if part.is_empty() {
-                return Ok(T::default());
-            }
-            let _under_way = self.in_flight.begin(parcel.people(part), &list);
-            let (kind, rows) = parcel.batch(part)?;
-            call(&kind, &rows).await
-        };
-        tokio::select! {
-            biased;
-            answered = call => answered,
-            () = self.drained() => {
-                Err(Error::new(ErrorKind::Cancelled, "the run was interrupted before the destination answered"))
-            }
-        }
-    }
-
-    /// Winds the connection up when the run is cancelled, and resolves when it has waited long enough for its calls.
-    async fn drained(&self) {
-        self.cancel.cancelled().await;
-        self.writer.wind_up();
-        tokio::time::sleep(DRAIN).await;
-    }
 }
 
 /// The next parcel, once there is a place for it among those in flight. Dropping the future loses nothing.
@@ -403,21 +249,6 @@ struct Place<'p> {
     _room: Option<OwnedSemaphorePermit>,
 }
 
-/// What became of one row of a parcel.
-#[derive(Debug, Clone)]
-pub(crate) enum Fate {
-    /// What the connector said, or what follows from its error.
-    Answered(RowOutcome),
-    /// The destination was asked, and holds it already as it would be written; with its own id of the row.
-    Found(Option<String>),
-    /// It was put on the suppression list before it could be sent.
-    Suppressed,
-    /// It was put on it while its batch was under way, after a part of that had been done.
-    SuppressedMeanwhile,
-    /// An earlier part of its batch failed.
-    Untried,
-}
-
 /// A parcel with the fate of each row.
 #[derive(Debug)]
 struct Answered<'p> {
@@ -434,110 +265,6 @@ struct Settled {
     settlement: Settlement,
     handed: Handed,
     failure: Option<Error>,
-}
-
-/// The outcomes of a parcel while they come in.
-#[derive(Debug)]
-pub(crate) struct Judged {
-    rows: Vec<Fate>,
-    notes: Vec<String>,
-    /// What failed the parcel, or a part of it, as a whole.
-    error: Option<Error>,
-    stop: Option<Error>,
-    /// Whether `max_refused` kept a part of it from being tried.
-    is_stopped: bool,
-    /// Whether requests were recalled meanwhile, so that an error says little of the connection.
-    was_recalled: bool,
-}
-
-impl Judged {
-    /// Rows count as not tried until something is known of them.
-    fn pending(rows: usize) -> Self {
-        Self {
-            rows: vec![Fate::Untried; rows],
-            notes: Vec::new(),
-            error: None,
-            stop: None,
-            is_stopped: false,
-            was_recalled: false,
-        }
-    }
-
-    fn set(&mut self, row: u32, fate: Fate) {
-        if let Some(slot) = self.rows.get_mut(row as usize) {
-            *slot = fate;
-        }
-    }
-
-    fn refused(&self) -> u64 {
-        let is_refused = |fate: &&Fate| matches!(fate, Fate::Answered(RowOutcome::Refused { .. }));
-        self.rows.iter().filter(is_refused).count() as u64
-    }
-
-    fn is_deferred(&self, row: u32) -> bool {
-        matches!(self.rows.get(row as usize), Some(Fate::Answered(RowOutcome::Deferred { .. })))
-    }
-
-    fn defer(&mut self, rows: &[u32], halt: &Halt) {
-        let untried = Fate::Answered(RowOutcome::Deferred { reason: halt.reason() });
-        rows.iter().for_each(|&row| self.set(row, untried.clone()));
-    }
-
-    /// These rows are not tried for a reason that is no fault of the connection.
-    fn put_off(&mut self, rows: &[u32], error: &Error) {
-        let outcome = outcome_of(error);
-        rows.iter().for_each(|&row| self.set(row, Fate::Answered(outcome.clone())));
-    }
-
-    fn suppress(&mut self, rows: &[u32]) {
-        for &row in rows {
-            let was_tried = !matches!(self.rows.get(row as usize), Some(Fate::Untried));
-            self.set(row, if was_tried { Fate::SuppressedMeanwhile } else { Fate::Suppressed });
-        }
-    }
-
-    fn take(&mut self, part: &[u32], outcomes: Outcomes) {
-        for (&row, outcome) in part.iter().zip(outcomes.rows) {
-            self.set(row, Fate::Answered(outcome));
-        }
-        self.notes.extend(outcomes.notes);
-        self.stop = self.stop.take().or(outcomes.stop);
-    }
-
-    fn fail(&mut self, part: &[u32], error: Error) {
-        self.put_off(part, &error);
-        if error.kind() != ErrorKind::Rejected {
-            self.error = Some(error);
-        }
-    }
-}
-
-/// What an error of a whole call means for its rows.
-pub fn outcome_of(error: &Error) -> RowOutcome {
-    let reason = error.to_string();
-    match error.kind() {
-        ErrorKind::Rejected => RowOutcome::Refused { code: "rejected".to_owned(), reason },
-        // The destination said that it did nothing, or nothing reached it.
-        ErrorKind::Unauthenticated
-        | ErrorKind::PermissionDenied
-        | ErrorKind::ConfigInvalid
-        | ErrorKind::Unsupported
-        | ErrorKind::RateLimited => RowOutcome::Deferred { reason },
-        _ if error.fact("sent") == Some("no") => RowOutcome::Deferred { reason },
-        _ => RowOutcome::Unknown { reason },
-    }
-}
-
-/// Whether errors of this kind make every further call pointless, so that they end a run.
-pub fn is_final(kind: ErrorKind) -> bool {
-    !matches!(
-        kind,
-        ErrorKind::Timeout
-            | ErrorKind::Unavailable
-            | ErrorKind::RateLimited
-            | ErrorKind::Cancelled
-            | ErrorKind::Rejected
-    )
 }
 
 /// The state of a delivery that decides whether to go on.

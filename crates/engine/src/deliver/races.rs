@@ -12,7 +12,10 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 use segport_core::http::{HttpClient, Request, Response};
 use segport_core::op::{self, Call, Opened, WriteHead};
-use segport_core::{Descriptor, FoundRows, Frame, Limits, PluginKind, Session, rows};
+use segport_core::rows::{self, EncodedRows};
+use segport_core::{
+    BatchKind, Capabilities, Descriptor, Found, FoundRows, Frame, Limits, Outcomes, PluginKind, Result, Session,
+};
 use segport_host::{ConnectorInstance, Instance, Plugin};
 use segport_ledger::{Fingerprint, KeyHash, NewRun, RunEnd, StateKey, Store};
 use segport_manifest::Guards;

@@ -1,0 +1,124 @@
+//! What became of the rows of one parcel.
+
+use segport_core::{Error, ErrorKind, Outcomes, RowOutcome};
+
+use super::Halt;
+
+/// What became of one row of a parcel.
+#[derive(Debug, Clone)]
+pub(crate) enum Fate {
+    /// What the connector said, or what follows from its error.
+    Answered(RowOutcome),
+    /// The destination was asked, and holds it already as it would be written; with its own id of the row.
+    Found(Option<String>),
+    /// It was put on the suppression list before it could be sent.
+    Suppressed,
+    /// It was put on it while its batch was under way, after a part of that had been done.
+    SuppressedMeanwhile,
+    /// An earlier part of its batch failed.
+    Untried,
+}
+
+/// The outcomes of a parcel while they come in.
+#[derive(Debug)]
+pub(super) struct Judged {
+    pub(super) rows: Vec<Fate>,
+    pub(super) notes: Vec<String>,
+    /// What failed the parcel, or a part of it, as a whole.
+    pub(super) error: Option<Error>,
+    pub(super) stop: Option<Error>,
+    /// Whether `max_refused` kept a part of it from being tried.
+    pub(super) is_stopped: bool,
+    /// Whether requests were recalled meanwhile, so that an error says little of the connection.
+    pub(super) was_recalled: bool,
+}
+
+impl Judged {
+    /// Rows count as not tried until something is known of them.
+    pub(super) fn pending(rows: usize) -> Self {
+        Self {
+            rows: vec![Fate::Untried; rows],
+            notes: Vec::new(),
+            error: None,
+            stop: None,
+            is_stopped: false,
+            was_recalled: false,
+        }
+    }
+
+    pub(super) fn set(&mut self, row: u32, fate: Fate) {
+        if let Some(slot) = self.rows.get_mut(row as usize) {
+            *slot = fate;
+        }
+    }
+
+    pub(super) fn refused(&self) -> u64 {
+        let is_refused = |fate: &&Fate| matches!(fate, Fate::Answered(RowOutcome::Refused { .. }));
+        self.rows.iter().filter(is_refused).count() as u64
+    }
+
+    pub(super) fn is_deferred(&self, row: u32) -> bool {
+        matches!(self.rows.get(row as usize), Some(Fate::Answered(RowOutcome::Deferred { .. })))
+    }
+
+    pub(super) fn defer(&mut self, rows: &[u32], halt: &Halt) {
+        let untried = Fate::Answered(RowOutcome::Deferred { reason: halt.reason() });
+        rows.iter().for_each(|&row| self.set(row, untried.clone()));
+    }
+
+    /// These rows are not tried for a reason that is no fault of the connection.
+    pub(super) fn put_off(&mut self, rows: &[u32], error: &Error) {
+        let outcome = outcome_of(error);
+        rows.iter().for_each(|&row| self.set(row, Fate::Answered(outcome.clone())));
+    }
+
+    pub(super) fn suppress(&mut self, rows: &[u32]) {
+        for &row in rows {
+            let was_tried = !matches!(self.rows.get(row as usize), Some(Fate::Untried));
+            self.set(row, if was_tried { Fate::SuppressedMeanwhile } else { Fate::Suppressed });
+        }
+    }
+
+    pub(super) fn take(&mut self, part: &[u32], outcomes: Outcomes) {
+        for (&row, outcome) in part.iter().zip(outcomes.rows) {
+            self.set(row, Fate::Answered(outcome));
+        }
+        self.notes.extend(outcomes.notes);
+        self.stop = self.stop.take().or(outcomes.stop);
+    }
+
+    pub(super) fn fail(&mut self, part: &[u32], error: Error) {
+        self.put_off(part, &error);
+        if error.kind() != ErrorKind::Rejected {
+            self.error = Some(error);
+        }
+    }
+}
+
+/// What an error of a whole call means for its rows.
+pub fn outcome_of(error: &Error) -> RowOutcome {
+    let reason = error.to_string();
+    match error.kind() {
+        ErrorKind::Rejected => RowOutcome::Refused { code: "rejected".to_owned(), reason },
+        // The destination said that it did nothing, or nothing reached it.
+        ErrorKind::Unauthenticated
+        | ErrorKind::PermissionDenied
+        | ErrorKind::ConfigInvalid
+        | ErrorKind::Unsupported
+        | ErrorKind::RateLimited => RowOutcome::Deferred { reason },
+        _ if error.fact("sent") == Some("no") => RowOutcome::Deferred { reason },
+        _ => RowOutcome::Unknown { reason },
+    }
+}
+
+/// Whether errors of this kind make every further call pointless, so that they end a run.
+pub fn is_final(kind: ErrorKind) -> bool {
+    !matches!(
+        kind,
+        ErrorKind::Timeout
+            | ErrorKind::Unavailable
+            | ErrorKind::RateLimited
+            | ErrorKind::Cancelled
+            | ErrorKind::Rejected
+    )
+}
