@@ -189,7 +189,7 @@ impl Client {
         if let 200..=299 = answer.head.status {
             return Ok(answer.body);
         }
-        let sent = || Echo::of(contacts.as_sent().map(|(_, contact)| Value::Object(contact)));
+        let sent = |said: &str| Echo::of(contacts.as_sent().map(|(_, contact)| Value::Object(contact)), said);
         Err(self.refused(method, operation, &answer, sent))
     }
 
@@ -204,7 +204,7 @@ impl Client {
                 _ => Err(unusable(operation, "an answer that is not a contact")),
             },
             404 if Said::read(&answer.body).is_some_and(|said| said.is_no_contact()) => Ok(None),
-            _ => Err(self.refused(method, operation, &answer, Echo::default)),
+            _ => Err(self.refused(method, operation, &answer, |_| Echo::default())),
         }
     }
 
@@ -228,7 +228,7 @@ impl Client {
             (404, Some(Said { message: None, .. })) if matches!(verb, Verb::Test) => Ok(OnList::No),
             (404, Some(said)) if said.is_no_contact() => Ok(OnList::NoContact),
             (404, Some(said)) if said.is_no_list() => Ok(OnList::NoList),
-            _ => Err(self.refused(method, operation, &answer, Echo::default)),
+            _ => Err(self.refused(method, operation, &answer, |_| Echo::default())),
         }
     }
 
@@ -251,12 +251,12 @@ impl Client {
     fn success(&self, method: &str, operation: &str, answer: Response) -> Result<Bytes> {
         match answer.head.status {
             200..=299 => Ok(answer.body),
-            _ => Err(self.refused(method, operation, &answer, Echo::default)),
+            _ => Err(self.refused(method, operation, &answer, |_| Echo::default())),
         }
     }
 
     /// The error of an answer that is no success. An address in a path needs no [`Echo`]: it is known by its sign.
-    fn refused(&self, method: &str, operation: &str, answer: &Response, sent: impl FnOnce() -> Echo) -> Error {
+    fn refused(&self, method: &str, operation: &str, answer: &Response, sent: impl FnOnce(&str) -> Echo) -> Error {
         refused(operation, method, answer.head.status, &answer.body, self.api_key.expose(), sent)
     }
 }

@@ -1,4 +1,6 @@
 //! The values that a call carried, to be taken out of what the destination says to it.
+//!
+//! A call may carry a megabyte of them and the answer is short, so only what may show in it is kept.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
@@ -13,9 +15,13 @@ const SHORTEST_WORD: usize = 4;
 /// A shorter one stands inside of words that have nothing to do with it.
 const SHORTEST_PART: usize = 6;
 
-/// What was sent, in capitals.
+/// What was sent, in capitals, as far as it may show in one text.
 #[derive(Debug, Default)]
 pub(crate) struct Echo {
+    /// The text.
+    said: String,
+    /// Its words.
+    said_words: Vec<String>,
     /// Values of at least two characters, by their first letter and the longest first.
     values: HashMap<char, Vec<String>>,
     /// The longer words of those that stand in a field.
@@ -25,9 +31,10 @@ pub(crate) struct Echo {
 }
 
 impl Echo {
-    /// The texts and numbers of what was sent; what an object calls them does not count.
-    pub(crate) fn of(sent: impl IntoIterator<Item = Value>) -> Self {
-        let mut echo = Self::default();
+    /// The texts and numbers of what was sent, as far as they may show in `said`; what an object calls them does not count.
+    pub(crate) fn of(sent: impl IntoIterator<Item = Value>, said: &str) -> Self {
+        let said_words = words(said).map(capitals).collect();
+        let mut echo = Self { said: capitals(said), said_words, ..Self::default() };
         sent.into_iter().for_each(|value| echo.add(&value));
         for values in echo.values.values_mut() {
             values.sort_unstable_by_key(|value| Reverse(value.len()));
@@ -39,10 +46,12 @@ impl Echo {
     fn add(&mut self, value: &Value) {
         match value {
             Value::String(text) => {
-                self.insert(text);
-                self.insert(&utf8_percent_encode(text, SEGMENT).to_string());
-                let json = value.to_string();
-                self.insert(json.get(1..json.len() - 1).unwrap_or_default());
+                if self.has_room_for(text) {
+                    self.insert(text);
+                    self.insert(&utf8_percent_encode(text, SEGMENT).to_string());
+                    let json = value.to_string();
+                    self.insert(json.get(1..json.len() - 1).unwrap_or_default());
+                }
             }
             // A float without its zero, which `3.0` begins with too.
             Value::Number(number) if number.is_f64() => self.insert(&number.as_f64().unwrap_or_default().to_string()),
@@ -52,7 +61,8 @@ impl Echo {
                 self.fields.extend(members.keys().map(|name| capitals(name)));
                 for value in members.values() {
                     self.add(value);
-                    self.words.extend(words(value.as_str().unwrap_or_default()).map(capitals));
+                    let words = words(value.as_str().unwrap_or_default()).map(capitals);
+                    self.words.extend(words.filter(|word| self.said_words.iter().any(|said| is_shown(word, said))));
                 }
             }
             Value::Null | Value::Bool(_) => {}
@@ -63,12 +73,25 @@ impl Echo {
         let value = capitals(&on_one_line(text));
         // An address has a sign of its own, and is shown as one.
         let is_address = value.contains('@') && !value.contains(' ');
-        if let (Some(first), Some(_), false) = (value.chars().next(), value.chars().nth(1), is_address) {
+        if let (Some(first), Some(_), false) = (value.chars().next(), value.chars().nth(1), is_address)
+            && self.said.contains(&value)
+        {
             self.values.entry(first).or_default().push(value);
         }
     }
 
-    /// `text` with `[value]` for each of the values that stands in it as a whole word or words, and for each word that is one of
+    /// Whether a value is not too long to show.
+    fn has_room_for(&self, value: &str) -> bool {
+        // Of what is said there may be fewer blanks, and a capital letter may take fewer bytes; nothing else is shorter there.
+        let mut room = 4 * self.said.len();
+        value.split(is_blank).all(|word| {
+            let rest = room.checked_sub(word.len());
+            room = rest.unwrap_or(0);
+            rest.is_some()
+        })
+    }
+
+    /// The text with `[value]` for each of the values that stands in it as a whole word or words, and for each word that is one of
     /// theirs, begins one, or has one in it, in whatever letter case.
     pub(crate) fn mask(&self, text: &str) -> String {
         let text = self.without_values(text);
@@ -89,10 +112,7 @@ impl Echo {
     /// field shows nothing, or an answer that refuses `Company` would say nothing any more.
     fn shows(&self, word: &str) -> bool {
         let word = capitals(word);
-        let begins = || self.words.range(word.clone()..).next().is_some_and(|sent| sent.starts_with(&word));
-        let has =
-            || self.words.iter().any(|sent| sent.chars().count() >= SHORTEST_PART && word.contains(sent.as_str()));
-        !self.fields.contains(&word) && (begins() || has())
+        !self.fields.contains(&word) && self.words.iter().any(|sent| is_shown(sent, &word))
     }
 
     fn without_values(&self, text: &str) -> String {
@@ -115,6 +135,15 @@ impl Echo {
         let is_whole = |length: &usize| text.split_at_checked(*length).is_some_and(|(a, b)| !is_inside_word(a, b));
         values.iter().filter_map(|value| length_of(value, text)).find(is_whole)
     }
+}
+
+/// Whether a word that was sent shows in one that is said, both in capitals: that is cut off, or has something beside it.
+fn is_shown(sent: &str, said: &str) -> bool {
+    sent.starts_with(said) || (sent.chars().nth(SHORTEST_PART - 1).is_some() && said.contains(sent))
+}
+
+fn is_blank(letter: char) -> bool {
+    letter.is_whitespace() || letter.is_control()
 }
 
 fn capitals(text: &str) -> String {
@@ -150,8 +179,7 @@ fn is_inside_word(before: &str, after: &str) -> bool {
 
 /// `text` with one blank for each run of blanks and control characters.
 pub(crate) fn on_one_line(text: &str) -> String {
-    let words = text.split(|letter: char| letter.is_whitespace() || letter.is_control());
-    words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+    text.split(is_blank).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -162,12 +190,13 @@ mod tests {
 
     #[test]
     fn whole_values_are_taken_out_in_every_form() {
-        let echo = Echo::of([
+        let sent = [
             json!({"Email": "anna@example.com", "FirstName": "Anna", "LastName": "Anna Berg", "Company": "Berg & Sønn", "LeadSource": "Company fair"}),
             json!({"LastName": "X", "Industry": "Numbatina works", "Title": "O\"Brien\n(Dr)", "Salutation": "Straße", "MailingCity": "東京"}),
             json!({"unsubscribed": true, "LeadSource": null, "custom": {"float--Value": 12.0, "integer--Score": -42}}),
-        ]);
-        let check = |text: &str, expected: &str| assert_eq!(echo.mask(text), expected, "{text}");
+        ];
+        let check =
+            |text: &str, expected: &str| assert_eq!(Echo::of(sent.clone(), text).mask(text), expected, "{text}");
         check("Invalid value Anna Berg for FirstName", "Invalid value [value] for FirstName");
         check("anna, ANNA: (Anna)", "[value], [value]: ([value])");
         check("Hannah, Annabel, Anna2, Joanna", "Hannah, Annabel, Anna2, Joanna");

@@ -21,7 +21,9 @@ const LOOKED_AT: &str = "bulk calls name the list again; if the first contacts a
 
 /// The calls of `workload`; `fixed_list` when no list is ever made.
 pub(crate) fn estimate(workload: &Workload, mode: ListMembership, fixed_list: bool) -> Estimate {
-    let Workload { batches, rows, joins, rejoins, leavers, segments, in_doubt, batches_in_doubt } = *workload;
+    let Workload { batches, batches_at_most, rows, joins, rejoins, leavers, segments, in_doubt, batches_in_doubt } =
+        *workload;
+    let most_batches = batches.max(batches_at_most);
     if batches == 0 && leavers == 0 {
         return Estimate::default();
     }
@@ -46,14 +48,14 @@ pub(crate) fn estimate(workload: &Workload, mode: ListMembership, fixed_list: bo
             fewest_singles + u64::from(fewest_links > 0),
             links
                 + links / FOUND_PER_PAGE
-                + batches * (TEST + if rejoins > 0 { LOOK } else { 0 })
+                + most_batches * (TEST + if rejoins > 0 { LOOK } else { 0 })
                 + AGAIN * segments.max(1),
             if joins > 0 { vec![TESTED.to_owned()] } else { vec![LOOKED_AT.to_owned()] },
         ),
     };
     Estimate {
         at_least: begun + fewest_to_settle + fewest_batches + fewest,
-        at_most: begun + in_doubt + batches + lists_prepared + most,
+        at_most: begun + in_doubt + most_batches + lists_prepared + most,
         notes,
     }
 }
@@ -100,6 +102,9 @@ mod tests {
         // A hundred that are not there, and one that is.
         let two = Workload { batches: 2, rows: 101, joins: 101, in_doubt: 101, batches_in_doubt: 2, ..one };
         assert_eq!(estimate(&two, Bulk, true).at_least, 1 + 3);
+        let wide = Workload { batches: 5, batches_at_most: 9, rows: 100, joins: 100, segments: 1, ..one };
+        let found = [Bulk, Probe].map(|mode| estimate(&wide, mode, true)).map(|found| [found.at_least, found.at_most]);
+        assert_eq!(found, [[1 + 5, 1 + 9 + 1], [1 + 5 + 1, 1 + 9 + 1 + 100 + 100 / FOUND_PER_PAGE + 9 * TEST + 1]]);
         let all_doubtful = estimate(&Workload { in_doubt: 1, batches_in_doubt: 1, ..one }, Probe, true);
         assert_eq!((all_doubtful.at_least, all_doubtful.at_most), (2, 1 + 1 + 1 + 1 + 1 + 4 + 1));
     }

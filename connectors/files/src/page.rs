@@ -22,6 +22,16 @@ pub(crate) struct PageLimit {
     pub(crate) bytes: u64,
 }
 
+/// Most cells of a page, also where most have no value, as in JSON lines with a thousand keys of which each row has a few.
+const MOST_CELLS: usize = 1 << 20;
+
+impl PageLimit {
+    /// The limit for rows of so many columns.
+    pub(crate) fn of_columns(self, columns: usize) -> Self {
+        Self { rows: self.rows.min(MOST_CELLS / columns.max(1)).max(1), ..self }
+    }
+}
+
 impl Default for PageLimit {
     fn default() -> Self {
         Self { rows: 8_192, bytes: 4 << 20 }

@@ -71,6 +71,8 @@ pub(crate) struct Segment {
     root: Root,
     read: Read,
     sources: Arc<[SourceFile]>,
+    /// Of the sources.
+    stamp: u64,
     files: Box<dyn Files>,
     limit: PageLimit,
     index: usize,
@@ -85,9 +87,10 @@ impl Segment {
     /// What is wrong with `read` or the files; `unavailable` if the data is not that of `cursor` any more.
     pub(crate) fn open(root: &Root, read: &Read, cursor: Option<&str>, limit: PageLimit) -> Result<Self> {
         let sources: Arc<[SourceFile]> = root.files(&read.path, read.format)?.into();
+        let stamp = fingerprint(&sources);
         let start = match cursor {
             None => None,
-            Some(text) => Some(parse_cursor(text, &sources, &read.path)?),
+            Some(text) => Some(parse_cursor(text, &sources, stamp, &read.path)?),
         };
         let files: Box<dyn Files> = match format(read, &sources)? {
             Format::Csv => Box::new(CsvFiles::plan(&sources, read.csv()?)?),
@@ -95,7 +98,8 @@ impl Segment {
             Format::Parquet => Box::new(ParquetFiles::plan(&sources, read.parquet()?)?),
         };
         let (index, position) = start.map_or((0, None), |cursor| (cursor.file, cursor.position));
-        Ok(Self { root: root.clone(), read: read.clone(), sources, files, limit, index, position, rows: None })
+        let limit = limit.of_columns(files.schema().fields().len());
+        Ok(Self { root: root.clone(), read: read.clone(), sources, stamp, files, limit, index, position, rows: None })
     }
 
     /// The segment's columns.
@@ -145,16 +149,16 @@ impl Segment {
     }
 
     fn cursor(&self) -> Result<String> {
-        let cursor = Cursor { stamp: fingerprint(&self.sources), file: self.index, position: self.position };
+        let cursor = Cursor { stamp: self.stamp, file: self.index, position: self.position };
         serde_json::to_string(&cursor)
             .map_err(|error| Error::new(ErrorKind::Internal, "a cursor could not be written").because(&error))
     }
 }
 
-fn parse_cursor(text: &str, sources: &[SourceFile], path: &str) -> Result<Cursor> {
+fn parse_cursor(text: &str, sources: &[SourceFile], stamp: u64, path: &str) -> Result<Cursor> {
     let unusable = || Error::new(ErrorKind::Contract, "the cursor is not one that this source gave out");
     let cursor: Cursor = serde_json::from_str(text).map_err(|_| unusable())?;
-    if cursor.stamp != fingerprint(sources) {
+    if cursor.stamp != stamp {
         return Err(changed(path));
     }
     let source = sources.get(cursor.file).ok_or_else(unusable)?;
@@ -238,6 +242,25 @@ mod tests {
                 None => return Ok((cells, unreadable)),
             }
         }
+    }
+
+    #[test]
+    fn pages_of_many_columns_have_fewer_rows() {
+        let folder = tempfile::tempdir().unwrap();
+        let check = |columns: usize, expected: usize| {
+            // Each row has one key of many.
+            let lines: String = (0..9_000).map(|row| format!("{{\"k{}\":1}}\n", row % columns)).collect();
+            fs::write(folder.path().join("rows.jsonl"), lines).unwrap();
+            let names: Vec<String> = (0..columns).map(|column| format!("k{column}")).collect();
+            let read = serde_json::json!({"path": "rows.jsonl", "columns": names});
+            let root = Root::new(folder.path().to_owned());
+            let read: Read = serde_json::from_value(read).unwrap();
+            let page = Segment::open(&root, &read, None, PageLimit::default()).unwrap().page().unwrap();
+            assert_eq!(page.rows.num_rows(), expected, "{columns} columns");
+        };
+        check(1, 8192);
+        check(128, 8192);
+        check(2_000, 524);
     }
 
     proptest! {

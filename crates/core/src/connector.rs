@@ -39,8 +39,9 @@ pub trait Connector: Send + Sync + Sized + 'static {
 
     /// What `workload` would cost; called without network.
     fn estimate(&self, workload: &Workload) -> Estimate {
-        let calls = workload.batches + workload.leavers;
-        Estimate { at_least: calls, at_most: calls, notes: Vec::new() }
+        let [at_least, at_most] = [workload.batches, workload.batches_at_most.max(workload.batches)]
+            .map(|batches| batches + workload.leavers);
+        Estimate { at_least, at_most, notes: Vec::new() }
     }
 
     /// Prepares a run, such as finding or creating the list of each segment.

@@ -182,8 +182,9 @@ pub struct CustomFields {
 pub struct Limits {
     /// Most rows in one batch.
     pub rows_per_batch: u32,
-    /// Most bytes that the values of the rows in one batch take, as UTF-8 text, or eight for a number; a row that alone has more
-    /// goes alone. What a call sends is longer by what it calls the values.
+    /// Most bytes of the values in one batch of rows to write: a text as UTF-8 and four, a number eight. A row that alone has more
+    /// goes alone, with 0 each one does, and more than 8 MiB are as good as 8 MiB. A body is longer, by what it calls the values
+    /// and by what it must escape. About 32 MiB of all batches are under way at once.
     #[serde(default = "default_bytes_per_batch")]
     pub bytes_per_batch: u32,
     /// Most calls a second over the whole connection; 0 = no limit.
@@ -210,7 +211,7 @@ impl Default for Limits {
     }
 }
 
-/// 1 MiB, which leaves as much for the names of fields where a body may have two, as many services document.
+/// 1 MiB, which leaves as much for names and escapes where a body may have two, as many services document.
 fn default_bytes_per_batch() -> u32 {
     1 << 20
 }
@@ -232,8 +233,11 @@ pub struct Capabilities {
 /// What a plan would ask of a connector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Workload {
-    /// Batches of rows to write; a few more where rows of hundreds of kinds are mixed, or wide rows of several.
+    /// Fewest batches of rows to write.
     pub batches: u64,
+    /// Most batches of them, which are more where rows are wide; a few more still where rows of hundreds of kinds are mixed.
+    #[serde(default)]
+    pub batches_at_most: u64,
     /// Rows to write.
     pub rows: u64,
     /// Rows, counted once per segment, that must become members.
@@ -248,7 +252,7 @@ pub struct Workload {
     /// Of the rows to write, those that an earlier run may have written: they are looked up first, if the connector can.
     #[serde(default)]
     pub in_doubt: u64,
-    /// Of the batches, those of such rows.
+    /// Of the fewest batches, those of such rows.
     #[serde(default)]
     pub batches_in_doubt: u64,
 }
@@ -258,7 +262,7 @@ pub struct Workload {
 pub struct Estimate {
     /// Fewest calls.
     pub at_least: u64,
-    /// Most calls, without retries.
+    /// Most calls, without retries and without those that halve a batch to find what is refused in it.
     pub at_most: u64,
     /// What decides between the two, in sentences for the plan.
     #[serde(default)]

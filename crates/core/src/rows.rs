@@ -25,14 +25,49 @@ const HEADS: usize = 4096;
 /// Most rows of a batch without columns, such as a page of a CSV file whose columns have no names.
 const MOST_EMPTY: usize = 1 << 20;
 
-/// How many bytes the values of these rows take; of a slice, only those in it. Columns that cannot tell count as nothing.
+/// How many bytes the values of these rows take, and four more for each text; of a slice, only those in it. Columns that cannot
+/// tell count as nothing.
 pub fn bytes(rows: &RecordBatch) -> usize {
-    let in_column = |column: &ArrayRef| match column.as_string_opt::<i32>().map(StringArray::value_offsets) {
+    let in_column = |column: &ArrayRef| match ends(column) {
         // Asked for every few rows, and most columns are texts.
-        Some(ends @ [first, .., last]) => usize::try_from(last - first).unwrap_or(0) + size_of_val(ends),
+        Some([first, rest @ ..]) => length(*first, *rest.last().unwrap_or(first)) + size_of_val(rest),
         _ => column.to_data().get_slice_memory_size().unwrap_or(0),
     };
     rows.columns().iter().map(in_column).sum()
+}
+
+/// At least as many [`bytes()`] as each of these rows has alone: as if the longest value of each column stood in one row.
+pub fn widest(rows: &RecordBatch) -> usize {
+    let in_column = |column: &ArrayRef| match ends(column) {
+        Some(ends) => {
+            ends.array_windows().map(|[start, end]| length(*start, *end)).max().unwrap_or(0) + size_of::<i32>()
+        }
+        _ => size_of::<i64>(),
+    };
+    rows.columns().iter().map(in_column).sum()
+}
+
+/// How many of the first of these rows have no more than `room` [`bytes()`] together.
+pub fn fitting(rows: &RecordBatch, room: usize) -> usize {
+    if bytes(rows) <= room {
+        return rows.num_rows();
+    }
+    let (mut fitting, mut beyond) = (0, rows.num_rows());
+    while beyond - fitting > 1 {
+        let middle = fitting.midpoint(beyond);
+        let fits = bytes(&rows.slice(0, middle)) <= room;
+        *(if fits { &mut fitting } else { &mut beyond }) = middle;
+    }
+    fitting
+}
+
+/// Where the values of a column of texts end, after where the first begins; `None` for other columns.
+fn ends(column: &ArrayRef) -> Option<&[i32]> {
+    column.as_string_opt::<i32>().map(StringArray::value_offsets)
+}
+
+fn length(start: i32, end: i32) -> usize {
+    usize::try_from(end - start).unwrap_or(0)
 }
 
 /// Appends a stream of one batch to `out`.
@@ -145,13 +180,17 @@ mod tests {
         let numbers: ArrayRef = Arc::new(Int64Array::from(vec![1, 2, 3]));
         let rows = RecordBatch::try_from_iter([("f0", texts), ("f1", numbers)]).unwrap();
         let check = |start, count, texts: usize| {
-            assert_eq!(bytes(&rows.slice(start, count)), texts + 4 * (count + 1) + 8 * count, "{count} from {start}");
+            assert_eq!(bytes(&rows.slice(start, count)), texts + (4 + 8) * count, "{count} from {start}");
         };
         check(0, 3, 11);
         check(0, 1, 4);
         check(1, 1, 0);
         check(1, 2, 7);
         check(3, 0, 0);
+        assert_eq!(widest(&rows), 7 + 4 + 8);
+        for (room, expected) in [(0, 0), (15, 0), (16, 1), (28, 2), (46, 2), (47, 3)] {
+            assert_eq!(fitting(&rows, room), expected, "in {room}");
+        }
     }
 
     #[test]

@@ -38,9 +38,7 @@ pub(crate) struct Outbox {
     block: BlockWriter,
     store: BlockStore,
     rows: u64,
-    bundles: u64,
-    /// Whether a bundle was ended for its bytes.
-    has_wide_rows: bool,
+    size: Size,
 }
 
 impl Outbox {
@@ -56,20 +54,20 @@ impl Outbox {
             block: BlockWriter::default(),
             store: BlockStore::new(dir)?,
             rows: 0,
-            bundles: 0,
-            has_wide_rows: false,
+            size: Size { batch, bytes: 0, widest: 0 },
         })
     }
 
     /// Adds rows with one ticket each.
     pub(crate) fn push(&mut self, rows: &RecordBatch, tickets: Vec<Ticket>) -> Result<()> {
         self.rows += rows.num_rows() as u64;
+        self.size.widest = self.size.widest.max(rows::widest(rows));
         let (mut start, mut tickets) = (0, tickets.into_iter());
         while start < rows.num_rows() {
             let next = rows.slice(start, (self.bundle.rows - self.tickets.len()).min(rows.num_rows() - start));
-            let taken = self.fitting(&next);
+            let fitting = rows::fitting(&next, self.bundle.bytes.saturating_sub(self.bytes));
+            let taken = if self.tickets.is_empty() { fitting.max(1) } else { fitting };
             let is_full = taken < next.num_rows();
-            self.has_wide_rows |= is_full;
             if taken > 0 {
                 let next = if is_full { next.slice(0, taken) } else { next };
                 self.bytes += rows::bytes(&next);
@@ -82,21 +80,6 @@ impl Outbox {
             }
         }
         Ok(())
-    }
-
-    /// How many of these rows the bundle has room for: at least one if it has none yet.
-    fn fitting(&self, rows: &RecordBatch) -> usize {
-        let room = self.bundle.bytes.saturating_sub(self.bytes);
-        if rows::bytes(rows) <= room {
-            return rows.num_rows();
-        }
-        let (mut fitting, mut beyond) = (0, rows.num_rows());
-        while beyond - fitting > 1 {
-            let middle = fitting.midpoint(beyond);
-            let fits = rows::bytes(&rows.slice(0, middle)) <= room;
-            *(if fits { &mut fitting } else { &mut beyond }) = middle;
-        }
-        fitting.max(usize::from(self.tickets.is_empty()))
     }
 
     /// Encodes the rows that are pending.
@@ -112,8 +95,8 @@ impl Outbox {
         }
         self.pending.clear();
         self.tickets.clear();
+        self.size.bytes += self.bytes.min(self.bundle.bytes) as u64;
         self.bytes = 0;
-        self.bundles += 1;
         if self.block.is_full() { self.store.append(&mut self.block) } else { Ok(()) }
     }
 
@@ -125,9 +108,18 @@ impl Outbox {
         if !self.block.is_empty() {
             self.store.append(&mut self.block)?;
         }
-        let wide_bundles = self.has_wide_rows.then_some(self.bundles);
-        Ok(Sealed { store: self.store, rows: self.rows, wide_bundles })
+        Ok(Sealed { store: self.store, rows: self.rows, size: self.size })
     }
+}
+
+/// What is known of the bytes of all rows.
+#[derive(Debug, Clone, Copy)]
+struct Size {
+    batch: BatchSize,
+    /// Of all bundles; one with more than a batch may have is a single row, and counts as a batch.
+    bytes: u64,
+    /// No row has more.
+    widest: usize,
 }
 
 /// A complete outbox.
@@ -135,7 +127,7 @@ impl Outbox {
 pub(crate) struct Sealed {
     store: BlockStore,
     rows: u64,
-    wide_bundles: Option<u64>,
+    size: Size,
 }
 
 impl Sealed {
@@ -144,9 +136,15 @@ impl Sealed {
         self.rows
     }
 
-    /// How many bundles there are, if some have fewer rows than others for their bytes.
-    pub(crate) fn wide_bundles(&self) -> Option<u64> {
-        self.wide_bundles
+    /// How many batches they make at least and at most, if they made `narrow` without regard to their bytes.
+    pub(crate) fn batches(&self, narrow: u64) -> [u64; 2] {
+        let Size { batch, bytes, widest } = self.size;
+        if widest.saturating_mul(batch.rows) <= batch.bytes {
+            return [narrow, narrow];
+        }
+        // One that is ended by its bytes has more than a batch may have, with the first row of the next one of its kind.
+        let full = bytes / batch.bytes as u64;
+        [narrow.max(full), narrow.saturating_add(2 * full + 1).min(self.rows)]
     }
 
     /// Takes the next block.
@@ -256,7 +254,7 @@ mod tests {
                 row += count;
             }
             let mut sealed = outbox.seal().unwrap();
-            let wide_bundles = sealed.wide_bundles();
+            let batches = sealed.batches(u64::from(row).div_ceil(40));
             let (mut sizes, mut seen) = (Vec::new(), Vec::new());
             while let Some(block) = sealed.next_block().unwrap() {
                 for Bundle { rows, tickets } in block {
@@ -267,15 +265,15 @@ mod tests {
             }
             assert_eq!(sizes, expected, "{pages:?}");
             assert_eq!(seen, page(0, row, 1).1);
-            let is_cut = !expected.iter().rev().skip(1).all(|&rows| rows == 40);
-            assert_eq!(wide_bundles, is_cut.then_some(expected.len() as u64));
+            let made = expected.len() as u64;
+            assert!((batches[0]..=batches[1]).contains(&made), "{made} of {batches:?}");
         };
-        // A row takes four bytes beside its value, and four more are taken by each page's first.
-        check(&[(100, 6)], 404, &[40, 40, 20]);
-        check(&[(100, 6)], 403, &[39, 39, 22]);
-        check(&[(30, 6), (70, 96)], 1000, &[36, 9, 9, 9, 9, 9, 9, 9, 1]);
+        // A row takes four bytes beside its value.
+        check(&[(100, 6)], 400, &[40, 40, 20]);
+        check(&[(100, 6)], 399, &[39, 39, 22]);
+        check(&[(30, 6), (70, 96)], 1000, &[37, 10, 10, 10, 10, 10, 10, 3]);
         check(&[(3, 2000), (2, 6), (1, 2000)], 1000, &[1, 1, 1, 2, 1]);
-        check(&[(1, 2000), (1, 2000)], 0, &[1, 1]);
+        check(&[(1, 2000), (1, 2000)], 1, &[1, 1]);
     }
 
     #[test]

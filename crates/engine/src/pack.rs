@@ -1,5 +1,6 @@
 //! Cutting what waits in the outbox into parcels, each the rows of one call, and writing down that they are about to be sent.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
@@ -14,8 +15,8 @@ use crate::diff::Scope;
 use crate::outbox::{Block, Bundle, Ticket};
 use crate::room::Room;
 
-/// Bytes of rows that may be loose. Beyond that those of the kind that has most go in a call that is not full: it takes hundreds
-/// of kinds, or rows of a hundred kilobytes.
+/// Bytes of rows that may be loose. Beyond that those of the kinds that have most go in calls that are not full: it takes hundreds
+/// of kinds, or some of wide rows.
 pub(crate) const MOST_LOOSE: usize = 16 << 20;
 
 /// Bytes of the rows that may be on their way, from their intents to their outcomes. In the plugin and in a request they take as
@@ -196,7 +197,7 @@ impl Packer<'_> {
         while let Some(block) = next_block() {
             let rest = self.dispatch(self.cut(block?, &mut loose).await?, parcels).await?;
             if rest.len() > 0 {
-                let loose = loose.0.into_values().flatten();
+                let loose = loose.0.into_values().flat_map(|waiting| waiting.bundles);
                 return Ok(loose
                     .flat_map(|bundle| bundle.tickets)
                     .chain(rest.flat_map(Parcel::into_tickets))
@@ -223,8 +224,8 @@ impl Packer<'_> {
         Ok(rest.flat_map(Parcel::into_leavers).collect())
     }
 
-    /// Writes intents of half as many parcels as may wait in one commit, then sends those, while the other half is taken: where
-    /// parcels are taken slowly, few may wait, and few are in doubt if the run dies. Returns what nobody took; there is no intent
+    /// Writes intents of half as many parcels as may wait in one commit, or as there is room for, then sends those,
+    /// while the other half is taken: where parcels are taken slowly, few may wait, and few are in doubt if the run dies. Returns what nobody took; there is no intent
     /// for that.
     async fn dispatch(
         &self,
@@ -256,47 +257,25 @@ impl Packer<'_> {
     async fn cut(&self, block: Block, loose: &mut Loose) -> Result<Vec<Parcel>> {
         let groups = self.group(&block).await?;
         let mut parcels = Vec::new();
-        if let Some(alike) = groups.keys().next().copied().filter(|_| groups.len() == 1)
-            && block.iter().all(|bundle| bundle.tickets.len() <= self.batch.rows)
-        {
+        if let Some(alike) = groups.keys().next().copied().filter(|_| groups.len() == 1) {
             for bundle in block {
-                parcels.extend(self.add(alike, bundle, loose)?);
-            }
-            return Ok(parcels);
-        }
-        let Some(rows) = united(&block)? else { return Ok(parcels) };
-        let tickets: Vec<Ticket> = block.iter().flat_map(|bundle| &bundle.tickets).copied().collect();
-        for (alike, places) in groups {
-            let (first, rest) = places.split_at(places.len().min(self.batch.rows - loose.rows(alike)));
-            for places in std::iter::once(first).chain(rest.chunks(self.batch.rows)) {
-                for (places, rows) in self.pieces(&rows, places)? {
-                    let rows = EncodedRows::new(&rows)?;
-                    let tickets = places.iter().filter_map(|&row| tickets.get(row as usize).copied()).collect();
-                    parcels.extend(self.add(alike, Bundle { rows, tickets }, loose)?);
+                if bundle.tickets.len() == self.batch.rows {
+                    parcels.extend(self.tie(alike, vec![bundle])?);
+                } else {
+                    parcels.extend(self.fill(alike, &bundle.rows.decode()?, &bundle.tickets, loose)?);
                 }
             }
+        } else if let Some(rows) = united(&block)? {
+            let tickets: Vec<Ticket> = block.iter().flat_map(|bundle| &bundle.tickets).copied().collect();
+            for (alike, places) in groups {
+                let of_places = places.iter().filter_map(|&row| tickets.get(row as usize).copied());
+                parcels.extend(self.fill(alike, &picked(&rows, &places)?, &of_places.collect::<Vec<_>>(), loose)?);
+            }
         }
-        while loose.bytes() > self.most_loose
-            && let Some((alike, bundles)) = loose.take_most()
-        {
+        for (alike, bundles) in loose.take_beyond(self.most_loose) {
             parcels.extend(self.tie(alike, bundles)?);
         }
         Ok(parcels)
-    }
-
-    /// The rows at these places, in pieces that one call takes: whole or halved, until the bytes of each are few enough.
-    fn pieces<'p>(&self, rows: &RecordBatch, places: &'p [u32]) -> Result<Vec<(&'p [u32], RecordBatch)>> {
-        let (mut pieces, mut rest) = (Vec::new(), vec![places]);
-        while let Some(places) = rest.pop() {
-            let piece = picked(rows, places)?;
-            if places.len() > 1 && rows::bytes(&piece) > self.batch.bytes {
-                let (first, second) = places.split_at(places.len() / 2);
-                rest.extend([second, first]);
-            } else {
-                pieces.push((places, piece));
-            }
-        }
-        Ok(pieces)
     }
 
     /// The rows of a block by what they have in common.
@@ -319,19 +298,30 @@ impl Packer<'_> {
         Ok(groups)
     }
 
-    /// Gives the rows of a bundle as a parcel if they fill a call, alone or with those that are loose; otherwise they are loose.
-    fn add(&self, alike: Alike, bundle: Bundle, loose: &mut Loose) -> Result<Option<Parcel>> {
-        if bundle.tickets.len() >= self.batch.rows {
-            return self.tie(alike, vec![bundle]);
+    /// Adds rows to those that are loose of their kind. Gives parcels of those that fill a call, or leave no room in it for the
+    /// next one.
+    fn fill(&self, alike: Alike, rows: &RecordBatch, tickets: &[Ticket], loose: &mut Loose) -> Result<Vec<Parcel>> {
+        let mut parcels = Vec::new();
+        let (mut start, mut tickets) = (0, tickets.iter().copied());
+        while start < rows.num_rows() {
+            let waiting = loose.0.entry(alike).or_default();
+            let next = rows.slice(start, (self.batch.rows - waiting.rows).min(rows.num_rows() - start));
+            let fitting = rows::fitting(&next, self.batch.bytes.saturating_sub(waiting.bytes));
+            let taken = if waiting.bundles.is_empty() { fitting.max(1) } else { fitting };
+            if taken > 0 {
+                let taken = next.slice(0, taken);
+                waiting.rows += taken.num_rows();
+                waiting.bytes += rows::bytes(&taken);
+                let tickets = tickets.by_ref().take(taken.num_rows()).collect();
+                waiting.bundles.push(Bundle { rows: EncodedRows::new(&taken)?, tickets });
+                start += taken.num_rows();
+            }
+            let is_full = waiting.rows == self.batch.rows || waiting.bytes >= self.batch.bytes;
+            if is_full || taken < next.num_rows() {
+                parcels.extend(self.tie(alike, std::mem::take(waiting).bundles)?);
+            }
         }
-        let rows = loose.rows(alike) + bundle.tickets.len();
-        let waiting = loose.0.entry(alike).or_default();
-        if rows > self.batch.rows || bytes(waiting) + bundle.rows.stream().len() > self.batch.bytes {
-            // Rows are wide, or this is the last bundle of the outbox: what waits makes a call that is not full in any case.
-            return self.tie(alike, std::mem::replace(waiting, vec![bundle]));
-        }
-        waiting.push(bundle);
-        if rows == self.batch.rows { self.tie(alike, std::mem::take(waiting)) } else { Ok(None) }
+        Ok(parcels)
     }
 
     /// One parcel of the rows of some bundles; `None` if there are none.
@@ -347,7 +337,7 @@ impl Packer<'_> {
 
     /// Parcels of all that is loose.
     fn tie_all(&self, Loose(bundles): Loose) -> Result<Vec<Parcel>> {
-        bundles.into_iter().filter_map(|(alike, bundles)| self.tie(alike, bundles).transpose()).collect()
+        bundles.into_iter().filter_map(|(alike, waiting)| self.tie(alike, waiting.bundles).transpose()).collect()
     }
 
     /// What parcels of such rows have in common.
@@ -373,7 +363,8 @@ impl Packer<'_> {
     }
 }
 
-/// What the rows of a compared index come to once a [`Packer`] has cut them: each batch is full, but for one of each kind.
+/// What the rows of a compared index come to once a [`Packer`] has cut them, if none is wide: each batch is full, but for one of
+/// each kind.
 pub(crate) fn workload(index: &Index, scope: &Scope, rows_per_batch: u64) -> Workload {
     let is_full = matches!(scope, Scope::Full);
     let mut kinds: BTreeMap<Alike, u64> = BTreeMap::new();
@@ -386,6 +377,7 @@ pub(crate) fn workload(index: &Index, scope: &Scope, rows_per_batch: u64) -> Wor
         let batches = rows.div_ceil(rows_per_batch);
         workload.rows += rows;
         workload.batches += batches;
+        workload.batches_at_most += batches;
         workload.joins += rows * links.join.len() as u64;
         workload.rejoins += rows * links.rejoin.len() as u64;
         if in_doubt {
@@ -396,30 +388,46 @@ pub(crate) fn workload(index: &Index, scope: &Scope, rows_per_batch: u64) -> Wor
     workload
 }
 
-/// Rows that do not fill a call yet, by what they have in common: of each kind fewer than a call takes.
+/// Rows that do not fill a call yet, by what they have in common.
 #[derive(Debug, Default)]
-struct Loose(BTreeMap<Alike, Vec<Bundle>>);
+struct Loose(BTreeMap<Alike, Waiting>);
 
-impl Loose {
-    /// How many rows of this kind there are.
-    fn rows(&self, alike: Alike) -> usize {
-        self.0.get(&alike).map_or(0, |bundles| bundles.iter().map(|bundle| bundle.tickets.len()).sum())
-    }
+/// Those of one kind: fewer than a call takes.
+#[derive(Debug, Default)]
+struct Waiting {
+    bundles: Vec<Bundle>,
+    rows: usize,
+    /// Of their values.
+    bytes: usize,
+}
 
-    /// How long the streams of all of them are.
-    fn bytes(&self) -> usize {
-        self.0.values().map(|bundles| bytes(bundles)).sum()
-    }
-
-    /// Takes the kind whose streams are longest.
-    fn take_most(&mut self) -> Option<(Alike, Vec<Bundle>)> {
-        let (&most, _) = self.0.iter().max_by_key(|(_, bundles)| bytes(bundles))?;
-        self.0.remove_entry(&most)
+impl Waiting {
+    /// How long their streams are.
+    fn length(&self) -> usize {
+        self.bundles.iter().map(|bundle| bundle.rows.stream().len()).sum()
     }
 }
 
-fn bytes(bundles: &[Bundle]) -> usize {
-    bundles.iter().map(|bundle| bundle.rows.stream().len()).sum()
+impl Loose {
+    /// If streams are longer than `most` together: takes the kinds whose are longest, until those that stay are half as long. There
+    /// may be as many kinds as rows, so they are not looked at again for each that is taken.
+    fn take_beyond(&mut self, most: usize) -> Vec<(Alike, Vec<Bundle>)> {
+        let mut kinds: Vec<(usize, Alike)> = self.0.iter().map(|(&alike, waiting)| (waiting.length(), alike)).collect();
+        let mut length: usize = kinds.iter().map(|(length, _)| length).sum();
+        if length <= most {
+            return Vec::new();
+        }
+        kinds.sort_unstable_by_key(|&(length, _)| Reverse(length));
+        let mut taken = Vec::new();
+        for (of_kind, alike) in kinds {
+            if length <= most / 2 {
+                break;
+            }
+            length -= of_kind;
+            taken.extend(self.0.remove(&alike).map(|waiting| (alike, waiting.bundles)));
+        }
+        taken
+    }
 }
 
 /// What stands on every parcel of rows that are alike.

@@ -269,10 +269,14 @@ pub(crate) async fn report(
 ) -> Result<PlanReport> {
     let rows = tally.rows;
     let narrow = workload(&snapshot.index, scope, batch_size(open).rows as u64);
+    let [batches, batches_at_most] = outbox.batches(narrow.batches);
     let workload = Workload {
         leavers: leavers.planned.remove,
         segments: open.segments.len() as u64,
-        batches: narrow.batches.max(outbox.wide_bundles().unwrap_or(0)),
+        batches,
+        batches_at_most,
+        // How many of the others are theirs is not known: as many as can be makes the fewest calls.
+        batches_in_doubt: (narrow.batches_in_doubt + (batches - narrow.batches)).min(narrow.in_doubt),
         ..narrow
     };
     debug_assert_eq!(workload.rows, rows.add + rows.change, "the index and the tally count the same rows");
@@ -380,7 +384,7 @@ pub(crate) fn listed(snapshot: &Snapshot) -> Vec<Listed> {
 pub(crate) fn batch_size(open: &OpenExport) -> BatchSize {
     BatchSize {
         rows: (open.limits.rows_per_batch as usize).clamp(1, MOST_ROWS_PER_BATCH),
-        bytes: (open.limits.bytes_per_batch as usize).min(MOST_BYTES_PER_BATCH),
+        bytes: (open.limits.bytes_per_batch as usize).clamp(1, MOST_BYTES_PER_BATCH),
     }
 }
 

@@ -113,7 +113,7 @@ pub struct Skipped {
 pub struct PlannedCalls {
     /// Fewest calls.
     pub at_least: u64,
-    /// Most calls, without retries.
+    /// Most calls, without retries and without those that halve a batch to find what is refused in it.
     pub at_most: u64,
     /// Calls a second that the connection allows itself; 0 = no limit.
     pub requests_per_second: f64,

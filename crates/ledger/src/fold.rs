@@ -52,6 +52,12 @@ impl Weight {
         dead > self.live.saturating_add(folding.idle_records)
             || self.pages > Self::MOST_PAGES + self.live / ROWS_IN_A_SMALL_PAGE
     }
+
+    /// About how many rows are gathered: those that live, and those that were tried in vain, which have an intent and an outcome
+    /// each and amount to nothing.
+    fn gathered(self) -> u64 {
+        self.live + self.records.saturating_sub(self.live) / 2
+    }
 }
 
 /// The pages of one export, about to be folded by the run that owns them.
@@ -96,9 +102,9 @@ impl Fold<'_> {
     /// No transaction is long, since others wait for it to end. What the pages amount to is written behind them, where nobody
     /// looks; then the export moves on to that in one step; and then the old pages become history. Whoever dies before that
     /// step has changed nothing, and whoever dies after it leaves old pages to the next fold.
-    pub(crate) async fn fold(self, pen: &mut dyn Pen, line: &ExportLine, live: u64) -> Result<ExportLine> {
+    pub(crate) async fn fold(self, pen: &mut dyn Pen, line: &ExportLine, weight: Weight) -> Result<ExportLine> {
         self.database.fault("fold_state")?;
-        let count = live.div_ceil(self.rows_at_a_time());
+        let count = weight.gathered().div_ceil(self.rows_at_a_time());
         let mut buckets = Buckets::new(self.database.path(), count);
         self.sort(line, &mut buckets).await?;
         let mut folded = ExportLine { first_page: line.next_page, next_page: line.next_page, ..line.clone() };
@@ -316,5 +322,17 @@ mod tests {
         check(40_000, 100, 10, false);
         check(60_000, 100, 10, true);
         check(10_000, 5_000, 5_000, true);
+    }
+
+    #[test]
+    fn rows_that_were_tried_in_vain_are_gathered_too() {
+        let check = |records, live, expected: u64| {
+            assert_eq!(Weight { records, live, pages: 1 }.gathered(), expected, "{records} records of {live} rows");
+        };
+        check(0, 0, 0);
+        check(1_000_000, 1_000_000, 1_000_000);
+        check(2_000_000, 0, 1_000_000);
+        check(1_200_000, 1_000_000, 1_100_000);
+        check(5, 10, 10);
     }
 }

@@ -266,9 +266,10 @@ impl Writer {
     pub(crate) async fn fold_if_heavy(&mut self) -> Result<()> {
         let Self { database, pen, export, epoch, run, line, records, live, .. } = self;
         let pages = line.next_page.abs_diff(line.first_page);
-        if (Weight { records: *records, live: *live, pages }).is_heavy(database.folding) {
+        let weight = Weight { records: *records, live: *live, pages };
+        if weight.is_heavy(database.folding) {
             let fold = Fold { database, export, epoch: *epoch, run: *run };
-            *line = fold.fold(&mut **pen, line, *live).await?;
+            *line = fold.fold(&mut **pen, line, weight).await?;
             *records = *live;
         }
         Ok(())

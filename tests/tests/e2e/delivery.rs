@@ -40,6 +40,7 @@ fn calls_of_wide_rows_take_fewer_of_them() {
         customer.employer = "a long story ".repeat(25_000);
     }
     let scene = Scene::new(&customers);
+    scene.connection("list_membership = \"bulk\"");
     let plan = scene.call("plan --output json").exits(0).objects().remove(0);
     let report = scene.comes_to("succeeded: 12 read, 12 added");
     // Three rows of 325,000 bytes fit into one call.

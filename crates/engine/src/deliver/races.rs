@@ -289,7 +289,8 @@ async fn check(case: Case) {
         segments: &listed,
         scope: &Scope::Changes,
         most_loose: MOST_LOOSE,
-        room: &Room::new(MOST_ON_THEIR_WAY),
+        // Where there is hardly room for any, one parcel has its turn after the other.
+        room: &Room::new(if case.people.is_multiple_of(2) { 1 } else { MOST_ON_THEIR_WAY }),
     };
     let (parcels, to_deliver) = mpsc::channel(1);
     let (halt, _) = oneshot::channel();

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use segport_ledger::{Fingerprint, KeyHash, Memory, NewRun, NoFaults, RunLedger, StateKey, Store};
 
 use super::*;
+use crate::outbox::Outbox;
 
 fn store() -> Store {
     let key = StateKey::from_secret(&segport_core::Secret::new("of the parcels, and no other")).unwrap();
@@ -155,7 +156,8 @@ async fn no_more_rows_are_on_their_way_than_there_is_room_for() {
     let run = begin(&["news"]).await;
     let listed = [Listed { number: run.snapshot.segments()[0], position: 0 }];
     let block: Block = (0..6).map(|row| bundle(&[row], |_| false)).collect();
-    let room = Room::new(u32::try_from(bytes(&block[..2])).unwrap());
+    let room =
+        Room::new(u32::try_from(block[..2].iter().map(|bundle| bundle.rows.stream().len()).sum::<usize>()).unwrap());
     let packer = Packer {
         index: &run.snapshot.index,
         journal: &run.journal,
@@ -219,19 +221,21 @@ async fn check(mixed: &Mixed) {
     let (scope, room) = (&Scope::Changes, &Room::new(MOST_ON_THEIR_WAY));
     let packer = Packer { index, journal: &run.journal, batch, segments: &listed, scope, most_loose, room };
     let rows: Vec<u32> = (0..).take(mixed.kinds.len()).collect();
-    let (mut loose, mut parcels) = (Loose::default(), Vec::new());
-    for block in rows.chunks(batch.rows * bundles_per_block) {
-        let block = block.chunks(batch.rows).flat_map(|rows| {
-            let whole = bundle(rows, |_| false);
-            // As the outbox has it, which ends a bundle before its bytes are too many.
-            if rows::bytes(&whole.rows.decode().unwrap()) <= batch.bytes {
-                vec![whole]
-            } else {
-                rows.iter().map(|&row| bundle(&[row], |_| false)).collect()
-            }
-        });
-        parcels.extend(packer.cut(block.collect(), &mut loose).await.unwrap());
+    let dir = tempfile::tempdir().unwrap();
+    let mut outbox = Outbox::new(bundle(&[], |_| false).rows.decode().unwrap().schema(), batch, dir.path()).unwrap();
+    for page in rows.chunks(50) {
+        let Bundle { rows, tickets } = bundle(page, |_| false);
+        outbox.push(&rows.decode().unwrap(), tickets).unwrap();
     }
+    let mut sealed = outbox.seal().unwrap();
+    let mut bundles = std::iter::from_fn(|| sealed.next_block().unwrap()).flatten().peekable();
+    let (mut loose, mut parcels) = (Loose::default(), Vec::new());
+    while bundles.peek().is_some() {
+        let block = bundles.by_ref().take(bundles_per_block).collect();
+        parcels.extend(packer.cut(block, &mut loose).await.unwrap());
+        assert!(loose.0.values().map(Waiting::length).sum::<usize>() <= most_loose);
+    }
+    drop(bundles);
     parcels.extend(packer.tie_all(loose).unwrap());
 
     let mut packed = Vec::new();
@@ -252,10 +256,11 @@ async fn check(mixed: &Mixed) {
     let planned = workload(index, scope, batch.rows as u64);
     let joins: u32 = mixed.kinds.iter().map(|kind| kind.count_ones()).sum();
     assert_eq!((planned.rows, planned.joins), (rows.len() as u64, joins.into()));
-    if most_loose == MOST_LOOSE && batch.bytes == usize::MAX {
-        assert_eq!(parcels.len() as u64, planned.batches);
-    } else {
-        assert!(parcels.len() as u64 >= planned.batches);
+    let [least, most] = sealed.batches(planned.batches);
+    let made = parcels.len() as u64;
+    assert!(least <= made && (made <= most || most_loose < MOST_LOOSE), "{made} of {least} to {most}");
+    if batch.bytes == usize::MAX {
+        assert_eq!([least, most], [planned.batches; 2]);
     }
 }
 
@@ -265,7 +270,7 @@ proptest! {
         kinds in proptest::collection::vec(1_u8..8, 0..200),
         bundles_per_block in 1_usize..5,
         rows_per_batch in 1_usize..20,
-        bytes in prop_oneof![Just(usize::MAX), 100_usize..3000],
+        bytes in prop_oneof![Just(usize::MAX), 1_usize..100, 100_usize..3000],
         most_loose in prop_oneof![Just(MOST_LOOSE), Just(4000), Just(0)],
     ) {
         let batch = BatchSize { rows: rows_per_batch, bytes };
