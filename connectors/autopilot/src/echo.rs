@@ -20,8 +20,6 @@ const SHORTEST_PART: usize = 6;
 pub(crate) struct Echo {
     /// The text.
     said: String,
-    /// Its words.
-    said_words: Vec<String>,
     /// Values of at least two characters, by their first letter and the longest first.
     values: HashMap<char, Vec<String>>,
     /// The longer words of those that stand in a field.
@@ -33,8 +31,7 @@ pub(crate) struct Echo {
 impl Echo {
     /// The texts and numbers of what was sent, as far as they may show in `said`; what an object calls them does not count.
     pub(crate) fn of(sent: impl IntoIterator<Item = Value>, said: &str) -> Self {
-        let said_words = words(said).map(capitals).collect();
-        let mut echo = Self { said: capitals(said), said_words, ..Self::default() };
+        let mut echo = Self { said: capitals(said), ..Self::default() };
         sent.into_iter().for_each(|value| echo.add(&value));
         for values in echo.values.values_mut() {
             values.sort_unstable_by_key(|value| Reverse(value.len()));
@@ -62,7 +59,7 @@ impl Echo {
                 for value in members.values() {
                     self.add(value);
                     let words = words(value.as_str().unwrap_or_default()).map(capitals);
-                    self.words.extend(words.filter(|word| self.said_words.iter().any(|said| is_shown(word, said))));
+                    self.words.extend(words.filter(|word| self.said.contains(beginning(word))));
                 }
             }
             Value::Null | Value::Bool(_) => {}
@@ -142,6 +139,12 @@ fn is_shown(sent: &str, said: &str) -> bool {
     sent.starts_with(said) || (sent.chars().nth(SHORTEST_PART - 1).is_some() && said.contains(sent))
 }
 
+/// What any word has in it that shows this one.
+fn beginning(word: &str) -> &str {
+    let end = word.char_indices().nth(SHORTEST_WORD).map_or(word.len(), |(end, _)| end);
+    word.get(..end).unwrap_or(word)
+}
+
 fn is_blank(letter: char) -> bool {
     letter.is_whitespace() || letter.is_control()
 }
@@ -192,7 +195,7 @@ mod tests {
     fn whole_values_are_taken_out_in_every_form() {
         let sent = [
             json!({"Email": "anna@example.com", "FirstName": "Anna", "LastName": "Anna Berg", "Company": "Berg & Sønn", "LeadSource": "Company fair"}),
-            json!({"LastName": "X", "Industry": "Numbatina works", "Title": "O\"Brien\n(Dr)", "Salutation": "Straße", "MailingCity": "東京"}),
+            json!({"LastName": "X", "Industry": "Numbatina works", "Title": "O\"Brien\n(Dr)", "Salutation": "Straße", "MailingCity": "東京", "Title2": "横浜港南区"}),
             json!({"unsubscribed": true, "LeadSource": null, "custom": {"float--Value": 12.0, "integer--Score": -42}}),
         ];
         let check =
@@ -208,6 +211,8 @@ mod tests {
         check(r#"O"Brien (Dr) or O\"Brien\n(Dr)"#, "[value] or [value]");
         check("STRASSE straße Strasse", "[value] [value] [value]");
         check("値東京は無効", "値[value]は無効");
+        // What is left of a word once a value is out of it shows one too.
+        check("値東京横浜港南", "値[value][value]");
         check("12.0, 12.00, 12, -42, 120, 0.12, X", "[value].0, [value].00, [value], [value], 120, 0.[value], X");
         check("anna@example.com is true or null", "[value]@[value].com is true or null");
         check("FirstName float--Value", "FirstName float--Value");

@@ -224,9 +224,9 @@ impl Packer<'_> {
         Ok(rest.flat_map(Parcel::into_leavers).collect())
     }
 
-    /// Writes intents of half as many parcels as may wait in one commit, or as there is room for, then sends those,
-    /// while the other half is taken: where parcels are taken slowly, few may wait, and few are in doubt if the run dies. Returns what nobody took; there is no intent
-    /// for that.
+    /// Writes intents of half as many parcels as may wait in one commit, or as there is room for, then sends those, while the other
+    /// half is taken: where parcels are taken slowly, few may wait, and few are in doubt if the run dies. Returns what nobody took;
+    /// there is no intent for that.
     async fn dispatch(
         &self,
         packed: Vec<Parcel>,
@@ -336,8 +336,8 @@ impl Packer<'_> {
     }
 
     /// Parcels of all that is loose.
-    fn tie_all(&self, Loose(bundles): Loose) -> Result<Vec<Parcel>> {
-        bundles.into_iter().filter_map(|(alike, waiting)| self.tie(alike, waiting.bundles).transpose()).collect()
+    fn tie_all(&self, Loose(kinds): Loose) -> Result<Vec<Parcel>> {
+        kinds.into_iter().filter_map(|(alike, waiting)| self.tie(alike, waiting.bundles).transpose()).collect()
     }
 
     /// What parcels of such rows have in common.
