@@ -10,7 +10,7 @@ pub(crate) use self::read::Records;
 pub(crate) use self::write::{Chunk, Intents};
 use crate::destination_id::DestinationId;
 use crate::standing::Standing;
-use crate::{Change, Fingerprint, Identity, Intent, KeyHash, Memberships, Record, Row, Undelivered, Untried};
+use crate::{Change, Fingerprint, Identity, Intent, KeyHash, Memberships, Undelivered};
 
 /// The fewest bytes that a record of a row takes: its tag, its identity and one byte of memberships.
 pub(crate) const LEAST_BYTES: i64 = 18;
@@ -108,6 +108,7 @@ mod tests {
 
     use super::*;
     use crate::Done;
+    use crate::{Record, Row};
 
     fn records() -> impl Strategy<Value = Vec<Record>> {
         let text = prop_oneof![Just(String::new()), "[a-c]{1,2}", "\\PC{0,40}"];

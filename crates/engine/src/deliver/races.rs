@@ -95,6 +95,9 @@ struct State {
     /// Requests that should not have been made.
     wrong: Vec<(Vec<u8>, BTreeSet<u8>)>,
     waiting: VecDeque<oneshot::Sender<()>>,
+    /// Calls under way, and the most there were at once.
+    under_way: usize,
+    most_under_way: usize,
     acknowledged: Vec<u8>,
     refused: Vec<u8>,
 }
@@ -118,6 +121,7 @@ impl Destination {
     /// Notes a request, and waits for its turn to be answered.
     async fn arrive(&self, people: &[u8]) {
         let (answer, answered) = oneshot::channel();
+        let _under_way = UnderWay::begin(self);
         {
             let mut state = self.state();
             if people.iter().any(|who| state.forbidden.contains(who)) {
@@ -152,6 +156,24 @@ impl Destination {
                 None => self.arrived.notified().await,
             }
         }
+    }
+}
+
+/// A call under way. It ends when it is answered or given up.
+struct UnderWay<'a>(&'a Destination);
+
+impl<'a> UnderWay<'a> {
+    fn begin(destination: &'a Destination) -> Self {
+        let mut state = destination.state();
+        state.under_way += 1;
+        state.most_under_way = state.most_under_way.max(state.under_way);
+        Self(destination)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.state().under_way -= 1;
     }
 }
 
@@ -282,6 +304,7 @@ async fn check(case: Case) {
         refused: AtomicU64::new(0),
     };
     let listed = [Listed { number, position: 0 }];
+    let has_room = !case.people.is_multiple_of(2);
     let packer = Packer {
         index: &run.snapshot.index,
         journal: &run.journal,
@@ -289,8 +312,7 @@ async fn check(case: Case) {
         segments: &listed,
         scope: &Scope::Changes,
         most_loose: MOST_LOOSE,
-        // Where there is hardly room for any, one parcel has its turn after the other.
-        room: &Room::new(if case.people.is_multiple_of(2) { 1 } else { MOST_ON_THEIR_WAY }),
+        room: &Room::new(if has_room { MOST_ON_THEIR_WAY } else { 1 }),
     };
     let (parcels, to_deliver) = mpsc::channel(1);
     let (halt, _) = oneshot::channel();
@@ -328,6 +350,7 @@ async fn check(case: Case) {
     let acknowledged: BTreeSet<u8> = {
         let state = destination.state();
         assert!(state.wrong.is_empty(), "(request, forbidden): {:?}", state.wrong);
+        assert!(has_room || state.most_under_way <= 1, "one parcel has its turn after the other");
         assert_eq!(found.added, state.acknowledged.len() as u64);
         assert_eq!(found.refused, state.refused.len() as u64);
         state.acknowledged.iter().copied().collect()

@@ -44,20 +44,23 @@ fn identity(row: u32) -> Identity {
     Identity::from_bits(row.into())
 }
 
+fn packer<'a>(run: &'a RunLedger, segments: &'a [Listed], batch: BatchSize, room: &'a Room) -> Packer<'a> {
+    let RunLedger { snapshot, journal, .. } = run;
+    Packer { index: &snapshot.index, journal, batch, segments, scope: &Scope::Changes, most_loose: MOST_LOOSE, room }
+}
+
+/// So many rows, whatever their bytes.
+fn narrow(rows: usize) -> BatchSize {
+    BatchSize { rows, bytes: usize::MAX }
+}
+
 /// Cuts blocks of bundles of so many rows, which are numbered, and in doubt as told; returns which of them each parcel has,
 /// those in doubt with a question mark.
 async fn cut(blocks: &[&[u32]], rows_per_batch: usize, is_in_doubt: fn(u32) -> bool) -> Vec<String> {
     let run = begin(&["news"]).await;
     let listed = [Listed { number: run.snapshot.segments()[0], position: 0 }];
-    let packer = Packer {
-        index: &run.snapshot.index,
-        journal: &run.journal,
-        batch: BatchSize { rows: rows_per_batch, bytes: usize::MAX },
-        segments: &listed,
-        scope: &Scope::Changes,
-        most_loose: MOST_LOOSE,
-        room: &Room::new(MOST_ON_THEIR_WAY),
-    };
+    let room = Room::new(MOST_ON_THEIR_WAY);
+    let packer = packer(&run, &listed, narrow(rows_per_batch), &room);
     let mut rows = 0..;
     let mut next = |&count: &u32| bundle(&rows.by_ref().take(count as usize).collect::<Vec<_>>(), is_in_doubt);
     let (mut loose, mut parcels) = (Loose::default(), Vec::new());
@@ -113,15 +116,8 @@ async fn what_nobody_takes_any_more_comes_back_without_an_intent() {
     let store = store();
     let run = begin_in(&store, &["news"]).await;
     let listed = [Listed { number: run.snapshot.segments()[0], position: 0 }];
-    let packer = Packer {
-        index: &run.snapshot.index,
-        journal: &run.journal,
-        batch: BatchSize { rows: 2, bytes: usize::MAX },
-        segments: &listed,
-        scope: &Scope::Changes,
-        most_loose: MOST_LOOSE,
-        room: &Room::new(MOST_ON_THEIR_WAY),
-    };
+    let room = Room::new(MOST_ON_THEIR_WAY);
+    let packer = packer(&run, &listed, narrow(2), &room);
     let (parcels, mut to_deliver) = mpsc::channel::<Dispatched>(2);
     let first = vec![bundle(&[0, 1], |_| false), bundle(&[2], |_| false)];
     let second = (3..40).step_by(2).map(|row| bundle(&[row, row + 1], |_| false)).collect();
@@ -158,15 +154,7 @@ async fn no_more_rows_are_on_their_way_than_there_is_room_for() {
     let block: Block = (0..6).map(|row| bundle(&[row], |_| false)).collect();
     let room =
         Room::new(u32::try_from(block[..2].iter().map(|bundle| bundle.rows.stream().len()).sum::<usize>()).unwrap());
-    let packer = Packer {
-        index: &run.snapshot.index,
-        journal: &run.journal,
-        batch: BatchSize { rows: 1, bytes: usize::MAX },
-        segments: &listed,
-        scope: &Scope::Changes,
-        most_loose: MOST_LOOSE,
-        room: &room,
-    };
+    let packer = packer(&run, &listed, narrow(1), &room);
     let (parcels, mut to_deliver) = mpsc::channel::<Dispatched>(100);
     let mut blocks = [block].into_iter();
     let take = async {
@@ -218,8 +206,8 @@ async fn check(mixed: &Mixed) {
     }
     let listed: Vec<Listed> = (0..).zip(segments).map(|(position, number)| Listed { number, position }).collect();
     let index = &run.snapshot.index;
-    let (scope, room) = (&Scope::Changes, &Room::new(MOST_ON_THEIR_WAY));
-    let packer = Packer { index, journal: &run.journal, batch, segments: &listed, scope, most_loose, room };
+    let room = Room::new(MOST_ON_THEIR_WAY);
+    let packer = Packer { most_loose, ..packer(&run, &listed, batch, &room) };
     let rows: Vec<u32> = (0..).take(mixed.kinds.len()).collect();
     let dir = tempfile::tempdir().unwrap();
     let mut outbox = Outbox::new(bundle(&[], |_| false).rows.decode().unwrap().schema(), batch, dir.path()).unwrap();
@@ -253,7 +241,7 @@ async fn check(mixed: &Mixed) {
     }
     packed.sort_unstable();
     assert_eq!(packed, rows);
-    let planned = workload(index, scope, batch.rows as u64);
+    let planned = workload(index, &Scope::Changes, batch.rows as u64);
     let joins: u32 = mixed.kinds.iter().map(|kind| kind.count_ones()).sum();
     assert_eq!((planned.rows, planned.joins), (rows.len() as u64, joins.into()));
     let [least, most] = sealed.batches(planned.batches);

@@ -2,7 +2,14 @@
 
 use std::str;
 
-use super::*;
+use super::{
+    Acknowledged, CHUNK, DONE_ADDED, DONE_CHANGED, FLAG_DOUBTFUL, FLAG_HELD, FLAG_INTENDED, HELD, INTEND_DELIVERY,
+    INTEND_REMOVAL, LEFT, LOWER_UUID, NO_ID, PAST_ADDED, PAST_CHANGED, ROW, ROW_OF_NOBODY, STAYED, STAYED_OF_NOBODY,
+    Stored, StoredRow, TEXT_ID, UPPER_UUID,
+};
+use crate::destination_id::DestinationId;
+use crate::standing::Standing;
+use crate::{Change, Fingerprint, Identity, Intent, KeyHash, Memberships, Undelivered};
 
 /// The bytes are not records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,7 +2,14 @@
 
 use std::collections::HashMap;
 
-use super::*;
+use super::{
+    Acknowledged, CHUNK, DONE_ADDED, DONE_CHANGED, FLAG_DOUBTFUL, FLAG_HELD, FLAG_INTENDED, HELD, INTEND_DELIVERY,
+    INTEND_REMOVAL, LEFT, LOWER_UUID, NO_ID, PAST_ADDED, PAST_CHANGED, ROW, ROW_OF_NOBODY, STAYED, STAYED_OF_NOBODY,
+    Stored, StoredRow, TEXT_ID, UPPER_UUID,
+};
+use crate::destination_id::DestinationId;
+use crate::standing::Standing;
+use crate::{Change, Identity, Intent, Memberships, Record, Row, Undelivered, Untried};
 
 /// Writes one chunk.
 #[derive(Debug)]
