@@ -160,9 +160,9 @@ pub(crate) trait Access: Send {
     /// How many people are on the suppression list.
     async fn suppressed_count(&mut self) -> Result<u64>;
 
-    /// Puts somebody on the suppression list; false if they were on it.
-    async fn suppress(&mut self, identity: Identity, at: Timestamp) -> Result<bool>;
+    /// Puts people on the suppression list; returns how many of them were not on it.
+    async fn suppress(&mut self, identities: &[Identity], at: Timestamp) -> Result<u64>;
 
-    /// Takes somebody off the suppression list; false if they were not on it.
-    async fn unsuppress(&mut self, identity: Identity) -> Result<bool>;
+    /// Takes people off the suppression list; returns how many of them were on it.
+    async fn unsuppress(&mut self, identities: &[Identity]) -> Result<u64>;
 }

@@ -382,11 +382,13 @@ impl Access for Draft {
         Ok(self.tables.suppressed.len() as u64)
     }
 
-    async fn suppress(&mut self, identity: Identity, _at: Timestamp) -> Result<bool> {
-        Ok(self.changed().suppressed.insert(identity))
+    async fn suppress(&mut self, identities: &[Identity], _at: Timestamp) -> Result<u64> {
+        let suppressed = &mut self.changed().suppressed;
+        Ok(identities.iter().filter(|&&identity| suppressed.insert(identity)).count() as u64)
     }
 
-    async fn unsuppress(&mut self, identity: Identity) -> Result<bool> {
-        Ok(self.changed().suppressed.remove(&identity))
+    async fn unsuppress(&mut self, identities: &[Identity]) -> Result<u64> {
+        let suppressed = &mut self.changed().suppressed;
+        Ok(identities.iter().filter(|&identity| suppressed.remove(identity)).count() as u64)
     }
 }

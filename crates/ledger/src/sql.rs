@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use async_trait::async_trait;
-use futures::stream::{BoxStream, StreamExt, TryStreamExt};
+use futures::stream::{BoxStream, StreamExt};
 use jiff::Timestamp;
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::SqliteRow;
@@ -28,6 +28,18 @@ macro_rules! select_runs {
         )
     };
 }
+
+/// The table `each` of the identities that stand one after the other in the first parameter.
+macro_rules! each_identity {
+    () => {
+        "WITH RECURSIVE place (start) AS
+           (SELECT 1 WHERE length($1) > 0 UNION ALL SELECT start + 16 FROM place WHERE start + 16 < length($1)),
+         each (identity) AS (SELECT substr($1, start, 16) FROM place) "
+    };
+}
+
+/// Entries of the suppression list that one answer of the database has.
+const SUPPRESSED_AT_ONCE: i64 = 10_000;
 
 /// A way to the database.
 pub(crate) enum Link<'c> {
@@ -404,17 +416,26 @@ impl Access for SqliteAccess<'_> {
     }
 
     async fn suppressed(&mut self) -> Result<HashSet<Identity>> {
+        let mut suppressed = HashSet::with_capacity(usize::try_from(self.suppressed_count().await?).unwrap_or(0));
         let (connection, sqlite) = self.parts();
-        let identities = sqlx::query_scalar("SELECT identity FROM suppression").fetch(connection);
-        let identity =
-            |bytes: Vec<u8>| bytes.try_into().ok().map(|bytes| Identity::from_bits(u128::from_le_bytes(bytes)));
-        identities
-            .map_err(sqlite.failed("read the suppression list"))
-            .and_then(async |bytes| {
-                identity(bytes).ok_or_else(|| sqlite.damaged("an entry of the suppression list is cut short"))
-            })
-            .try_collect()
+        let mut last = Vec::new();
+        loop {
+            // A row of an answer costs a hundred times what an entry of the list does, so many of them share one.
+            let (text, greatest, cut_short): (Option<String>, Option<Vec<u8>>, bool) = sqlx::query_as(
+                "SELECT group_concat(hex(identity), ''), max(identity), total(length(identity) <> 16) > 0
+                 FROM (SELECT identity FROM suppression WHERE identity > $1 ORDER BY identity LIMIT $2)",
+            )
+            .bind(last)
+            .bind(SUPPRESSED_AT_ONCE)
+            .fetch_one(&mut *connection)
             .await
+            .map_err(sqlite.failed("read the suppression list"))?;
+            let (Some(text), Some(greatest)) = (text, greatest) else { return Ok(suppressed) };
+            let identities = identities(&text).filter(|_| !cut_short);
+            suppressed
+                .extend(identities.ok_or_else(|| sqlite.damaged("an entry of the suppression list is cut short"))?);
+            last = greatest;
+        }
     }
 
     async fn is_suppressed(&mut self, identity: Identity) -> Result<bool> {
@@ -435,30 +456,50 @@ impl Access for SqliteAccess<'_> {
         Ok(count.unsigned_abs())
     }
 
-    async fn suppress(&mut self, identity: Identity, at: Timestamp) -> Result<bool> {
+    async fn suppress(&mut self, identities: &[Identity], at: Timestamp) -> Result<u64> {
         let (connection, sqlite) = self.parts();
-        sqlx::query("INSERT INTO suppression (identity, added_at) VALUES ($1, $2) ON CONFLICT DO NOTHING")
-            .bind(bytes(identity))
-            .bind(at.to_string())
-            .execute(connection)
-            .await
-            .map(|done| done.rows_affected() > 0)
-            .map_err(sqlite.failed("write the suppression list"))
+        sqlx::query(concat!(
+            each_identity!(),
+            "INSERT INTO suppression (identity, added_at) SELECT identity, $2 FROM each WHERE true ON CONFLICT DO NOTHING"
+        ))
+        .bind(sorted(identities))
+        .bind(at.to_string())
+        .execute(connection)
+        .await
+        .map(|done| done.rows_affected())
+        .map_err(sqlite.failed("write the suppression list"))
     }
 
-    async fn unsuppress(&mut self, identity: Identity) -> Result<bool> {
+    async fn unsuppress(&mut self, identities: &[Identity]) -> Result<u64> {
         let (connection, sqlite) = self.parts();
-        sqlx::query("DELETE FROM suppression WHERE identity = $1")
-            .bind(bytes(identity))
+        sqlx::query(concat!(each_identity!(), "DELETE FROM suppression WHERE identity IN (SELECT identity FROM each)"))
+            .bind(sorted(identities))
             .execute(connection)
             .await
-            .map(|done| done.rows_affected() > 0)
+            .map(|done| done.rows_affected())
             .map_err(sqlite.failed("write the suppression list"))
     }
 }
 
 fn bytes(identity: Identity) -> Vec<u8> {
     identity.bits().to_le_bytes().to_vec()
+}
+
+/// Many identities as one value, in the order in which the database keeps them, so that it goes through its pages once.
+fn sorted(identities: &[Identity]) -> Vec<u8> {
+    let mut sorted: Vec<[u8; 16]> = identities.iter().map(|identity| identity.bits().to_le_bytes()).collect();
+    sorted.sort_unstable();
+    sorted.into_flattened()
+}
+
+/// The identities that stand one after the other in hexadecimal digits; `None` if these are not such.
+fn identities(digits: &str) -> Option<Vec<Identity>> {
+    let (each, rest) = digits.as_bytes().as_chunks::<32>();
+    let identity = |digits| {
+        let bits = u128::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+        Some(Identity::from_bits(bits.swap_bytes()))
+    };
+    rest.is_empty().then(|| each.iter().map(|digits| identity(digits)).collect())?
 }
 
 impl Sqlite {

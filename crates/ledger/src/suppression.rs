@@ -14,8 +14,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
+use tokio::sync::Semaphore;
 
-use crate::access::Marks;
+use crate::access::{Access, Marks};
 use crate::database::Database;
 use crate::{Error, Identity, Result, Store, files};
 
@@ -26,15 +27,9 @@ impl Store {
     /// # Errors
     /// If the database fails, or runs under way cannot be told. Whoever calls it again makes up for that.
     pub async fn suppress(&self, identities: &[Identity], at: Timestamp) -> Result<u64> {
-        let database = self.database();
-        let mut transaction = database.write().await?;
-        let mut added = 0;
-        for identity in identities {
-            added += u64::from(transaction.suppress(*identity, at).await?);
-        }
-        database.commit(transaction).await?;
-        self.leave_mark()?;
-        database.gather().await;
+        let mut transaction = self.database().write().await?;
+        let added = transaction.suppress(identities, at).await?;
+        self.tell(transaction).await?;
         Ok(added)
     }
 
@@ -43,15 +38,9 @@ impl Store {
     /// # Errors
     /// As [`Store::suppress`].
     pub async fn unsuppress(&self, identities: &[Identity]) -> Result<u64> {
-        let database = self.database();
-        let mut transaction = database.write().await?;
-        let mut removed = 0;
-        for identity in identities {
-            removed += u64::from(transaction.unsuppress(*identity).await?);
-        }
-        database.commit(transaction).await?;
-        self.leave_mark()?;
-        database.gather().await;
+        let mut transaction = self.database().write().await?;
+        let removed = transaction.unsuppress(identities).await?;
+        self.tell(transaction).await?;
         Ok(removed)
     }
 
@@ -89,13 +78,19 @@ impl Store {
         // Counted before the list is read: what changes meanwhile is noticed by the next who asks.
         let count = marks.count()?;
         let list = Arc::new(load(&database).await?);
-        Ok(Suppressions { database, marks, seen: Mutex::new(Seen { marks: count, list }) })
+        let seen = Mutex::new(Seen { marks: count, list });
+        Ok(Suppressions { database, marks, seen, reading: Semaphore::new(1) })
     }
 
-    /// To be called after a commit, whether or not it changed anything: an earlier change may have died before its mark.
-    fn leave_mark(&self) -> Result<()> {
-        self.database().fault("mark_suppression")?;
-        self.database().marks()?.leave()
+    /// Commits a change, and tells runs under way of it, whether or not it changed anything: an earlier change may have died
+    /// before its mark.
+    async fn tell(&self, change: Box<dyn Access>) -> Result<()> {
+        let database = self.database();
+        database.commit(change).await?;
+        database.fault("mark_suppression")?;
+        database.marks()?.leave()?;
+        database.gather().await;
+        Ok(())
     }
 }
 
@@ -105,6 +100,8 @@ pub struct Suppressions {
     database: Database,
     marks: Box<dyn Marks>,
     seen: Mutex<Seen>,
+    /// Whose turn it is to read the list again.
+    reading: Semaphore,
 }
 
 /// The list as it was when there were so many marks.
@@ -122,21 +119,26 @@ impl Suppressions {
     /// # Errors
     /// If the list or its file of marks cannot be read. Nothing may be sent then.
     pub async fn now(&self) -> Result<Arc<HashSet<Identity>>> {
+        if let Some(list) = self.seen_at(self.marks.count()?) {
+            return Ok(list);
+        }
+        // A list may be large: one call reads it, and those that waited for their turn find it read.
+        let _turn = self.reading.acquire().await;
         loop {
             let marks = self.marks.count()?;
-            {
-                let seen = self.seen();
-                if seen.marks == marks {
-                    return Ok(Arc::clone(&seen.list));
-                }
+            if let Some(list) = self.seen_at(marks) {
+                return Ok(list);
             }
             let list = Arc::new(load(&self.database).await?);
-            let mut seen = self.seen();
-            // Another call may have read a later list meanwhile. And the list may have changed after it was read: look again.
-            if seen.marks < marks {
-                *seen = Seen { marks, list };
-            }
+            // It may have changed after it was read: look again.
+            *self.seen() = Seen { marks, list };
         }
+    }
+
+    /// The list, if it was read when there were so many marks.
+    fn seen_at(&self, marks: u64) -> Option<Arc<HashSet<Identity>>> {
+        let seen = self.seen();
+        (seen.marks == marks).then(|| Arc::clone(&seen.list))
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -211,5 +213,5 @@ fn is_deleted(file: &Metadata) -> bool {
 }
 
 async fn load(database: &Database) -> Result<HashSet<Identity>> {
-    database.look().await?.suppressed().await
+    database.view().await?.suppressed().await
 }

@@ -16,8 +16,9 @@ use crate::exit::{Exit, Failure};
 use crate::project;
 use crate::text::count;
 
-/// Addresses that share a commit.
-const PER_COMMIT: usize = 10_000;
+/// Addresses that share a commit. Each commit of a long import writes most of the list's pages again, for its entries are
+/// spread all over them.
+const PER_COMMIT: usize = 250_000;
 /// Most places that a message names.
 const MOST_NAMED: usize = 20;
 

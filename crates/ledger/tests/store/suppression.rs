@@ -35,6 +35,31 @@ async fn the_list_is_kept_and_counts_who_is_new() {
 }
 
 #[tokio::test]
+async fn a_list_of_many_is_kept_to_the_last_entry() {
+    let place = Place::new();
+    let store = place.store().await;
+    let names: Vec<String> = (0..25_001).map(|number| format!("person {number}")).collect();
+    let people: Vec<Identity> = names.iter().map(|name| person(&store, name)).collect();
+    let (first, second) = people.split_at(9_000);
+    assert_eq!(store.suppress(first, Timestamp::UNIX_EPOCH).await.unwrap(), 9_000);
+    assert_eq!(store.suppress(&people, Timestamp::UNIX_EPOCH).await.unwrap(), 16_001);
+    assert_eq!(store.suppressed().await.unwrap(), people.iter().copied().collect::<HashSet<_>>());
+    assert_eq!(store.unsuppress(first).await.unwrap(), 9_000);
+    assert_eq!(store.suppressed().await.unwrap(), second.iter().copied().collect::<HashSet<_>>());
+    assert_eq!(store.unsuppress(&people).await.unwrap(), 16_001);
+    assert!(store.suppressed().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn an_entry_that_is_no_whole_one_is_not_passed_over() {
+    let place = Place::new();
+    suppress(&place.store().await, &["ada", "ben"]).await;
+    place.tamper("UPDATE suppression SET identity = substr(identity, 1, 15) WHERE rowid = 1").await;
+    let error = place.store().await.suppressed().await.unwrap_err().to_string();
+    assert!(error.contains("an entry of the suppression list is cut short"), "{error}");
+}
+
+#[tokio::test]
 async fn a_state_that_was_lost_with_its_list_is_not_begun_anew_in_silence() {
     let place = Place::new();
     let store = place.store().await;
