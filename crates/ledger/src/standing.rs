@@ -140,6 +140,8 @@ impl Number {
 pub(crate) struct Standings {
     numbered: Vec<Shared>,
     numbers: HashMap<Standing, Number>,
+    /// Numbers that no row has any more, to be given again.
+    free: Vec<Number>,
     latest: (Standing, Number),
 }
 
@@ -150,10 +152,17 @@ struct Shared {
     rows: u64,
 }
 
+impl Shared {
+    /// Whether its number may not be given to another standing.
+    fn is_in_use(&self, number: Number) -> bool {
+        self.rows > 0 || number == Number::NOTHING
+    }
+}
+
 impl Default for Standings {
     fn default() -> Self {
         let nothing = (Standing::default(), Number::NOTHING);
-        Self { numbered: vec![Shared::default()], numbers: HashMap::from([nothing]), latest: nothing }
+        Self { numbered: vec![Shared::default()], numbers: HashMap::from([nothing]), free: Vec::new(), latest: nothing }
     }
 }
 
@@ -185,20 +194,55 @@ impl Standings {
         if self.latest.0 == standing {
             return self.latest.1;
         }
-        let next = Number::of(self.numbered.len());
-        let number = *self.numbers.entry(standing).or_insert(next);
-        if number == next {
-            self.numbered.push(Shared { standing, rows: 0 });
-        }
+        let number = match self.numbers.get(&standing) {
+            Some(number) => *number,
+            None => self.add(standing),
+        };
         self.latest = (standing, number);
         number
     }
 
+    fn add(&mut self, standing: Standing) -> Number {
+        if self.free.is_empty() && self.numbered.len() == self.numbered.capacity() {
+            self.sweep();
+            // So that the next search comes after half as many additions as it looks at.
+            if self.free.len() < self.numbered.len() / 2 {
+                self.numbered.reserve(self.numbered.len());
+            }
+        }
+        let shared = Shared { standing, rows: 0 };
+        let number = match self.free.pop() {
+            Some(number) => {
+                if let Some(free) = self.numbered.get_mut(number.position()) {
+                    *free = shared;
+                }
+                number
+            }
+            None => {
+                self.numbered.push(shared);
+                Number::of(self.numbered.len() - 1)
+            }
+        };
+        self.numbers.insert(standing, number);
+        number
+    }
+
+    /// Frees the numbers that no row has any more: where there are many segments, a row stands here and there before it stands
+    /// where it stays.
+    fn sweep(&mut self) {
+        let Self { numbered, numbers, free, latest } = self;
+        numbers.retain(|_, number| numbered.get(number.position()).is_some_and(|shared| shared.is_in_use(*number)));
+        let in_order = (0..).map(Number::of).zip(numbered);
+        *free = in_order.filter(|(number, shared)| !shared.is_in_use(*number)).map(|(number, _)| number).collect();
+        *latest = (Standing::default(), Number::NOTHING);
+    }
+
     /// Changes every standing at once, for all rows that have it.
     pub(crate) fn change_all(&mut self, change: impl Fn(&mut Standing)) {
+        self.sweep();
         self.numbered.iter_mut().for_each(|shared| change(&mut shared.standing));
-        self.numbers = (0..).zip(&self.numbered).map(|(at, shared)| (shared.standing, Number::of(at))).collect();
-        self.latest = (self.get(Number::NOTHING), Number::NOTHING);
+        let in_order = (0..).map(Number::of).zip(&self.numbered).filter(|(number, shared)| shared.is_in_use(*number));
+        self.numbers = in_order.map(|(number, shared)| (shared.standing, number)).collect();
     }
 
     pub(crate) fn bytes(&self) -> usize {
@@ -263,5 +307,24 @@ mod tests {
             rows[row] = standings.change(rows[row], held);
         }
         check(&standings, &[(held, 3)]);
+    }
+
+    #[test]
+    fn rows_that_pass_through_many_standings_leave_none_behind() {
+        let mut standings = Standings::default();
+        let mut rows = [(Standing::default(), Number::NOTHING); 40];
+        for step in 0..20_000_u64 {
+            let row = &mut rows[usize::try_from(step.wrapping_mul(0x9e37_79b9)).unwrap() % 40];
+            let acknowledged = Memberships::from_bits(step.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (step % 60));
+            let standing = Standing { acknowledged, held: true, ..Standing::default() };
+            *row = (standing, standings.change(row.1, standing));
+            assert!(rows.iter().all(|(standing, number)| standings.get(*number) == *standing), "step {step}");
+        }
+        let mut counted: HashMap<Standing, u64> = HashMap::new();
+        for (standing, _) in rows.iter().filter(|(_, number)| *number != Number::NOTHING) {
+            *counted.entry(*standing).or_default() += 1;
+        }
+        assert_eq!(standings.rows().collect::<HashMap<_, _>>(), counted);
+        assert!(standings.bytes() < 40_000, "{} bytes", standings.bytes());
     }
 }
