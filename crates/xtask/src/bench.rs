@@ -149,39 +149,50 @@ fn unchanged() -> Done {
     Ok(())
 }
 
-/// How a first run, an unchanged one and one with 1 % of the rows changed grow from 1,000,000 to 10,000,000 profiles.
+/// How a first run, an unchanged one and one with 1 % of the rows changed grow from 1,000,000 to 10,000,000 profiles. The stand-in
+/// keeps none of them, but for one first run that shows what it costs if it does.
 fn size() -> Done {
+    const SIZES: [u64; 2] = [MANY, 10 * MANY];
     examples()?;
     let dir = tempdir()?;
-    say("\nsize: 1,000,000 and 10,000,000 profiles, no rate limit");
-    let mut smaller: Option<[Figures; 4]> = None;
-    for rows in [MANY, 10 * MANY] {
-        let data = dir.path().join("profiles.csv");
-        profiles(&data, rows)?;
-        // The stand-in grows too, and shares the processor.
-        let pipeline = {
-            let sandbox = Sandbox::start(0)?;
-            measure(&example("yardstick"), &["pipeline", &sandbox.address, &data.to_string_lossy()], None)?
-        };
-        let sandbox = Sandbox::start(0)?;
-        let project = Project::write(&dir.path().join(rows.to_string()), &sandbox, &data, "requests_per_second = 0")?;
-        let first = project.run_counted("added", rows)?;
-        let unchanged = project.run_counted("unchanged", rows)?;
-        changed_profiles(&data, rows, 100)?;
-        project.replace(&data)?;
-        let changed = project.run_counted("changed", rows / 100)?;
-        for (position, (name, figures)) in
-            [("bare pipeline", pipeline), ("first", first), ("unchanged", unchanged), ("1 % changed", changed)]
-                .into_iter()
-                .enumerate()
-        {
-            let growth = smaller.as_ref().and_then(|smaller| smaller.get(position));
-            let growth = growth.map_or_else(String::new, |of| format!("  {:.1} times as long", figures.wall / of.wall));
-            say(&format!("  {rows:>10} {name:13} {}{growth}", figures.shown(rows)));
+    for rows in SIZES {
+        profiles(&dir.path().join(format!("{rows}.csv")), rows)?;
+        changed_profiles(&dir.path().join(format!("{rows}-changed.csv")), rows, 100)?;
+    }
+    let mut rounds = SIZES.map(|_| <[Vec<Figures>; 5]>::default());
+    for _ in 0..ROUNDS {
+        for (rows, rounds) in SIZES.into_iter().zip(&mut rounds) {
+            rounds.iter_mut().zip(of_size(dir.path(), rows)?).for_each(|(rounds, round)| rounds.push(round));
         }
-        smaller = Some([pipeline, first, unchanged, changed]);
+    }
+    say("\nsize: 1,000,000 and 10,000,000 profiles, no rate limit");
+    let [smaller, larger] = rounds.map(|rounds| rounds.map(|rounds| median(&rounds)));
+    let names = ["bare pipeline", "first run", "nothing changed", "1 % changed", "first run, kept"];
+    for ((name, smaller), larger) in names.into_iter().zip(smaller).zip(larger) {
+        say(&format!("  {name:15}  1,000,000 {}", smaller.shown(MANY)));
+        let growth = larger.wall / smaller.wall;
+        say(&format!("  {name:15} 10,000,000 {}  {growth:.1} times as long", larger.shown(10 * MANY)));
     }
     Ok(())
+}
+
+/// One round of [`size`].
+fn of_size(dir: &Path, rows: u64) -> Done<[Figures; 5]> {
+    let (data, changed) = (dir.join(format!("{rows}.csv")), dir.join(format!("{rows}-changed.csv")));
+    let projects = tempfile::tempdir_in(dir).map_err(problem)?;
+    let settings = "requests_per_second = 0\nlist_membership = \"bulk\"";
+    let project = |name, stand_in: &Sandbox| Project::write(&projects.path().join(name), stand_in, &data, settings);
+    let forgetful = Sandbox::forgetful()?;
+    let yardstick = ["pipeline", &forgetful.address, &data.to_string_lossy()];
+    let pipeline = measure(&example("yardstick"), &yardstick, None)?;
+    let export = project("forgotten", &forgetful)?;
+    let first = export.run_counted("added", rows)?;
+    let unchanged = export.run_counted("unchanged", rows)?;
+    export.replace(&data, &changed)?;
+    let changed = export.run_counted("changed", rows / 100)?;
+    let keeping = Sandbox::start(0)?;
+    let kept = project("kept", &keeping)?.run_counted("added", rows)?;
+    Ok([pipeline, first, unchanged, changed, kept])
 }
 
 /// What a run of wide rows takes in memory, which a batch of a hundred of them would fill.

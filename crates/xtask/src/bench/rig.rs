@@ -86,14 +86,18 @@ impl Sandbox {
         Self::with(&["--rate", "0"].into_iter().chain(faults).collect::<Vec<_>>())
     }
 
+    /// One that acknowledges every contact and keeps none.
+    pub(crate) fn forgetful() -> Done<Self> {
+        Self::spawn(&mut Command::new(example("acknowledge")))
+    }
+
     fn with(options: &[&str]) -> Done<Self> {
-        let mut process = Command::new(target_dir().join("release/segport"))
-            .args(["sandbox", "autopilot", "--listen", "127.0.0.1:0"])
-            .args(options)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .map_err(problem)?;
+        let mut command = Command::new(target_dir().join("release/segport"));
+        Self::spawn(command.args(["sandbox", "autopilot", "--listen", "127.0.0.1:0"]).args(options))
+    }
+
+    fn spawn(command: &mut Command) -> Done<Self> {
+        let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().map_err(problem)?;
         let mut url = String::new();
         let stdout = process.stdout.take().ok_or("the sandbox has no output")?;
         BufReader::new(stdout).read_line(&mut url).map_err(problem)?;
@@ -154,11 +158,11 @@ impl Project {
     }
 
     /// Puts another file in the place of the data.
-    pub(crate) fn replace(&self, data: &Path) -> Done {
+    pub(crate) fn replace(&self, data: &Path, other: &Path) -> Done {
         let file = data.file_name().ok_or("the data has no name")?;
         let place = self.dir.join("data").join(file);
         fs::remove_file(&place).map_err(problem)?;
-        fs::hard_link(data, place).map_err(problem)
+        fs::hard_link(other, place).map_err(problem)
     }
 
     /// Runs the export and makes sure that it did what is measured.
