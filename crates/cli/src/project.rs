@@ -7,7 +7,7 @@ use segport_engine::{Engine, Parts, load_code};
 use segport_host::{LoadError, LoadErrorKind, Plugins, Search};
 use segport_ledger::{RunRecord, StateKey, Store};
 use segport_manifest::{
-    Catalog, Code, Diagnostic, Diagnostics, Loaded, ProcessEnvironment, Project, ProjectSettings, State, StateUrl,
+    Catalog, Code, Diagnostic, Diagnostics, Loaded, Outline, ProcessEnvironment, Project, State, StateUrl,
 };
 use segport_transport::{Egress, Options, Transport};
 use tempfile::TempDir;
@@ -88,7 +88,6 @@ impl Installation {
 /// A project as far as it could be read.
 #[derive(Debug)]
 pub(crate) struct Opened {
-    pub(crate) settings: ProjectSettings,
     pub(crate) plugins: Plugins,
     pub(crate) catalog: Catalog,
     pub(crate) project: Option<Project>,
@@ -98,13 +97,13 @@ pub(crate) struct Opened {
 /// Reads the project in `dir`, and loads the plugins that its files name.
 ///
 /// # Errors
-/// If `segport.toml` is wrong; everything else stands in the findings.
+/// If there is no project; what is wrong with one stands in the findings.
 pub(crate) fn read(dir: &Path, runtime: Handle) -> Result<Opened, Failure> {
-    let settings = segport_manifest::read_settings(dir)?;
-    let plugins = Plugins::new(search(settings.plugins.path.clone(), dir.join(LOCK_FILE)), runtime);
+    let Outline { settings, plugin_ids } = segport_manifest::outline(dir)?;
+    let plugins = Plugins::new(search(settings.plugins.path, dir.join(LOCK_FILE)), runtime);
     let mut descriptors = Vec::new();
     let mut unusable = Vec::new();
-    for (id, loaded) in settings.plugin_ids.iter().zip(plugins.load_all(&settings.plugin_ids)) {
+    for (id, loaded) in plugin_ids.iter().zip(plugins.load_all(&plugin_ids)) {
         match loaded {
             Ok(plugin) => descriptors.push(plugin.descriptor().clone()),
             Err(error) => unusable.push((id.clone(), error)),
@@ -113,7 +112,7 @@ pub(crate) fn read(dir: &Path, runtime: Handle) -> Result<Opened, Failure> {
     let catalog = Catalog::new(descriptors);
     let Loaded { project, diagnostics } = segport_manifest::load(dir, &catalog);
     let findings = with_load_errors(diagnostics, unusable);
-    Ok(Opened { settings, plugins, catalog, project, findings })
+    Ok(Opened { plugins, catalog, project, findings })
 }
 
 /// Says of a plugin that is there but cannot be used why not, in place of "there is no such plugin".
@@ -160,9 +159,10 @@ impl Opened {
 
     /// The engine of what could be made out of the project, to look for more mistakes.
     pub(crate) fn into_engine(self) -> Option<Ready> {
-        let Self { settings, plugins, catalog, project, .. } = self;
-        let transport = transport(&settings);
-        Some(Ready { engine: Engine::new(Parts { project: project?, plugins, transport }), catalog })
+        let Self { plugins, catalog, project, .. } = self;
+        let project = project?;
+        let transport = transport(&project);
+        Some(Ready { engine: Engine::new(Parts { project, plugins, transport }), catalog })
     }
 }
 
@@ -174,12 +174,12 @@ pub(crate) fn open(dir: &Path) -> Result<Ready, Failure> {
     read(dir, Handle::current())?.ready()
 }
 
-fn transport(settings: &ProjectSettings) -> Transport {
+fn transport(project: &Project) -> Transport {
     let mut options = Options::new(concat!("segport/", env!("CARGO_PKG_VERSION")));
-    if settings.egress.allow_private {
+    if project.settings.egress.allow_private {
         options.egress = Egress::AllowPrivate;
     }
-    options.slots = Some(settings.state_dir().join("pace"));
+    options.slots = Some(project.state_dir().join("pace"));
     Transport::new(options)
 }
 

@@ -114,10 +114,10 @@ pub fn check_secrets(project: &Project, catalog: &Catalog, env: &dyn Environment
             });
         }
     };
-    if let StateUrl::Secret(reference) = &project.state.url {
+    if let StateUrl::Secret(reference) = &project.settings.state.url {
         check(crate::load::SETTINGS, "/state/url", state_url(reference, project, env));
     }
-    if let Some(reference) = &project.state.key {
+    if let Some(reference) = &project.settings.state.key {
         check(crate::load::SETTINGS, "/state/key", reference.resolve(&project.dir, env).map(drop));
     }
     for (file, table, value, schema) in plugin_tables(project, catalog) {

@@ -1,17 +1,17 @@
 //! From TOML files to a validated project.
 //!
-//! [`read_settings`] reads `segport.toml` and finds out which plugins a project needs. With their descriptors in a
-//! [`Catalog`], [`load`] reads everything, validates each file against its JSON schema (extended by the plugin's own) and
-//! checks what a schema cannot say. [`check_columns`] and [`check_secrets`] look at what lies outside the files. Every
+//! [`outline`] reads `segport.toml` and finds out which plugins a project needs. With their descriptors in a [`Catalog`],
+//! [`load`] reads everything, validates each file against its JSON schema (extended by the plugin's own) and checks what a
+//! schema cannot say. Where no plugin is needed, [`read_settings`] is enough. [`check_columns`] and [`check_secrets`] look at what lies outside the files. Every
 //! problem is a [`Diagnostic`] with a stable [`Code`] that points at the bytes of the file.
 //!
 //! ```no_run
 //! use std::path::Path;
-//! use segport_manifest::{Catalog, Style, load, read_settings};
+//! use segport_manifest::{Catalog, Style, load, outline};
 //!
 //! let dir = Path::new(".");
-//! let settings = read_settings(dir)?;
-//! // Load the plugins `settings.plugin_ids` from `settings.plugins.path`, and take their descriptors.
+//! let outline = outline(dir)?;
+//! // Load the plugins `outline.plugin_ids` from `outline.settings.plugins.path`, and take their descriptors.
 //! let catalog = Catalog::new(Vec::new());
 //! let loaded = load(dir, &catalog);
 //! eprint!("{}", loaded.diagnostics.render(Style::Coloured));
@@ -49,10 +49,10 @@ pub use columns::{check_columns, check_secrets, destinations};
 pub use consent::{EditError, write_consent};
 pub use diagnostic::{Diagnostic, Diagnostics, FileText, Location, Severity, Style};
 pub use hash::config_hash;
-pub use load::{Loaded, load, read_settings};
+pub use load::{Loaded, load, outline, read_settings};
 pub use project::{
-    BadThreshold, Connection, Consent, Egress, Export, FieldMapping, Guards, Leavers, Plugins, Project,
-    ProjectSettings, Role, Schedule, Segment, Source, State, StateUrl, Threshold, Transform, WhenNull,
+    BadThreshold, Connection, Consent, Egress, Export, FieldMapping, Guards, Leavers, Outline, Plugins, Project, Role,
+    Schedule, Segment, Settings, Source, State, StateUrl, Threshold, Transform, WhenNull,
 };
 pub use schema::schemas;
 pub use secret::{Environment, NotAReference, ProcessEnvironment, SecretRef, resolve_secrets};

@@ -12,8 +12,7 @@ use crate::catalog::Catalog;
 use crate::codes::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::document::{Document, decoded};
-use crate::project::{Project, ProjectSettings};
-use crate::raw::SettingsFile;
+use crate::project::{Outline, Project, Settings};
 use crate::resolve::{self, Files};
 use crate::schema::{self, FileKind};
 use crate::validate::{Compiled, PLUGIN_TABLES};
@@ -30,31 +29,30 @@ pub struct Loaded {
     pub diagnostics: Diagnostics,
 }
 
-/// Reads `segport.toml` alone, and which plugins the other files name.
+/// Reads `segport.toml` alone.
 ///
 /// # Errors
 /// All findings in `segport.toml`.
-pub fn read_settings(dir: &Path) -> Result<ProjectSettings, Diagnostics> {
+pub fn read_settings(dir: &Path) -> Result<Settings, Diagnostics> {
     let mut findings = Vec::new();
-    let settings = settings_file(dir, &mut findings).and_then(|(document, raw)| {
-        let parts = resolve::settings(dir, &document, raw.as_ref()?, &mut findings)?;
-        Some(ProjectSettings {
-            dir: dir.to_owned(),
-            name: parts.name,
-            state: parts.state,
-            plugins: parts.plugins,
-            egress: parts.egress,
-            refresh: parts.refresh,
-            plugin_ids: plugin_ids(dir),
-        })
-    });
-    match settings {
-        Some(settings) if findings.is_empty() => Ok(settings),
-        _ => Err(findings.into_iter().collect::<Diagnostics>().sorted()),
+    let (settings, _) = settings_file(dir, &mut findings);
+    if findings.is_empty() { Ok(settings) } else { Err(findings.into_iter().collect::<Diagnostics>().sorted()) }
+}
+
+/// Reads `segport.toml` as far as it is right, and which plugins the other files name. [`load`] tells what is wrong.
+///
+/// # Errors
+/// If there is no `segport.toml`, and so no project.
+pub fn outline(dir: &Path) -> Result<Outline, Diagnostics> {
+    let mut findings = Vec::new();
+    let (settings, _) = settings_file(dir, &mut findings);
+    match findings.into_iter().find(|finding| finding.code == Code::NoProject) {
+        Some(finding) => Err(finding.into()),
+        None => Ok(Outline { settings, plugin_ids: plugin_ids(dir) }),
     }
 }
 
-/// The plugins that sources and connections name; what cannot be read is reported by [`load`].
+/// The plugins that sources and connections name.
 fn plugin_ids(dir: &Path) -> BTreeSet<String> {
     let mut ignored = Vec::new();
     let mut found = BTreeSet::new();
@@ -71,10 +69,12 @@ fn plugin_ids(dir: &Path) -> BTreeSet<String> {
 /// Nothing outside of them is looked at: [`crate::check_columns`] and [`crate::check_secrets`] do that.
 pub fn load(dir: &Path, catalog: &Catalog) -> Loaded {
     let mut findings = Vec::new();
-    let settings = settings_file(dir, &mut findings);
-    if settings.is_none() && findings.iter().any(|finding| finding.code == Code::NoProject) {
+    let (settings, document) = settings_file(dir, &mut findings);
+    if findings.iter().any(|finding| finding.code == Code::NoProject) {
         return Loaded { project: None, diagnostics: findings.into_iter().collect() };
     }
+    // It may be what names the place of a plugin that was not found.
+    let may_hide_plugins = !findings.is_empty();
     let mut checker = Checker { catalog, compiled: BTreeMap::new(), findings: Vec::new() };
     let sources = checker.folder(dir, FileKind::Source, plugin_of);
     let segments = checker.folder(dir, FileKind::Segment, |segment| {
@@ -86,32 +86,43 @@ pub fn load(dir: &Path, catalog: &Catalog) -> Loaded {
 
     let files = Files { catalog, sources, segments, connections, exports };
     let resolved = resolve::entities(&files, &mut findings);
-    let parts =
-        settings.as_ref().and_then(|(document, raw)| resolve::settings(dir, document, raw.as_ref()?, &mut findings));
+    findings.retain(|finding| !(may_hide_plugins && finding.code == Code::UnknownPlugin));
 
-    let diagnostics = findings.into_iter().collect::<Diagnostics>().sorted();
-    let project = parts.map(|parts| Project {
+    let project = Project {
         dir: dir.to_owned(),
-        name: parts.name,
-        state: parts.state,
-        plugins: parts.plugins,
-        egress: parts.egress,
-        refresh: parts.refresh,
+        settings,
         sources: resolved.sources,
         segments: resolved.segments,
         connections: resolved.connections,
         exports: resolved.exports,
-        documents: Arc::new(files.into_documents(settings.map(|(document, _)| document))),
-    });
-    Loaded { project, diagnostics }
+        documents: Arc::new(files.into_documents(document)),
+    };
+    Loaded { project: Some(project), diagnostics: findings.into_iter().collect::<Diagnostics>().sorted() }
 }
 
 fn plugin_of(document: &Document) -> Option<String> {
     Some(document.value().get("plugin")?.as_str()?.to_owned())
 }
 
-/// `None` for the document if there is none, for its content if it is too wrong to go on with.
-fn settings_file(dir: &Path, findings: &mut Vec<Diagnostic>) -> Option<(Document, Option<SettingsFile>)> {
+/// What `segport.toml` says as far as it is right, and its document if it is TOML.
+fn settings_file(dir: &Path, findings: &mut Vec<Diagnostic>) -> (Settings, Option<Document>) {
+    let Some(mut document) = settings_document(dir, findings) else { return Default::default() };
+    let compiled = match Compiled::new(schema::base(FileKind::Settings)) {
+        Ok(compiled) => compiled,
+        Err(error) => {
+            findings.push(Diagnostic::error(Code::Internal, error));
+            return Default::default();
+        }
+    };
+    if document.value().pointer("/state/url").is_some_and(resolve::holds_secret) {
+        document.mask(&["/state/url".to_owned()]);
+    }
+    let wrong = compiled.check(&mut document, findings);
+    let raw = typed(&document, &wrong, findings).unwrap_or_default();
+    (resolve::settings(dir, &document, raw, findings), Some(document))
+}
+
+fn settings_document(dir: &Path, findings: &mut Vec<Diagnostic>) -> Option<Document> {
     let path = dir.join(SETTINGS);
     let bytes = match std::fs::read(&path) {
         Ok(bytes) => bytes,
@@ -127,20 +138,7 @@ fn settings_file(dir: &Path, findings: &mut Vec<Diagnostic>) -> Option<(Document
             return None;
         }
     };
-    let mut document = parsed(FileKind::Settings, SETTINGS, bytes, findings)?;
-    let compiled = match Compiled::new(schema::base(FileKind::Settings)) {
-        Ok(compiled) => compiled,
-        Err(error) => {
-            findings.push(Diagnostic::error(Code::Internal, error));
-            return None;
-        }
-    };
-    if document.value().pointer("/state/url").is_some_and(resolve::holds_secret) {
-        document.mask(&["/state/url".to_owned()]);
-    }
-    let wrong = compiled.check(&mut document, findings);
-    let raw = typed(&document, &wrong, findings);
-    Some((document, raw))
+    parsed(FileKind::Settings, SETTINGS, bytes, findings)
 }
 
 /// The files of one folder.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -16,11 +16,9 @@ use crate::diagnostic::FileText;
 use crate::document::Document;
 use crate::secret::SecretRef;
 
-/// What `segport.toml` says, and which plugins the other files name: enough to load the plugins a project needs.
-#[derive(Debug, Clone)]
-pub struct ProjectSettings {
-    /// The project's directory.
-    pub dir: PathBuf,
+/// What `segport.toml` says.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
     /// The project's name.
     pub name: String,
     /// Where state is kept.
@@ -31,6 +29,13 @@ pub struct ProjectSettings {
     pub egress: Egress,
     /// When exports without a schedule of their own run; `None` = only by hand.
     pub refresh: Option<Schedule>,
+}
+
+/// A project before its plugins are loaded: enough to load those it needs.
+#[derive(Debug, Clone)]
+pub struct Outline {
+    /// What `segport.toml` says as far as it is right; the rest is as if it were not there.
+    pub settings: Settings,
     /// Ids of the plugins that sources and connections name. Files that cannot be read add nothing.
     pub plugin_ids: BTreeSet<String>,
 }
@@ -40,16 +45,8 @@ pub struct ProjectSettings {
 pub struct Project {
     /// The project's directory.
     pub dir: PathBuf,
-    /// The project's name.
-    pub name: String,
-    /// Where state is kept.
-    pub state: State,
-    /// Where plugins are found.
-    pub plugins: Plugins,
-    /// Which destinations may be called.
-    pub egress: Egress,
-    /// When exports without a schedule of their own run; `None` = only by hand.
-    pub refresh: Option<Schedule>,
+    /// What `segport.toml` says.
+    pub settings: Settings,
     /// Sources by id.
     pub sources: BTreeMap<String, Source>,
     /// Segments by id.
@@ -69,7 +66,7 @@ impl Project {
 }
 
 /// Where state is kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct State {
     /// Address of the state store.
     pub url: StateUrl,
@@ -89,6 +86,12 @@ pub enum StateUrl {
 impl StateUrl {
     /// The address of a project that names none.
     pub const DEFAULT: &'static str = "sqlite:.segport/state.db";
+}
+
+impl Default for StateUrl {
+    fn default() -> Self {
+        Self::Plain(Self::DEFAULT.to_owned())
+    }
 }
 
 /// Where plugins are found.
@@ -340,20 +343,9 @@ impl FromStr for Threshold {
     }
 }
 
-impl ProjectSettings {
-    /// The directory that holds the project's own state, such as the default database: `.segport` in the project.
-    pub fn state_dir(&self) -> PathBuf {
-        state_dir(&self.dir)
-    }
-}
-
 impl Project {
     /// The directory that holds the project's own state, such as the default database: `.segport` in the project.
     pub fn state_dir(&self) -> PathBuf {
-        state_dir(&self.dir)
+        self.dir.join(".segport")
     }
-}
-
-fn state_dir(dir: &Path) -> PathBuf {
-    dir.join(".segport")
 }

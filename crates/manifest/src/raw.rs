@@ -10,10 +10,13 @@ use serde_json::{Map, Value};
 use crate::project::{Leavers, Role, Transform, WhenNull};
 
 /// `segport.toml`: the project.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("required" = ["project"]))]
 pub(crate) struct SettingsFile {
     /// What the project is called.
+    // Without it the rest of a wrong file could not be read.
+    #[serde(default)]
     pub(crate) project: ProjectTable,
     /// Where state is kept.
     #[serde(default)]
@@ -28,7 +31,7 @@ pub(crate) struct SettingsFile {
     pub(crate) refresh: Option<ScheduleTable>,
 }
 
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ProjectTable {
     /// The project's name.

@@ -11,7 +11,9 @@ use crate::codes::Code;
 use crate::diagnostic::Diagnostic;
 use crate::document::Document;
 use crate::load::{Folder, SETTINGS, typed};
-use crate::project::{Connection, Consent, Egress, Export, Plugins, Schedule, Segment, Source, State, StateUrl};
+use crate::project::{
+    Connection, Consent, Egress, Export, Plugins, Schedule, Segment, Settings, Source, State, StateUrl,
+};
 use crate::raw::{ConnectionFile, Key, ScheduleTable, SegmentFile, SettingsFile, SourceFile, Url};
 use crate::secret::{SecretRef, misplaced, names_a_secret};
 use crate::{export, suggest};
@@ -197,57 +199,36 @@ pub(crate) fn known(
     None
 }
 
-/// What `segport.toml` says.
-#[derive(Debug)]
-pub(crate) struct Settings {
-    pub(crate) name: String,
-    pub(crate) state: State,
-    pub(crate) plugins: Plugins,
-    pub(crate) egress: Egress,
-    pub(crate) refresh: Option<Schedule>,
-}
-
-/// `None` if something is wrong that `findings` now tells.
-pub(crate) fn settings(
-    dir: &Path,
-    document: &Document,
-    raw: &SettingsFile,
-    findings: &mut Vec<Diagnostic>,
-) -> Option<Settings> {
-    let url = match &raw.state.url {
-        None => StateUrl::Plain(StateUrl::DEFAULT.to_owned()),
-        Some(Url::Plain(url)) if has_password(url) => {
+/// What `segport.toml` says. What is wrong stands in `findings`, and is as if it were not there.
+pub(crate) fn settings(dir: &Path, document: &Document, raw: SettingsFile, findings: &mut Vec<Diagnostic>) -> Settings {
+    let url = match raw.state.url {
+        None => None,
+        Some(Url::Plain(url)) if has_password(&url) => {
             findings.push(
                 Diagnostic::error(Code::SecretLiteral, "the password of the state store is written into the file")
                     .at(document.at_value("/state/url"), "a secret reference is needed")
                     .help("write `url = { env = \"NAME\" }` and put the whole address there"),
             );
-            return None;
+            None
         }
-        Some(Url::Plain(url)) => match state_url_problem(url) {
-            None => StateUrl::Plain(url.clone()),
+        Some(Url::Plain(url)) => match state_url_problem(&url) {
+            None => Some(StateUrl::Plain(url)),
             Some(problem) => {
                 let at = document.at_value("/state/url");
                 findings.push(unusable_state("`[state] url` cannot be used").at(at, problem));
-                return None;
+                None
             }
         },
-        Some(Url::Secret(value)) => StateUrl::Secret(reference(document, "/state/url", value, findings)?),
+        Some(Url::Secret(value)) => reference(document, "/state/url", &value, findings).map(StateUrl::Secret),
     };
-    let key = match &raw.state.key {
-        None => None,
-        Some(value) => Some(reference(document, "/state/key", value, findings)?),
-    };
-    Some(Settings {
-        name: raw.project.name.clone(),
-        state: State { url, key },
+    let key = raw.state.key.and_then(|value| reference(document, "/state/key", &value, findings));
+    Settings {
+        name: raw.project.name,
+        state: State { url: url.unwrap_or_default(), key },
         plugins: Plugins { path: raw.plugins.path.iter().map(|path| dir.join(path)).collect() },
         egress: Egress { allow_private: raw.egress.allow_private },
-        refresh: match &raw.refresh {
-            None => None,
-            Some(table) => Some(schedule(document, "/refresh", table, findings)?),
-        },
-    })
+        refresh: raw.refresh.and_then(|table| schedule(document, "/refresh", &table, findings)),
+    }
 }
 
 fn reference(document: &Document, at: &str, value: &Value, findings: &mut Vec<Diagnostic>) -> Option<SecretRef> {

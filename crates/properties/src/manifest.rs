@@ -41,7 +41,7 @@ pub fn manifest(bytes: &[u8]) {
     let dir = tempfile::tempdir().unwrap();
     write(dir.path(), "segport.toml", bytes);
     let loaded = load(dir.path(), &CATALOG);
-    assert!(loaded.project.is_some() || loaded.diagnostics.has_errors(), "a project is read, or an error says why not");
+    assert!(loaded.project.is_some(), "the file is there");
     in_order(dir.path(), &loaded.diagnostics);
     if let Err(findings) = read_settings(dir.path()) {
         assert!(findings.has_errors(), "an error says why the settings are not read");

@@ -42,14 +42,25 @@ fn all_mistakes_are_told_at_once_with_their_codes() {
     let found = scene.call("check --output json");
     let findings = found.exits(1).objects();
     let codes: Vec<&str> = findings.iter().filter_map(|finding| finding["code"].as_str()).collect();
-    assert!(codes.contains(&"SP0104"), "{found}");
-    // Without its own file in order nothing else of a project can be read.
-    scene.edit("segport.toml", "[egres]", "[egress]");
+    assert_eq!(codes, ["SP0204", "SP0105", "SP0104", "SP0104", "SP0101"], "{found}");
     let found = scene.call("check");
     let found = found.exits(1);
-    for text in ["SP0101", "SP0104", "SP0204", "did you mean `autopilot`?", "sources/broken.toml:1"] {
+    for text in ["`egres`", "`raed`", "did you mean `autopilot`?", "sources/broken.toml:1"] {
         found.prints(text);
     }
+}
+
+#[test]
+fn a_project_whose_own_file_is_wrong_is_checked_to_its_columns_and_not_run() {
+    let scene = Scene::new(&people(1..=3));
+    scene.edit("exports/newsletter.toml", "\"email_address\"", "\"email_adress\"");
+    scene.edit("segport.toml", "[egress]", "[refresh]\ncron = \"at five\"\n[egress]");
+    scene.call("check").exits(1).prints("SP0203").prints("SP0501").prints("2 errors");
+    scene.edit("exports/newsletter.toml", "\"email_adress\"", "\"email_address\"");
+    for words in ["plan", "run", "retry", "status", "runs", "connect autopilot"] {
+        scene.call(words).exits(2).says("SP0501");
+    }
+    assert_eq!(scene.requests(), 0);
 }
 
 #[test]

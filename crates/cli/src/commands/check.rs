@@ -14,12 +14,7 @@ use crate::text::counted;
 /// Exit code 1 if there are errors.
 pub(crate) async fn check(invocation: &Invocation) -> Result<Exit, Failure> {
     let output = &invocation.output;
-    let (findings, summary) = match segport_manifest::read_settings(invocation.dir()) {
-        // Without `segport.toml` there is nothing to check, which is another mistake than one in a file.
-        Err(findings) if findings.iter().any(|finding| finding.code == Code::NoProject) => return Err(findings.into()),
-        Err(findings) => (findings, None),
-        Ok(_) => examine(invocation).await?,
-    };
+    let (findings, summary) = examine(invocation).await?;
     if output.is_json() {
         for finding in &findings {
             output.json(finding)?;
@@ -44,7 +39,7 @@ async fn examine(invocation: &Invocation) -> Result<(Diagnostics, Option<String>
     let is_sound = !findings.has_errors();
     findings.extend(columns(&engine, &found_in_files).await);
     if is_sound {
-        if let Some(error) = project::problem_of_state_key(invocation.dir(), &project.state) {
+        if let Some(error) = project::problem_of_state_key(invocation.dir(), &project.settings.state) {
             findings.push(Diagnostic::error(Code::LedgerUnavailable, chain(&error)).in_file("segport.toml"));
         }
         findings.extend(mappings(&engine).await);

@@ -78,7 +78,7 @@ async fn play(invocation: &Invocation, asked: &Demo, dir: &Path, cancel: &Cancel
     step(output, 2, "Accept the data-privacy text and test the connection (`segport connect autopilot --accept`)")?;
     connect::record(dir, CONNECTION, "demo@localhost".to_owned())?;
     let engine = project::open(dir)?.engine;
-    let store = project::state(dir, &engine.project().state).await?;
+    let store = project::state(dir, &engine.project().settings.state).await?;
     let account = engine.account(CONNECTION).await?;
     say(output, &format!("   {}", connect::reached(CONNECTION, &account)))?;
 

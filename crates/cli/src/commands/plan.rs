@@ -18,7 +18,7 @@ pub(crate) async fn plan(invocation: &Invocation, asked: &Plan) -> Result<Exit, 
     let (dir, output) = (invocation.dir(), &invocation.output);
     let engine = project::open(dir)?.engine;
     let exports = project::exports(engine.project(), &asked.exports)?;
-    let store = project::state(dir, &engine.project().state).await?;
+    let store = project::state(dir, &engine.project().settings.state).await?;
     let progress = progress::watcher(invocation.global.quiet);
     let cancel = Cancel::new();
     let interrupt = Interrupt::watch(cancel.clone())?;

@@ -14,7 +14,7 @@ use crate::project;
 pub(crate) async fn retry(invocation: &Invocation, asked: &Retry) -> Result<Exit, Failure> {
     let dir = invocation.dir();
     let engine = project::open(dir)?.engine;
-    let store = project::state(dir, &engine.project().state).await?;
+    let store = project::state(dir, &engine.project().settings.state).await?;
     let records = match &asked.run {
         Some(run) => {
             let record = project::run_named(&store, run).await?;

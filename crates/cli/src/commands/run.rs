@@ -19,7 +19,7 @@ pub(crate) async fn run(invocation: &Invocation, asked: &Run) -> Result<Exit, Fa
     let dir = invocation.dir();
     let engine = project::open(dir)?.engine;
     let requests = requests(engine.project(), asked, dir)?;
-    let store = project::state(dir, &engine.project().state).await?;
+    let store = project::state(dir, &engine.project().settings.state).await?;
     Box::pin(deliver(invocation, &engine, &store, requests)).await
 }
 

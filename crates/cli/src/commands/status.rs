@@ -41,7 +41,7 @@ pub(crate) async fn status(invocation: &Invocation) -> Result<Exit, Failure> {
     let (dir, output) = (invocation.dir(), &invocation.output);
     let engine = project::open(dir)?.engine;
     let project = engine.project();
-    let store = project::existing_state(dir, &project.state).await?;
+    let store = project::existing_state(dir, &project.settings.state).await?;
     let now = Timestamp::now();
     let mut standings = Vec::new();
     for export in project.exports.values() {
@@ -67,7 +67,7 @@ async fn standing(
         Some(store) => (store.runs(Some(&export.id), 1).await?.pop(), store.held(&export.id).await?),
         None => (None, 0),
     };
-    let schedule = export.schedule.as_ref().or(project.refresh.as_ref());
+    let schedule = export.schedule.as_ref().or(project.settings.refresh.as_ref());
     Ok(Standing {
         export: export.id.clone(),
         connection: export.connection.clone(),

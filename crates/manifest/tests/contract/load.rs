@@ -8,8 +8,8 @@ use proptest::prelude::*;
 use segport_core::{Descriptor, ErrorKind, FieldType};
 use segport_manifest::{
     Catalog, Code, Consent, Diagnostics, Guards, Leavers, Project, Role, SecretRef, StateUrl, Style, Threshold,
-    Transform, WhenNull, check_columns, check_secrets, config_hash, explain, load, read_settings, resolve_secrets,
-    write_consent,
+    Transform, WhenNull, check_columns, check_secrets, config_hash, explain, load, outline, read_settings,
+    resolve_secrets, write_consent,
 };
 use serde_json::json;
 use tempfile::TempDir;
@@ -18,7 +18,8 @@ use crate::support::{catalog, files, mailer, project, without_dir};
 
 fn loaded(dir: &TempDir) -> Project {
     let loaded = load(dir.path(), &catalog());
-    loaded.project.unwrap_or_else(|| panic!("{}", loaded.diagnostics))
+    assert!(!loaded.diagnostics.has_errors(), "{}", loaded.diagnostics);
+    loaded.project.unwrap()
 }
 
 fn environment(variables: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -64,12 +65,12 @@ fn everything_that_is_written_arrives() {
     ]);
     let project = loaded(&dir);
 
-    assert_eq!(project.name, "acme");
-    assert_eq!(project.state.url, StateUrl::Secret(SecretRef::File("db".into())));
-    assert_eq!(project.state.key, Some(SecretRef::Env("K".to_owned())));
-    assert_eq!(project.plugins.path, [dir.path().join("plugins"), "/opt/p".into()]);
-    assert!(project.egress.allow_private);
-    assert_eq!(project.refresh.as_ref().unwrap().time_zone.iana_name(), Some("UTC"));
+    assert_eq!(project.settings.name, "acme");
+    assert_eq!(project.settings.state.url, StateUrl::Secret(SecretRef::File("db".into())));
+    assert_eq!(project.settings.state.key, Some(SecretRef::Env("K".to_owned())));
+    assert_eq!(project.settings.plugins.path, [dir.path().join("plugins"), "/opt/p".into()]);
+    assert!(project.settings.egress.allow_private);
+    assert_eq!(project.settings.refresh.as_ref().unwrap().time_zone.iana_name(), Some("UTC"));
 
     assert_eq!(project.sources["crm"].settings, json!({ "root": "data" }));
     assert_eq!(project.segments["newsletter"].key, ["customer_id"]);
@@ -113,8 +114,12 @@ fn everything_that_is_written_arrives() {
 fn what_is_not_written_has_its_default() {
     let dir = project(&[]);
     let project = loaded(&dir);
-    assert_eq!(project.state.url, StateUrl::Plain("sqlite:.segport/state.db".to_owned()));
-    assert!(project.state.key.is_none() && project.refresh.is_none() && !project.egress.allow_private);
+    assert_eq!(project.settings.state.url, StateUrl::Plain("sqlite:.segport/state.db".to_owned()));
+    assert!(
+        project.settings.state.key.is_none()
+            && project.settings.refresh.is_none()
+            && !project.settings.egress.allow_private
+    );
     let export = &project.exports["newsletter"];
     assert_eq!((export.guards, export.leavers), (Guards::default(), Leavers::Remove));
     assert_eq!(export.display_name, "newsletter");
@@ -126,11 +131,27 @@ fn what_is_not_written_has_its_default() {
 fn settings_are_read_before_any_plugin_is_known() {
     let dir =
         project(&[("exports/newsletter.toml", "not toml"), ("sources/lake.toml", "plugin = \"lake\"\nbogus = 1")]);
-    let settings = read_settings(dir.path()).unwrap();
-    assert_eq!(settings.plugin_ids.iter().map(String::as_str).collect::<Vec<_>>(), ["files", "lake", "mailer"]);
+    let found = outline(dir.path()).unwrap();
+    assert_eq!(found.plugin_ids.iter().map(String::as_str).collect::<Vec<_>>(), ["files", "lake", "mailer"]);
 
-    let dir = project(&[("segport.toml", "[project]\nnmae = 1\n")]);
+    let dir = project(&[("segport.toml", "[project]\nnmae = 1\n[plugins]\npath = [\"plugins\"]\n")]);
     assert_eq!(codes(&read_settings(dir.path()).unwrap_err()), ["SP0105", "SP0104"]);
+    assert_eq!(outline(dir.path()).unwrap().settings.plugins.path, [dir.path().join("plugins")]);
+}
+
+#[test]
+fn a_mistake_in_the_projects_own_file_hides_none_in_the_others() {
+    let export = FULL.replacen("connection = \"mailer\"", "connection = \"mialer\"", 1);
+    let check = |settings: &str, expected: &[&str]| {
+        let dir = project(&[("segport.toml", settings), ("exports/newsletter.toml", &export)]);
+        assert_eq!(codes(&load(dir.path(), &catalog()).diagnostics), expected, "{settings}");
+        // A plugin that was not found may be where the file would have told.
+        let empty = Catalog::new(Vec::new());
+        assert!(!codes(&load(dir.path(), &empty).diagnostics).contains(&"SP0401"), "{settings}");
+    };
+    check("[project]\nnmae = \"acme\"\n", &["SP0204", "SP0105", "SP0104"]);
+    check("[project\n", &["SP0204", "SP0101"]);
+    check("[project]\nname = \"acme\"\n[refresh]\ncron = \"at five\"\n", &["SP0204", "SP0501"]);
 }
 
 #[test]
