@@ -90,7 +90,7 @@ impl Installation {
 pub(crate) struct Opened {
     pub(crate) plugins: Plugins,
     pub(crate) catalog: Catalog,
-    pub(crate) project: Option<Project>,
+    pub(crate) project: Project,
     pub(crate) findings: Diagnostics,
 }
 
@@ -99,8 +99,9 @@ pub(crate) struct Opened {
 /// # Errors
 /// If there is no project; what is wrong with one stands in the findings.
 pub(crate) fn read(dir: &Path, runtime: Handle) -> Result<Opened, Failure> {
-    let Outline { settings, plugin_ids } = segport_manifest::outline(dir)?;
-    let plugins = Plugins::new(search(settings.plugins.path, dir.join(LOCK_FILE)), runtime);
+    let Outline { settings, places_plugins, plugin_ids } = segport_manifest::outline(dir)?;
+    let search = search(settings.plugins.path, dir.join(LOCK_FILE));
+    let plugins = Plugins::new(if places_plugins { search } else { search.strict() }, runtime);
     let mut descriptors = Vec::new();
     let mut unusable = Vec::new();
     for (id, loaded) in plugin_ids.iter().zip(plugins.load_all(&plugin_ids)) {
@@ -111,7 +112,7 @@ pub(crate) fn read(dir: &Path, runtime: Handle) -> Result<Opened, Failure> {
     }
     let catalog = Catalog::new(descriptors);
     let Loaded { project, diagnostics } = segport_manifest::load(dir, &catalog);
-    let findings = with_load_errors(diagnostics, unusable);
+    let findings = if places_plugins { with_load_errors(diagnostics, unusable) } else { diagnostics };
     Ok(Opened { plugins, catalog, project, findings })
 }
 
@@ -153,16 +154,14 @@ impl Opened {
     /// # Errors
     /// All findings, if one is an error.
     pub(crate) fn ready(self) -> Result<Ready, Failure> {
-        let findings = self.findings.clone();
-        if findings.has_errors() { Err(findings.into()) } else { self.into_engine().ok_or_else(|| findings.into()) }
+        if self.findings.has_errors() { Err(self.findings.into()) } else { Ok(self.into_engine()) }
     }
 
     /// The engine of what could be made out of the project, to look for more mistakes.
-    pub(crate) fn into_engine(self) -> Option<Ready> {
+    pub(crate) fn into_engine(self) -> Ready {
         let Self { plugins, catalog, project, .. } = self;
-        let project = project?;
         let transport = transport(&project);
-        Some(Ready { engine: Engine::new(Parts { project, plugins, transport }), catalog })
+        Ready { engine: Engine::new(Parts { project, plugins, transport }), catalog }
     }
 }
 

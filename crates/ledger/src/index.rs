@@ -307,7 +307,7 @@ impl Index {
 
     /// To be called when all pages of a run are loaded, which is over: only its own outcomes settle its intents.
     pub(crate) fn run_over(&mut self) {
-        self.standings.change_all(Standing::run_over);
+        self.standings.run_over();
     }
 
     fn row(&self, identity: Identity) -> Result<Option<(Place, Entry, Standing)>> {

@@ -416,13 +416,14 @@ impl Access for SqliteAccess<'_> {
     }
 
     async fn suppressed(&mut self) -> Result<HashSet<Identity>> {
-        let mut suppressed = HashSet::with_capacity(usize::try_from(self.suppressed_count().await?).unwrap_or(0));
+        let count = usize::try_from(self.suppressed_count().await?).unwrap_or(usize::MAX);
         let (connection, sqlite) = self.parts();
-        let mut last = Vec::new();
+        let damaged = || sqlite.damaged("an entry of the suppression list is cut short");
+        let (mut suppressed, mut last) = (HashSet::with_capacity(count), Vec::new());
         loop {
             // A row of an answer costs a hundred times what an entry of the list does, so many of them share one.
-            let (text, greatest, cut_short): (Option<String>, Option<Vec<u8>>, bool) = sqlx::query_as(
-                "SELECT group_concat(hex(identity), ''), max(identity), total(length(identity) <> 16) > 0
+            let (digits, greatest, are_whole): (Option<String>, Option<Vec<u8>>, bool) = sqlx::query_as(
+                "SELECT group_concat(hex(identity), ''), max(identity), total(length(identity) <> 16) = 0
                  FROM (SELECT identity FROM suppression WHERE identity > $1 ORDER BY identity LIMIT $2)",
             )
             .bind(last)
@@ -430,12 +431,11 @@ impl Access for SqliteAccess<'_> {
             .fetch_one(&mut *connection)
             .await
             .map_err(sqlite.failed("read the suppression list"))?;
-            let (Some(text), Some(greatest)) = (text, greatest) else { return Ok(suppressed) };
-            let identities = identities(&text).filter(|_| !cut_short);
-            suppressed
-                .extend(identities.ok_or_else(|| sqlite.damaged("an entry of the suppression list is cut short"))?);
+            let (Some(digits), Some(greatest), true) = (digits, greatest, are_whole) else { break };
+            suppressed.extend(identities(&digits).ok_or_else(damaged)?);
             last = greatest;
         }
+        if suppressed.len() == count { Ok(suppressed) } else { Err(damaged()) }
     }
 
     async fn is_suppressed(&mut self, identity: Identity) -> Result<bool> {
@@ -495,11 +495,11 @@ fn sorted(identities: &[Identity]) -> Vec<u8> {
 /// The identities that stand one after the other in hexadecimal digits; `None` if these are not such.
 fn identities(digits: &str) -> Option<Vec<Identity>> {
     let (each, rest) = digits.as_bytes().as_chunks::<32>();
-    let identity = |digits| {
+    let identity = |digits: &[u8; 32]| {
         let bits = u128::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
         Some(Identity::from_bits(bits.swap_bytes()))
     };
-    rest.is_empty().then(|| each.iter().map(|digits| identity(digits)).collect())?
+    if rest.is_empty() { each.iter().map(identity).collect() } else { None }
 }
 
 impl Sqlite {

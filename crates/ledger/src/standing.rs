@@ -237,16 +237,18 @@ impl Standings {
         *latest = (Standing::default(), Number::NOTHING);
     }
 
-    /// Changes every standing at once, for all rows that have it.
-    pub(crate) fn change_all(&mut self, change: impl Fn(&mut Standing)) {
+    /// Does [`Standing::run_over`] for every row.
+    pub(crate) fn run_over(&mut self) {
         self.sweep();
-        self.numbered.iter_mut().for_each(|shared| change(&mut shared.standing));
+        self.numbered.iter_mut().for_each(|shared| shared.standing.run_over());
         let in_order = (0..).map(Number::of).zip(&self.numbered).filter(|(number, shared)| shared.is_in_use(*number));
         self.numbers = in_order.map(|(number, shared)| (shared.standing, number)).collect();
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        self.numbered.capacity() * size_of::<Shared>() + self.numbers.capacity() * (size_of::<(Standing, Number)>() + 1)
+        self.numbered.capacity() * size_of::<Shared>()
+            + self.numbers.capacity() * (size_of::<(Standing, Number)>() + 1)
+            + self.free.capacity() * size_of::<Number>()
     }
 }
 
@@ -300,7 +302,7 @@ mod tests {
             check(&standings, expected);
         }
         // Two that were different are the same now; whoever had either has it, and leaves it one by one.
-        standings.change_all(Standing::run_over);
+        standings.run_over();
         check(&standings, &[(Standing { intended: false, ..doubtful }, 2), (doubtful, 1)]);
         for row in [1, 2, 3] {
             assert_eq!(standings.get(rows[row]), doubtful);

@@ -2,8 +2,9 @@
 //!
 //! [`outline`] reads `segport.toml` and finds out which plugins a project needs. With their descriptors in a [`Catalog`],
 //! [`load`] reads everything, validates each file against its JSON schema (extended by the plugin's own) and checks what a
-//! schema cannot say. Where no plugin is needed, [`read_settings`] is enough. [`check_columns`] and [`check_secrets`] look at what lies outside the files. Every
-//! problem is a [`Diagnostic`] with a stable [`Code`] that points at the bytes of the file.
+//! schema cannot say; [`check_columns`] and [`check_secrets`] look at what lies outside the files. Where no plugin is needed,
+//! [`read_settings`] is enough. Every problem is a [`Diagnostic`] with a stable [`Code`] that points at the bytes of the
+//! file.
 //!
 //! ```no_run
 //! use std::path::Path;

@@ -12,6 +12,7 @@ use crate::catalog::Catalog;
 use crate::codes::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::document::{Document, decoded};
+use crate::pointer;
 use crate::project::{Outline, Project, Settings};
 use crate::resolve::{self, Files};
 use crate::schema::{self, FileKind};
@@ -24,7 +25,7 @@ pub(crate) const SETTINGS: &str = "segport.toml";
 #[derive(Debug, Clone)]
 pub struct Loaded {
     /// The project as far as it could be made out. It is whole if no finding is an error, and only then may it be run.
-    pub project: Option<Project>,
+    pub project: Project,
     /// All findings of all files.
     pub diagnostics: Diagnostics,
 }
@@ -35,7 +36,7 @@ pub struct Loaded {
 /// All findings in `segport.toml`.
 pub fn read_settings(dir: &Path) -> Result<Settings, Diagnostics> {
     let mut findings = Vec::new();
-    let (settings, _) = settings_file(dir, &mut findings);
+    let OwnFile { settings, .. } = own_file(dir, &mut findings);
     if findings.is_empty() { Ok(settings) } else { Err(findings.into_iter().collect::<Diagnostics>().sorted()) }
 }
 
@@ -45,10 +46,10 @@ pub fn read_settings(dir: &Path) -> Result<Settings, Diagnostics> {
 /// If there is no `segport.toml`, and so no project.
 pub fn outline(dir: &Path) -> Result<Outline, Diagnostics> {
     let mut findings = Vec::new();
-    let (settings, _) = settings_file(dir, &mut findings);
+    let OwnFile { settings, places_plugins, .. } = own_file(dir, &mut findings);
     match findings.into_iter().find(|finding| finding.code == Code::NoProject) {
         Some(finding) => Err(finding.into()),
-        None => Ok(Outline { settings, plugin_ids: plugin_ids(dir) }),
+        None => Ok(Outline { settings, places_plugins, plugin_ids: plugin_ids(dir) }),
     }
 }
 
@@ -69,12 +70,7 @@ fn plugin_ids(dir: &Path) -> BTreeSet<String> {
 /// Nothing outside of them is looked at: [`crate::check_columns`] and [`crate::check_secrets`] do that.
 pub fn load(dir: &Path, catalog: &Catalog) -> Loaded {
     let mut findings = Vec::new();
-    let (settings, document) = settings_file(dir, &mut findings);
-    if findings.iter().any(|finding| finding.code == Code::NoProject) {
-        return Loaded { project: None, diagnostics: findings.into_iter().collect() };
-    }
-    // It may be what names the place of a plugin that was not found.
-    let may_hide_plugins = !findings.is_empty();
+    let OwnFile { settings, places_plugins, document } = own_file(dir, &mut findings);
     let mut checker = Checker { catalog, compiled: BTreeMap::new(), findings: Vec::new() };
     let sources = checker.folder(dir, FileKind::Source, plugin_of);
     let segments = checker.folder(dir, FileKind::Segment, |segment| {
@@ -86,7 +82,8 @@ pub fn load(dir: &Path, catalog: &Catalog) -> Loaded {
 
     let files = Files { catalog, sources, segments, connections, exports };
     let resolved = resolve::entities(&files, &mut findings);
-    findings.retain(|finding| !(may_hide_plugins && finding.code == Code::UnknownPlugin));
+    // Which may be where the file would have told.
+    findings.retain(|finding| places_plugins || finding.code != Code::UnknownPlugin);
 
     let project = Project {
         dir: dir.to_owned(),
@@ -97,29 +94,44 @@ pub fn load(dir: &Path, catalog: &Catalog) -> Loaded {
         exports: resolved.exports,
         documents: Arc::new(files.into_documents(document)),
     };
-    Loaded { project: Some(project), diagnostics: findings.into_iter().collect::<Diagnostics>().sorted() }
+    Loaded { project, diagnostics: findings.into_iter().collect::<Diagnostics>().sorted() }
 }
 
 fn plugin_of(document: &Document) -> Option<String> {
     Some(document.value().get("plugin")?.as_str()?.to_owned())
 }
 
-/// What `segport.toml` says as far as it is right, and its document if it is TOML.
-fn settings_file(dir: &Path, findings: &mut Vec<Diagnostic>) -> (Settings, Option<Document>) {
-    let Some(mut document) = settings_document(dir, findings) else { return Default::default() };
+/// `segport.toml`.
+#[derive(Debug, Default)]
+struct OwnFile {
+    /// What it says as far as it is right.
+    settings: Settings,
+    /// Whether it says for certain where plugins are.
+    places_plugins: bool,
+    /// `None` if it is no TOML, or not there.
+    document: Option<Document>,
+}
+
+fn own_file(dir: &Path, findings: &mut Vec<Diagnostic>) -> OwnFile {
+    let Some(mut document) = settings_document(dir, findings) else { return OwnFile::default() };
     let compiled = match Compiled::new(schema::base(FileKind::Settings)) {
         Ok(compiled) => compiled,
         Err(error) => {
             findings.push(Diagnostic::error(Code::Internal, error));
-            return Default::default();
+            return OwnFile::default();
         }
     };
     if document.value().pointer("/state/url").is_some_and(resolve::holds_secret) {
         document.mask(&["/state/url".to_owned()]);
     }
     let wrong = compiled.check(&mut document, findings);
-    let raw = typed(&document, &wrong, findings).unwrap_or_default();
-    (resolve::settings(dir, &document, raw, findings), Some(document))
+    let tables: Vec<String> = wrong.iter().map(|pointer| pointer::table(pointer).to_owned()).collect();
+    // Where an entry alone cannot be left out, its table is.
+    let raw = typed(&document, &wrong, findings).or_else(|| typed(&document, &tables, findings)).unwrap_or_default();
+    // A table that is not known may be that of plugins, misspelt.
+    let others = ["", "/project", "/state", "/egress", "/refresh"];
+    let places_plugins = tables.iter().all(|table| others.contains(&table.as_str()));
+    OwnFile { settings: resolve::settings(dir, &document, raw, findings), places_plugins, document: Some(document) }
 }
 
 fn settings_document(dir: &Path, findings: &mut Vec<Diagnostic>) -> Option<Document> {
@@ -228,10 +240,10 @@ pub(crate) fn typed<T: DeserializeOwned>(
     }
 }
 
-fn remove(value: &mut Value, pointer: &str) {
-    let Some(parent) = crate::pointer::parent(pointer) else { return };
+fn remove(value: &mut Value, at: &str) {
+    let Some(parent) = pointer::parent(at) else { return };
     if let Some(Value::Object(table)) = value.pointer_mut(parent) {
-        table.remove(&crate::pointer::last(pointer));
+        table.remove(&pointer::last(at));
     }
 }
 

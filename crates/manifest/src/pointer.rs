@@ -15,6 +15,12 @@ pub(crate) fn parent(pointer: &str) -> Option<&str> {
     pointer.rsplit_once('/').map(|(parent, _)| parent)
 }
 
+/// The first part of a pointer, as a pointer: the table of the file that it leads into, or the whole document.
+pub(crate) fn table(pointer: &str) -> &str {
+    let end = pointer.match_indices('/').nth(1).map_or(pointer.len(), |(end, _)| end);
+    pointer.get(..end).unwrap_or(pointer)
+}
+
 /// The pointer as people write it: `settings.api_key`.
 pub(crate) fn dotted(pointer: &str) -> String {
     pointer.split('/').skip(1).map(unescape).collect::<Vec<_>>().join(".")

@@ -36,11 +36,13 @@ pub struct Settings {
 pub struct Outline {
     /// What `segport.toml` says as far as it is right; the rest is as if it were not there.
     pub settings: Settings,
+    /// Whether it says for certain where plugins are. If not, what is found elsewhere must not be taken for them.
+    pub places_plugins: bool,
     /// Ids of the plugins that sources and connections name. Files that cannot be read add nothing.
     pub plugin_ids: BTreeSet<String>,
 }
 
-/// A project without errors: everything resolved and typed, except secrets, which stay references.
+/// A project: everything resolved and typed, except secrets, which stay references. What is wrong is missing.
 #[derive(Debug, Clone)]
 pub struct Project {
     /// The project's directory.

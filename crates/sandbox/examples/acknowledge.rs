@@ -41,24 +41,24 @@ async fn serve(mut stream: TcpStream) -> io::Result<()> {
             return Ok(());
         }
         let text = std::str::from_utf8(&request[..length]).map_err(io::Error::other)?;
-        let body = answer(text);
+        let (status, body) = answer(text);
         response.clear();
-        write!(
-            response,
-            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        )
-        .expect("writing to memory");
+        let head = "Content-Type: application/json\r\nContent-Length:";
+        write!(response, "HTTP/1.1 {status}\r\n{head} {}\r\n\r\n{body}", body.len()).expect("writing to memory");
         stream.write_all(response.as_bytes()).await?;
     }
 }
 
-fn answer(request: &str) -> String {
+/// The status and the body.
+fn answer(request: &str) -> (&'static str, String) {
     match request.split(' ').take(2).collect::<Vec<_>>().as_slice() {
-        ["POST", "/v1/contacts"] => acknowledgement(request),
-        ["POST", "/v1/list"] => format!(r#"{{"list_id":"{LIST}","name":"list"}}"#),
-        ["GET", "/v1/lists"] => r#"{"lists":[]}"#.to_owned(),
-        _ => r#"{"contacts":[],"total_contacts":0}"#.to_owned(),
+        ["POST", "/v1/contacts"] => ("200 OK", acknowledgement(request)),
+        ["POST", "/v1/list"] => ("200 OK", format!(r#"{{"list_id":"{LIST}","name":"list"}}"#)),
+        ["GET", "/v1/lists"] => ("200 OK", r#"{"lists":[]}"#.to_owned()),
+        ["GET", path] if path.starts_with("/v1/list/") => {
+            ("200 OK", r#"{"contacts":[],"total_contacts":0}"#.to_owned())
+        }
+        _ => ("404 Not Found", "{}".to_owned()),
     }
 }
 

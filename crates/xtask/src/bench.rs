@@ -159,16 +159,15 @@ fn size() -> Done {
         profiles(&dir.path().join(format!("{rows}.csv")), rows)?;
         changed_profiles(&dir.path().join(format!("{rows}-changed.csv")), rows, 100)?;
     }
-    let mut rounds = SIZES.map(|_| <[Vec<Figures>; 5]>::default());
+    let mut rounds = [Vec::new(), Vec::new()];
     for _ in 0..ROUNDS {
         for (rows, rounds) in SIZES.into_iter().zip(&mut rounds) {
-            rounds.iter_mut().zip(of_size(dir.path(), rows)?).for_each(|(rounds, round)| rounds.push(round));
+            rounds.push(of_size(dir.path(), rows)?);
         }
     }
     say("\nsize: 1,000,000 and 10,000,000 profiles, no rate limit");
-    let [smaller, larger] = rounds.map(|rounds| rounds.map(|rounds| median(&rounds)));
-    let names = ["bare pipeline", "first run", "nothing changed", "1 % changed", "first run, kept"];
-    for ((name, smaller), larger) in names.into_iter().zip(smaller).zip(larger) {
+    let [smaller, larger] = rounds.each_ref().map(|rounds| medians(rounds));
+    for ((name, smaller), (_, larger)) in smaller.into_iter().zip(larger) {
         say(&format!("  {name:15}  1,000,000 {}", smaller.shown(MANY)));
         let growth = larger.wall / smaller.wall;
         say(&format!("  {name:15} 10,000,000 {}  {growth:.1} times as long", larger.shown(10 * MANY)));
@@ -176,9 +175,21 @@ fn size() -> Done {
     Ok(())
 }
 
+/// What each thing that is measured took.
+type Round = [(&'static str, Figures); 5];
+
+fn medians(rounds: &[Round]) -> Vec<(&'static str, Figures)> {
+    let names = rounds.first().into_iter().flatten().map(|(name, _)| *name);
+    let of = |name| {
+        let rounds = rounds.iter().flatten().filter(|(other, _)| *other == name);
+        median(&rounds.map(|(_, figures)| *figures).collect::<Vec<_>>())
+    };
+    names.map(|name| (name, of(name))).collect()
+}
+
 /// One round of [`size`].
-fn of_size(dir: &Path, rows: u64) -> Done<[Figures; 5]> {
-    let (data, changed) = (dir.join(format!("{rows}.csv")), dir.join(format!("{rows}-changed.csv")));
+fn of_size(dir: &Path, rows: u64) -> Done<Round> {
+    let (data, newer) = (dir.join(format!("{rows}.csv")), dir.join(format!("{rows}-changed.csv")));
     let projects = tempfile::tempdir_in(dir).map_err(problem)?;
     let settings = "requests_per_second = 0\nlist_membership = \"bulk\"";
     let project = |name, stand_in: &Sandbox| Project::write(&projects.path().join(name), stand_in, &data, settings);
@@ -188,11 +199,17 @@ fn of_size(dir: &Path, rows: u64) -> Done<[Figures; 5]> {
     let export = project("forgotten", &forgetful)?;
     let first = export.run_counted("added", rows)?;
     let unchanged = export.run_counted("unchanged", rows)?;
-    export.replace(&data, &changed)?;
+    export.replace(&data, &newer)?;
     let changed = export.run_counted("changed", rows / 100)?;
     let keeping = Sandbox::start(0)?;
     let kept = project("kept", &keeping)?.run_counted("added", rows)?;
-    Ok([pipeline, first, unchanged, changed, kept])
+    Ok([
+        ("bare pipeline", pipeline),
+        ("first run", first),
+        ("nothing changed", unchanged),
+        ("1 % changed", changed),
+        ("first run, kept", kept),
+    ])
 }
 
 /// What a run of wide rows takes in memory, which a batch of a hundred of them would fill.

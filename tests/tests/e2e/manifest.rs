@@ -42,7 +42,7 @@ fn all_mistakes_are_told_at_once_with_their_codes() {
     let found = scene.call("check --output json");
     let findings = found.exits(1).objects();
     let codes: Vec<&str> = findings.iter().filter_map(|finding| finding["code"].as_str()).collect();
-    assert_eq!(codes, ["SP0204", "SP0105", "SP0104", "SP0104", "SP0101"], "{found}");
+    assert_eq!(codes, ["SP0204", "SP0104", "SP0104", "SP0101"], "{found}");
     let found = scene.call("check");
     let found = found.exits(1);
     for text in ["`egres`", "`raed`", "did you mean `autopilot`?", "sources/broken.toml:1"] {
@@ -61,6 +61,18 @@ fn a_project_whose_own_file_is_wrong_is_checked_to_its_columns_and_not_run() {
         scene.call(words).exits(2).says("SP0501");
     }
     assert_eq!(scene.requests(), 0);
+}
+
+#[test]
+fn no_plugin_is_accepted_where_nobody_can_tell_which_is_meant() {
+    let scene = Scene::new(&people(1..=3));
+    std::fs::remove_file(scene.path("segport.lock")).ok();
+    scene.edit("segport.toml", "[egress]", "[egress");
+    scene.call("check").exits(1).prints("SP0101").prints("1 error");
+    assert!(!scene.path("segport.lock").exists());
+    scene.edit("segport.toml", "[egress", "[egress]");
+    scene.call("check").exits(0);
+    assert!(scene.path("segport.lock").exists());
 }
 
 #[test]

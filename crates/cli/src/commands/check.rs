@@ -23,16 +23,16 @@ pub(crate) async fn check(invocation: &Invocation) -> Result<Exit, Failure> {
         output.text(&format!("{}\n", findings.render(output.style())))?;
     }
     if !output.is_json() {
-        output.text(&format!("{}\n", conclusion(&findings, summary.as_deref())))?;
+        output.text(&format!("{}\n", conclusion(&findings, &summary)))?;
     }
     Ok(if findings.has_errors() { Exit::Unfinished } else { Exit::Done })
 }
 
-/// All findings, and what the project holds if it can be read.
-async fn examine(invocation: &Invocation) -> Result<(Diagnostics, Option<String>), Failure> {
+/// All findings, and what the project holds.
+async fn examine(invocation: &Invocation) -> Result<(Diagnostics, String), Failure> {
     let opened = project::read(invocation.dir(), Handle::current())?;
     let mut findings = opened.findings.clone();
-    let Some(Ready { engine, catalog }) = opened.into_engine() else { return Ok((findings, None)) };
+    let Ready { engine, catalog } = opened.into_engine();
     let project = engine.project();
     let found_in_files = findings.clone();
     findings.extend(segport_manifest::check_secrets(project, &catalog, &ProcessEnvironment));
@@ -44,7 +44,7 @@ async fn examine(invocation: &Invocation) -> Result<(Diagnostics, Option<String>
         }
         findings.extend(mappings(&engine).await);
     }
-    Ok((findings.sorted(), Some(contents(project))))
+    Ok((findings.sorted(), contents(project)))
 }
 
 /// Columns that mappings name and segments lack, and segments that cannot be read, if nothing is wrong with their files.
@@ -153,11 +153,11 @@ fn contents(project: &Project) -> String {
     )
 }
 
-fn conclusion(findings: &Diagnostics, contents: Option<&str>) -> String {
+fn conclusion(findings: &Diagnostics, contents: &str) -> String {
     let (errors, warnings) = (findings.count(Severity::Error), findings.count(Severity::Warning));
     let warned = if warnings == 0 { String::new() } else { format!(", {}", counted(warnings as u64, "warning")) };
     match errors {
-        0 => format!("project ok: {}{warned}", contents.unwrap_or_default()),
+        0 => format!("project ok: {}{warned}", contents),
         errors => format!("{}{warned}", counted(errors as u64, "error")),
     }
 }

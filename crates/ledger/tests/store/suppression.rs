@@ -52,11 +52,17 @@ async fn a_list_of_many_is_kept_to_the_last_entry() {
 
 #[tokio::test]
 async fn an_entry_that_is_no_whole_one_is_not_passed_over() {
-    let place = Place::new();
-    suppress(&place.store().await, &["ada", "ben"]).await;
-    place.tamper("UPDATE suppression SET identity = substr(identity, 1, 15) WHERE rowid = 1").await;
-    let error = place.store().await.suppressed().await.unwrap_err().to_string();
-    assert!(error.contains("an entry of the suppression list is cut short"), "{error}");
+    for damage in [
+        "UPDATE suppression SET identity = substr(identity, 1, 15) WHERE rowid = 1",
+        "UPDATE suppression SET identity = x'' WHERE rowid = 2",
+        "UPDATE suppression SET identity = CASE rowid WHEN 1 THEN substr(identity, 1, 15) ELSE zeroblob(17) END",
+    ] {
+        let place = Place::new();
+        suppress(&place.store().await, &["ada", "ben"]).await;
+        place.tamper(damage).await;
+        let error = place.store().await.suppressed().await.unwrap_err().to_string();
+        assert!(error.contains("an entry of the suppression list is cut short"), "{damage}: {error}");
+    }
 }
 
 #[tokio::test]

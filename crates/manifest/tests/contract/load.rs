@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 use segport_core::{Descriptor, ErrorKind, FieldType};
 use segport_manifest::{
-    Catalog, Code, Consent, Diagnostics, Guards, Leavers, Project, Role, SecretRef, StateUrl, Style, Threshold,
+    Catalog, Code, Consent, Diagnostics, Guards, Leavers, Loaded, Project, Role, SecretRef, StateUrl, Style, Threshold,
     Transform, WhenNull, check_columns, check_secrets, config_hash, explain, load, outline, read_settings,
     resolve_secrets, write_consent,
 };
@@ -19,7 +19,7 @@ use crate::support::{catalog, files, mailer, project, without_dir};
 fn loaded(dir: &TempDir) -> Project {
     let loaded = load(dir.path(), &catalog());
     assert!(!loaded.diagnostics.has_errors(), "{}", loaded.diagnostics);
-    loaded.project.unwrap()
+    loaded.project
 }
 
 fn environment(variables: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -142,16 +142,41 @@ fn settings_are_read_before_any_plugin_is_known() {
 #[test]
 fn a_mistake_in_the_projects_own_file_hides_none_in_the_others() {
     let export = FULL.replacen("connection = \"mailer\"", "connection = \"mialer\"", 1);
-    let check = |settings: &str, expected: &[&str]| {
+    let check = |settings: &str, places_plugins: bool, expected: &[&str]| {
         let dir = project(&[("segport.toml", settings), ("exports/newsletter.toml", &export)]);
         assert_eq!(codes(&load(dir.path(), &catalog()).diagnostics), expected, "{settings}");
-        // A plugin that was not found may be where the file would have told.
-        let empty = Catalog::new(Vec::new());
-        assert!(!codes(&load(dir.path(), &empty).diagnostics).contains(&"SP0401"), "{settings}");
+        assert_eq!(outline(dir.path()).unwrap().places_plugins, places_plugins, "{settings}");
+        // A plugin that is not found may be where the file would have told.
+        let findings = load(dir.path(), &Catalog::new(Vec::new())).diagnostics;
+        assert_eq!(codes(&findings).contains(&"SP0401"), places_plugins, "{settings}");
     };
-    check("[project]\nnmae = \"acme\"\n", &["SP0204", "SP0105", "SP0104"]);
-    check("[project\n", &["SP0204", "SP0101"]);
-    check("[project]\nname = \"acme\"\n[refresh]\ncron = \"at five\"\n", &["SP0204", "SP0501"]);
+    check("[project]\nnmae = \"acme\"\n", true, &["SP0204", "SP0105", "SP0104"]);
+    check("[project]\nname = \"acme\"\n[refresh]\ncron = \"at five\"\n", true, &["SP0204", "SP0501"]);
+    check("[project\n", false, &["SP0204", "SP0101"]);
+    check("[project]\nname = \"acme\"\n[plugin]\npath = []\n", false, &["SP0204", "SP0104"]);
+    check("[project]\nname = \"acme\"\n[plugins]\npath = [3]\n", false, &["SP0204", "SP0106"]);
+}
+
+#[test]
+fn what_is_right_in_the_projects_own_file_counts() {
+    let check = |wrong: &str, expected: &[&str]| {
+        let text = format!("{wrong}\n[plugins]\npath = [\"plugins\"]\n[egress]\nallow_private = true\n");
+        let dir = project(&[("segport.toml", &text)]);
+        let Loaded { project, diagnostics } = load(dir.path(), &catalog());
+        assert_eq!(codes(&diagnostics), expected, "{wrong}");
+        assert_eq!(project.settings.plugins.path, [dir.path().join("plugins")], "{wrong}");
+        assert!(project.settings.egress.allow_private && project.settings.refresh.is_none(), "{wrong}");
+    };
+    check("", &["SP0105"]);
+    check("[project]", &["SP0105"]);
+    check("[project]\nname = \"\"", &["SP0107"]);
+    check("[project]\nname = 5", &["SP0106"]);
+    check("[project]\nname = \"acme\"\n[refresh]\ncron = 5", &["SP0106"]);
+    check("[project]\nname = \"acme\"\n[refresh]", &["SP0105"]);
+    check(
+        "[project]\nname = \"acme\"\n[state]\nurl = \"postgres://me:secret@host/db\"\nkey = 5",
+        &["SP0301", "SP0301"],
+    );
 }
 
 #[test]
@@ -277,14 +302,12 @@ fn a_secret_in_the_place_of_its_name_is_not_shown() {
             let dir = project(&[changes]);
             let loaded = load(dir.path(), &catalog());
             let mut findings = loaded.diagnostics;
-            if let Some(project) = loaded.project {
-                findings.extend(check_secrets(&project, &catalog(), &environment(&[])));
-                let settings = &project.connections.get("mailer").unwrap_or_else(|| panic!("{findings}")).settings;
-                let schema = &mailer().settings_schema;
-                findings.extend(
-                    resolve_secrets(settings, schema, dir.path(), &environment(&[])).err().into_iter().flatten(),
-                );
-            }
+            let project = loaded.project;
+            findings.extend(check_secrets(&project, &catalog(), &environment(&[])));
+            let settings = &project.connections.get("mailer").unwrap_or_else(|| panic!("{findings}")).settings;
+            let schema = &mailer().settings_schema;
+            findings
+                .extend(resolve_secrets(settings, schema, dir.path(), &environment(&[])).err().into_iter().flatten());
             let shown = findings.render(Style::Plain);
             let name = reference.split('"').nth(1).unwrap();
             assert_eq!(shown.contains(name), !is_taken_for_one, "{shown}");
@@ -459,7 +482,6 @@ proptest! {
     fn no_text_makes_it_panic_or_show_a_secret(text in tomlish(), file in prop::sample::select(FILES)) {
         let dir = project(&[(file, &text)]);
         let loaded = load(dir.path(), &catalog());
-        prop_assert!(loaded.project.is_some() || loaded.diagnostics.has_errors());
         let shown = loaded.diagnostics.render(Style::Plain);
         prop_assert!(file.starts_with("exports") || !shown.contains("hunter2"), "{}", shown);
     }
