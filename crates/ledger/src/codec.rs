@@ -107,8 +107,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::Done;
-    use crate::{Record, Row};
+    use crate::{Done, Record, Row};
 
     fn records() -> impl Strategy<Value = Vec<Record>> {
         let text = prop_oneof![Just(String::new()), "[a-c]{1,2}", "\\PC{0,40}"];

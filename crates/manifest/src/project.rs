@@ -65,6 +65,11 @@ impl Project {
     pub fn text_of(&self, file: &str) -> Option<&FileText> {
         Some(self.documents.get(file)?.text())
     }
+
+    /// The directory that holds the project's own state, such as the default database: `.segport` in the project.
+    pub fn state_dir(&self) -> PathBuf {
+        self.dir.join(".segport")
+    }
 }
 
 /// Where state is kept.
@@ -342,12 +347,5 @@ impl FromStr for Threshold {
         };
         let share: f64 = share.trim().parse().map_err(|_| BadThreshold)?;
         if (0.0..=100.0).contains(&share) { Ok(Self::Percent(share)) } else { Err(BadThreshold) }
-    }
-}
-
-impl Project {
-    /// The directory that holds the project's own state, such as the default database: `.segport` in the project.
-    pub fn state_dir(&self) -> PathBuf {
-        self.dir.join(".segport")
     }
 }

@@ -157,7 +157,7 @@ fn conclusion(findings: &Diagnostics, contents: &str) -> String {
     let (errors, warnings) = (findings.count(Severity::Error), findings.count(Severity::Warning));
     let warned = if warnings == 0 { String::new() } else { format!(", {}", counted(warnings as u64, "warning")) };
     match errors {
-        0 => format!("project ok: {}{warned}", contents),
+        0 => format!("project ok: {contents}{warned}"),
         errors => format!("{}{warned}", counted(errors as u64, "error")),
     }
 }
