@@ -241,7 +241,7 @@ pub(crate) struct Run {
     /// run as failed
     #[arg(long, value_name = "FILE", conflicts_with_all = ["exports", "all", "full"])]
     pub(crate) plan: Option<PathBuf>,
-    /// Send every row again with its memberships, changed or not
+    /// Send every row again with its memberships, changed or not; those that this run does not get to are sent by later ones
     #[arg(long)]
     pub(crate) full: bool,
     /// Go on although this guard would stop the run: max_removals, max_growth, max_shrink, max_refused or allow_empty.

@@ -32,6 +32,8 @@ impl Scope {
 
     /// Tells a snapshot which rows it is asked about, before anything is read. Of an old run nobody knows any more what it left
     /// undone; that is whatever is not acknowledged then. It may have become an old one when this run began.
+    ///
+    /// Nothing that was acknowledged counts where all rows are to be sent.
     pub(crate) async fn asked(self, store: &Store, snapshot: &mut Snapshot) -> segport_ledger::Result<Self> {
         match self {
             Self::Only(run) if store.keeps_rows(&run).await? => {
@@ -39,7 +41,11 @@ impl Scope {
                 Ok(Self::Only(run))
             }
             Self::Only(_) => Ok(Self::Changes),
-            Self::Changes | Self::Full => Ok(self),
+            Self::Full => {
+                snapshot.index.renew();
+                Ok(self)
+            }
+            Self::Changes => Ok(self),
         }
     }
 }
@@ -123,9 +129,12 @@ impl<'a> Diff<'a> {
                     if let Some(identity) = identity {
                         self.index.keep(identity, place.number)?;
                     }
-                    self.tally.absorb(u128::from(key.bits()) ^ flaw.field as u128);
-                    self.present.add(place.number, key);
-                    if self.considers(identity)? && self.counts_here(place, key) {
+                    self.tally.absorb(u128::from(key.map_or(0, KeyHash::bits)) ^ flaw.field as u128);
+                    if let Some(key) = key {
+                        self.present.add(place.number, key);
+                    }
+                    // Of rows without a key nobody can tell whether they are the same profile.
+                    if self.considers(identity)? && key.is_none_or(|key| self.counts_here(place, key)) {
                         let (code, reason) = (flaw.kind.code(), mapping.explain(flaw).into());
                         let skip = Skip { outcome: Undelivered::Invalid, code, reason };
                         records.push(self.tally.skip(place.number, identity, skip));
@@ -146,7 +155,7 @@ impl<'a> Diff<'a> {
                                 records.push(self.tally.skip(place.number, Some(name.identity), skip));
                             }
                         }
-                        Judgement::NotAsked => self.present.add(place.number, name.key),
+                        Judgement::Stays => self.present.add(place.number, name.key),
                         Judgement::Nothing => {}
                     }
                 }
@@ -236,25 +245,24 @@ impl<'a> Diff<'a> {
             };
             return Ok(Judgement::skip_if(is_considered, skip));
         }
-        let is_full = matches!(self.rules.scope, Scope::Full);
         let added = match self.index.observe(name.identity, name.key, name.fingerprint, place.number)? {
             Observation::New => true,
             Observation::MembershipGrew | Observation::Changed => false,
-            Observation::Unchanged if is_full => false,
             Observation::Unchanged => {
                 self.tally.rows.read += u64::from(is_considered);
                 self.tally.rows.unchanged += u64::from(is_considered);
                 return Ok(Judgement::Nothing);
             }
-            Observation::SeenInEarlierSegment { membership_grew: true } if is_considered && !is_full => {
+            Observation::SeenInEarlierSegment { membership_grew: true } if is_considered => {
                 return self.grow(name.identity);
             }
             Observation::SeenInEarlierSegment { membership_grew } => {
-                if membership_grew && !is_full {
+                if membership_grew {
                     self.index.leave_out(name.identity)?;
                 }
                 return Ok(Judgement::Nothing);
             }
+            Observation::LeftOut => return Ok(Judgement::Stays),
             Observation::Duplicate => {
                 // Its own key may be the ledger's now, but once the earlier row is delivered that one's is.
                 self.index.keep(name.identity, place.number)?;
@@ -270,12 +278,12 @@ impl<'a> Diff<'a> {
             return self.send(name.identity, added);
         }
         self.index.leave_out(name.identity)?;
-        Ok(Judgement::NotAsked)
+        Ok(Judgement::Stays)
     }
 
-    /// Whether an earlier run may have sent the row. A run that sends every row again need not know.
+    /// Whether an earlier run may have sent the row.
     fn is_in_doubt(&self, identity: Identity) -> Result<bool, StartError> {
-        if !self.has_doubts || matches!(self.rules.scope, Scope::Full) {
+        if !self.has_doubts {
             return Ok(false);
         }
         Ok(self.index.held(identity)?.is_some_and(|held| held.uncertain))
@@ -355,13 +363,13 @@ enum Judgement {
         added: bool,
     },
     Skip(Skip),
-    /// The run is not asked about the row. It has not left its segment for that, whatever address it had before.
-    NotAsked,
+    /// The run does not send the row. It has not left its segment for that, whatever address it had before.
+    Stays,
     Nothing,
 }
 
 impl Judgement {
     fn skip_if(is_considered: bool, skip: Skip) -> Self {
-        if is_considered { Self::Skip(skip) } else { Self::NotAsked }
+        if is_considered { Self::Skip(skip) } else { Self::Stays }
     }
 }

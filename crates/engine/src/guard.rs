@@ -72,7 +72,7 @@ pub(crate) struct Findings {
     pub(crate) empty_segments: Vec<String>,
     /// Memberships that would be removed.
     pub(crate) removals: u64,
-    /// Memberships that the ledger holds.
+    /// Rows that are on one of the export's lists.
     pub(crate) held: u64,
     /// The segments that an accepted run has read before.
     pub(crate) sizes: Vec<Size>,

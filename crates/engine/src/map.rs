@@ -39,13 +39,14 @@ pub(crate) struct MappedPage {
 pub(crate) struct Flaw {
     /// Which rule it breaks.
     pub(crate) kind: FlawKind,
-    /// Position of the field in the mapping.
+    /// Position of the field in the mapping; of a key it says nothing.
     pub(crate) field: usize,
 }
 
 /// The rules a value can break.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FlawKind {
+    NoKey,
     Missing,
     MalformedEmail,
     WrongType,
@@ -57,7 +58,7 @@ impl FlawKind {
     /// Short stable code for `rows`.
     pub(crate) fn code(self) -> &'static str {
         match self {
-            Self::Missing => "missing",
+            Self::NoKey | Self::Missing => "missing",
             Self::MalformedEmail => "malformed_email",
             Self::WrongType => "wrong_type",
             Self::TooLong => "too_long",
@@ -102,9 +103,11 @@ impl Mapping {
 
     /// Why a row cannot be sent, as a sentence without its data.
     pub(crate) fn explain(&self, flaw: Flaw) -> String {
-        let Some(field) = self.fields.get(flaw.field) else { return "the row has no key".to_owned() };
+        let no_key = || "the row has no key".to_owned();
+        let Some(field) = self.fields.get(flaw.field) else { return no_key() };
         let (name, column) = (&field.name, &field.column);
         match flaw.kind {
+            FlawKind::NoKey => no_key(),
             FlawKind::Missing => format!("no value for the required field `{name}` (column `{column}`)"),
             FlawKind::MalformedEmail => format!("`{name}` is not an e-mail address (column `{column}`)"),
             FlawKind::WrongType => {
@@ -125,7 +128,7 @@ impl Mapping {
         let mut flaws = Flaws(vec![None; page.num_rows()]);
         let keys =
             self.key.iter().map(|name| as_text(column(page, name)?, name)).collect::<Result<Vec<StringArray>>>()?;
-        let no_key = Flaw { kind: FlawKind::Missing, field: usize::MAX };
+        let no_key = Flaw { kind: FlawKind::NoKey, field: 0 };
         for key in keys.iter().filter(|key| key.null_count() > 0) {
             (0..key.len()).filter(|&row| key.is_null(row)).for_each(|row| flaws.add(row, no_key));
         }

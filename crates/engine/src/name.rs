@@ -6,7 +6,7 @@ use segport_core::{Error, ErrorKind, MappedField, Result};
 use segport_ledger::{Fingerprint, Hasher, Identity, KeyHash};
 use sha2::{Digest, Sha256};
 
-use crate::map::{Flaw, MappedPage};
+use crate::map::{Flaw, FlawKind, MappedPage};
 use crate::payload::{Payload, Tag, Values};
 
 /// How a row is named in the ledger.
@@ -23,7 +23,7 @@ pub(crate) enum Candidate {
     /// It can be sent.
     Sound(Name),
     /// It cannot.
-    Flawed { flaw: Flaw, identity: Option<Identity>, key: KeyHash },
+    Flawed { flaw: Flaw, identity: Option<Identity>, key: Option<KeyHash> },
 }
 
 impl Candidate {
@@ -92,7 +92,10 @@ impl Namer {
                     let fingerprint = self.fingerprint(&values, row, &mut payload);
                     Ok(Candidate::Sound(Name { identity, key, fingerprint }))
                 }
-                (Some(flaw), identity) => Ok(Candidate::Flawed { flaw, identity, key }),
+                (Some(flaw), identity) => {
+                    let key = (flaw.kind != FlawKind::NoKey).then_some(key);
+                    Ok(Candidate::Flawed { flaw, identity, key })
+                }
                 (None, None) => {
                     Err(Error::new(ErrorKind::Internal, "a row without an identity passed for one that can be sent"))
                 }

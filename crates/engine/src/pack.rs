@@ -11,7 +11,6 @@ use segport_ledger::{Identity, Index, Intent, Journal, Leaver, Memberships, Read
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use crate::deliver::ledger;
-use crate::diff::Scope;
 use crate::outbox::{Block, Bundle, Ticket};
 use crate::room::Room;
 
@@ -62,18 +61,15 @@ pub(crate) struct Links {
 }
 
 impl Links {
-    /// Those of a row that was read in these segments.
-    fn of(scope: &Scope, ReadIn { seen, to_add }: ReadIn) -> Self {
-        let rejoin = match scope {
-            Scope::Full => seen.without(to_add),
-            Scope::Changes | Scope::Only(_) => Memberships::NONE,
-        };
-        Self { join: to_add, rejoin }
-    }
-
-    /// Both.
+    /// All of them.
     pub(crate) fn all(self) -> Memberships {
         self.join.union(self.rejoin)
+    }
+}
+
+impl From<ReadIn> for Links {
+    fn from(ReadIn { to_add, to_repeat, .. }: ReadIn) -> Self {
+        Self { join: to_add, rejoin: to_repeat }
     }
 }
 
@@ -175,7 +171,6 @@ pub(crate) struct Packer<'a> {
     pub(crate) batch: BatchSize,
     /// The export's segments.
     pub(crate) segments: &'a [Listed],
-    pub(crate) scope: &'a Scope,
     /// [`MOST_LOOSE`], unless a test has less.
     pub(crate) most_loose: usize,
     /// For [`MOST_ON_THEIR_WAY`], unless a test has less.
@@ -353,7 +348,7 @@ impl Packer<'_> {
     fn links(&self, ticket: &Ticket) -> Result<Links> {
         match self.segments {
             [only] if self.is_plain(ticket) => Ok(Links { join: only.number.into(), rejoin: Memberships::NONE }),
-            _ => Ok(Links::of(self.scope, self.index.read_in(ticket.identity).map_err(ledger)?)),
+            _ => Ok(self.index.read_in(ticket.identity).map_err(ledger)?.into()),
         }
     }
 
@@ -365,12 +360,11 @@ impl Packer<'_> {
 
 /// What the rows of a compared index come to once a [`Packer`] has cut them, if none is wide: each batch is full, but for one of
 /// each kind.
-pub(crate) fn workload(index: &Index, scope: &Scope, rows_per_batch: u64) -> Workload {
-    let is_full = matches!(scope, Scope::Full);
+pub(crate) fn workload(index: &Index, rows_per_batch: u64) -> Workload {
     let mut kinds: BTreeMap<Alike, u64> = BTreeMap::new();
-    for alike in index.read_rows().filter(|alike| is_full || alike.differs) {
-        let links = Links::of(scope, alike.read_in);
-        *kinds.entry(Alike { in_doubt: alike.uncertain && !is_full, links }).or_default() += alike.rows;
+    for alike in index.read_rows().filter(|alike| alike.differs) {
+        let links = alike.read_in.into();
+        *kinds.entry(Alike { in_doubt: alike.uncertain, links }).or_default() += alike.rows;
     }
     let mut workload = Workload::default();
     for (Alike { in_doubt, links }, rows) in kinds {

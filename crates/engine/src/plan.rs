@@ -268,7 +268,7 @@ pub(crate) async fn report(
     scope: &Scope,
 ) -> Result<PlanReport> {
     let rows = tally.rows;
-    let narrow = workload(&snapshot.index, scope, batch_size(open).rows as u64);
+    let narrow = workload(&snapshot.index, batch_size(open).rows as u64);
     let [batches, batches_at_most] = outbox.batches(narrow.batches);
     let workload = Workload {
         leavers: leavers.planned.remove,

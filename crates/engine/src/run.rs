@@ -109,7 +109,7 @@ pub(crate) async fn plan(
     let mut snapshot = store.snapshot(&open.export.id, &open.ledger_names).await?;
     let scope = scope(store, &request.mode).await?.asked(store, &mut snapshot).await?;
     let suppressed = store.suppressed().await?;
-    let held = snapshot.index.held_rows();
+    let held = snapshot.members();
     let comparison = Comparison {
         open,
         run: "",
@@ -160,7 +160,7 @@ pub(crate) async fn run(
     let first = plan::begin_reading(open, 0, &run_id, store.hasher());
     let mut run = lease.begin(NewRun { run_id: &run_id, started_at, segments: &open.ledger_names }).await?;
     let scope = scope.asked(store, &mut run.snapshot).await?;
-    let held = run.snapshot.index.held_rows();
+    let held = run.snapshot.members();
     let suppressed = in_flight.suppressed().await?;
     let comparison = Comparison {
         open,
@@ -200,12 +200,15 @@ pub(crate) async fn run(
         journal: &run.journal,
         in_flight: &in_flight,
         listed: &listed,
-        scope: &scope,
         rule: &rule,
         watch: &watch,
         progress,
         cancel,
     };
+    // Whatever becomes of this run, it was asked for.
+    if matches!(scope, Scope::Full) && !matches!(hold, Some(Hold::Outdated(_))) {
+        run.journal.renew().await?;
+    }
     let waiting = Waiting::new(outbox, leavers.planned, run.snapshot.leavers(&tally.present));
     let (settlement, end, outdated) = match hold {
         None => {

@@ -12,7 +12,6 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::conclusion::{Ending, problem};
 use crate::deliver::{Delivered, Delivery, Halt, Handed, ledger};
-use crate::diff::Scope;
 use crate::engine::OpenExport;
 use crate::first_run;
 use crate::guard::Watch;
@@ -44,7 +43,6 @@ pub(crate) struct Sending<'a> {
     pub(crate) journal: &'a Journal,
     pub(crate) in_flight: &'a Arc<InFlight>,
     pub(crate) listed: &'a [Listed],
-    pub(crate) scope: &'a Scope,
     pub(crate) rule: &'a LeaverRule<'a>,
     pub(crate) watch: &'a Watch,
     pub(crate) progress: &'a dyn Progress,
@@ -309,7 +307,6 @@ impl Sending<'_> {
             journal: self.journal,
             batch,
             segments: self.listed,
-            scope: self.scope,
             most_loose: MOST_LOOSE,
             room: &Room::new(MOST_ON_THEIR_WAY),
         };

@@ -60,13 +60,23 @@ impl<'a> Buckets<'a> {
         self.buckets.len()
     }
 
-    /// Adds a record of a run to the bucket of its row; one that is nobody's is left out.
+    /// Adds a record of a run to the bucket of the row whose it is.
     ///
     /// # Errors
     /// If the disk is full, or no file can be made.
-    pub(crate) fn add(&mut self, run: i64, record: &Stored<'_>) -> Result<()> {
-        let Some(identity) = record.identity() else { return Ok(()) };
-        let number = number(identity, self.buckets.len());
+    pub(crate) fn add(&mut self, identity: Identity, run: i64, record: &Stored<'_>) -> Result<()> {
+        self.add_to(number(identity, self.buckets.len()), run, record)
+    }
+
+    /// Adds a record of a run that is about all rows.
+    ///
+    /// # Errors
+    /// As [`Buckets::add`].
+    pub(crate) fn add_to_all(&mut self, run: i64, record: &Stored<'_>) -> Result<()> {
+        (0..self.buckets.len()).try_for_each(|number| self.add_to(number, run, record))
+    }
+
+    fn add_to(&mut self, number: usize, run: i64, record: &Stored<'_>) -> Result<()> {
         let Some(bucket) = self.buckets.get_mut(number) else { return Ok(()) };
         let closed = bucket.filling.take_if(|(of, chunk)| *of != run || chunk.len() >= Self::PIECE);
         bucket.filling.get_or_insert_with(|| (run, Chunk::with_capacity(0))).1.again(record);
@@ -186,7 +196,7 @@ mod tests {
                 id: DestinationId::new(id.as_deref()),
                 change: Change::Added,
             };
-            buckets.add(run(row), &record).unwrap();
+            buckets.add(identity(row), run(row), &record).unwrap();
         }
         assert_eq!(buckets.file.is_some(), is_on_disk);
         let mut expected: Vec<Vec<Seen>> = (0..buckets.len()).map(|_| Vec::new()).collect();

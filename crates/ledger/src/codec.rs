@@ -28,6 +28,7 @@ const STAYED_OF_NOBODY: u8 = 9;
 const PAST_ADDED: u8 = 10;
 const PAST_CHANGED: u8 = 11;
 const HELD: u8 = 12;
+const RENEWED: u8 = 13;
 
 const NO_ID: u8 = 0;
 const TEXT_ID: u8 = 1;
@@ -37,6 +38,7 @@ const UPPER_UUID: u8 = 3;
 const FLAG_HELD: u8 = 1;
 const FLAG_INTENDED: u8 = 2;
 const FLAG_DOUBTFUL: u8 = 4;
+const FLAG_AGAIN: u8 = 8;
 
 /// A record as it is read back; texts are borrowed from the page.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +70,8 @@ pub(crate) enum Stored<'a> {
         standing: Standing,
         id: DestinationId<'a>,
     },
+    /// Every row that is held by now is to be sent again.
+    Renewed,
 }
 
 impl Stored<'_> {
@@ -80,6 +84,7 @@ impl Stored<'_> {
             | Stored::Past { identity, .. }
             | Stored::Held { identity, .. } => Some(*identity),
             Stored::Row(row) | Stored::Stayed(row) => row.identity,
+            Stored::Renewed => None,
         }
     }
 }

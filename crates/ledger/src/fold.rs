@@ -141,7 +141,11 @@ impl Fold<'_> {
         while let Some(page) = pages.try_next().await? {
             for record in page.records() {
                 let record = record.map_err(|_| self.database.unreadable(self.export, page.number))?;
-                buckets.add(page.run, &record)?;
+                match record.identity() {
+                    Some(identity) => buckets.add(identity, page.run, &record)?,
+                    None if record == Stored::Renewed => buckets.add_to_all(page.run, &record)?,
+                    None => {}
+                }
             }
         }
         Ok(())
@@ -268,6 +272,7 @@ fn gather(rows: &mut HashMap<Identity, Folded>, run: i64, records: Records<'_>) 
             Stored::Held { identity, value, standing, id } => {
                 rows.insert(identity, Folded { standing, value: Some(value), id: id.to_text(), run });
             }
+            Stored::Renewed => rows.values_mut().for_each(|row| row.standing.renew()),
             Stored::Row(_) | Stored::Stayed(_) | Stored::Past { .. } => {}
         }
     }

@@ -183,7 +183,7 @@ impl RowReader {
                 }
                 Stored::Row(row) => self.add_row(number, false, &row),
                 Stored::Stayed(row) => self.add_row(number, true, &row),
-                Stored::Held { .. } => {}
+                Stored::Held { .. } | Stored::Renewed => {}
             }
         }
         Some(())

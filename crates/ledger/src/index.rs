@@ -14,7 +14,8 @@ use crate::{
 pub enum Observation {
     /// The destination is not known to hold it: to be sent.
     New,
-    /// Its payload differs from what was acknowledged, or what the destination holds is uncertain: to be sent.
+    /// Its payload differs from what was acknowledged, or what the destination holds is uncertain, or it is to be sent all the
+    /// same: to be sent.
     Changed,
     /// Its payload was acknowledged, but it must become a member of this segment: to be sent.
     MembershipGrew,
@@ -26,6 +27,8 @@ pub enum Observation {
         /// nothing, or is to be sent anyway: its memberships are then united ([`Index::read_in`]).
         membership_grew: bool,
     },
+    /// The same profile was read in an earlier segment of this run, which does not send it ([`Index::leave_out`]).
+    LeftOut,
     /// Another profile, or the same one in the same segment, had this identity first.
     Duplicate,
 }
@@ -39,13 +42,15 @@ pub struct Held {
     pub memberships: Memberships,
     /// An intent has no outcome: the destination may hold something else, and the row is sent again.
     pub uncertain: bool,
+    /// The row is sent again, whatever is known of it: a later payload may have been written, or somebody asked for it.
+    pub again: bool,
 }
 
 impl Held {
     /// Whether this is the payload that was acknowledged. Of a row that was read in this run that is no longer known: its
     /// [`Observation`] has said it.
     pub fn acknowledged(&self, fingerprint: Fingerprint) -> bool {
-        !self.uncertain && !self.memberships.is_empty() && self.fingerprint == Some(short(fingerprint))
+        !self.uncertain && !self.again && !self.memberships.is_empty() && self.fingerprint == Some(short(fingerprint))
     }
 }
 
@@ -56,11 +61,14 @@ pub struct ReadIn {
     pub seen: Memberships,
     /// Those in which no membership was acknowledged.
     pub to_add: Memberships,
+    /// The others, if they are to be sent again.
+    pub to_repeat: Memberships,
 }
 
 impl ReadIn {
-    fn of(Standing { seen, acknowledged, .. }: Standing) -> Self {
-        Self { seen, to_add: seen.without(acknowledged) }
+    fn of(Standing { seen, acknowledged, again, .. }: Standing) -> Self {
+        let known = seen.intersection(acknowledged);
+        Self { seen, to_add: seen.without(known), to_repeat: if again { known } else { Memberships::NONE } }
     }
 }
 
@@ -137,11 +145,14 @@ impl Index {
             }
             let membership_grew = !standing.sending && !standing.acknowledged.contains(segment);
             standing.sending |= membership_grew;
-            Observation::SeenInEarlierSegment { membership_grew }
+            match standing.left_out {
+                true => Observation::LeftOut,
+                false => Observation::SeenInEarlierSegment { membership_grew },
+            }
         } else {
             let observation = if !standing.held {
                 Observation::New
-            } else if standing.uncertain() || row.mark != short(fingerprint) {
+            } else if standing.uncertain() || standing.again || row.mark != short(fingerprint) {
                 Observation::Changed
             } else if !standing.acknowledged.contains(segment) {
                 Observation::MembershipGrew
@@ -199,6 +210,7 @@ impl Index {
             fingerprint: (!standing.is_seen()).then_some(row.mark),
             memberships: standing.acknowledged,
             uncertain: standing.uncertain(),
+            again: standing.again,
         }))
     }
 
@@ -244,6 +256,12 @@ impl Index {
         }
     }
 
+    /// From here on every row that is held is sent again with its memberships, whatever is known of it, until it is acknowledged
+    /// anew. For later runs [`crate::Journal::renew`] writes it down.
+    pub fn renew(&mut self) {
+        self.standings.change_all(Standing::renew);
+    }
+
     /// Whether there is a row whose delivery is in doubt.
     pub fn has_doubts(&self) -> bool {
         self.standings.rows().any(|(standing, _)| standing.uncertain())
@@ -252,6 +270,14 @@ impl Index {
     /// How many rows the destination is known to hold.
     pub fn held_rows(&self) -> u64 {
         self.standings.rows().filter(|(standing, _)| standing.held).map(|(_, rows)| rows).sum()
+    }
+
+    /// How many rows are known to be, or may be, in one of these segments.
+    pub fn rows_in(&self, segments: Memberships) -> u64 {
+        let is_in = |standing: &Standing| {
+            standing.held && !standing.acknowledged.union(standing.possible).intersection(segments).is_empty()
+        };
+        self.standings.rows().filter(|(standing, _)| is_in(standing)).map(|(_, rows)| rows).sum()
     }
 
     /// How many memberships would end, by what was read so far: an upper bound of the leavers, which are less by those whose
@@ -307,7 +333,7 @@ impl Index {
 
     /// To be called when all pages of a run are loaded, which is over: only its own outcomes settle its intents.
     pub(crate) fn run_over(&mut self) {
-        self.standings.run_over();
+        self.standings.change_all(Standing::run_over);
     }
 
     fn row(&self, identity: Identity) -> Result<Option<(Place, Entry, Standing)>> {

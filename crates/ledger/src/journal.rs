@@ -84,6 +84,17 @@ impl Journal {
         .await
     }
 
+    /// Writes down that every row that is held is to be sent again, by this run or later ones ([`crate::Index::renew`]); resolves once
+    /// that is durable. To be called before the first intent.
+    ///
+    /// # Errors
+    /// If it could not be committed, or the lease was lost.
+    pub async fn renew(&self) -> Result<()> {
+        let mut chunk = Chunk::with_capacity(1);
+        chunk.renewed();
+        self.write([Piece { kind: PageKind::Log, chunk, added: 0, carried_out: 0 }].into_iter()).await
+    }
+
     pub(crate) async fn end(
         &self,
         end: RunEnd,
@@ -295,7 +306,7 @@ struct Batch {
 impl Batch {
     /// By how much the export's generation moves: not at all, if this says nothing of what the destination holds.
     fn step(&self) -> i64 {
-        i64::from(self.intended > 0 || self.carried_out > 0)
+        i64::from(self.pages.iter().any(|page| page.kind.is_state()))
     }
 
     fn add(&mut self, Piece { kind, chunk, added, carried_out }: Piece, reply: Reply) {

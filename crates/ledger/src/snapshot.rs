@@ -69,6 +69,16 @@ impl Snapshot {
         &self.order
     }
 
+    /// How many rows are in a segment of the manifest, as far as runs have put them there.
+    pub fn members(&self) -> u64 {
+        self.index.rows_in(self.current())
+    }
+
+    /// The segments of the manifest.
+    pub(crate) fn current(&self) -> Memberships {
+        self.order.iter().copied().collect()
+    }
+
     /// The id of a segment, of the export or dropped from it.
     pub fn segment_id(&self, segment: SegmentNumber) -> Option<&str> {
         self.names.iter().find(|(number, _)| *number == segment).map(|(_, id)| id.as_str())
@@ -83,8 +93,11 @@ impl Snapshot {
 
     /// The segments that are no longer in the manifest but still have members, in ascending order; their members are leavers.
     pub fn dropped(&self) -> impl Iterator<Item = (SegmentNumber, &str)> {
-        let current: Memberships = self.order.iter().copied().collect();
-        self.index.populated().without(current).iter().filter_map(|number| Some((number, self.segment_id(number)?)))
+        self.index
+            .populated()
+            .without(self.current())
+            .iter()
+            .filter_map(|number| Some((number, self.segment_id(number)?)))
     }
 
     /// The segments that have members, or may have some, because a row was sent and not acknowledged.
@@ -225,6 +238,10 @@ fn apply_record(index: &mut Index, record: &Stored<'_>) -> Result<()> {
         Stored::Row(StoredRow { identity: Some(identity), outcome, .. }) => index.undelivered(*identity, *outcome),
         Stored::Held { identity, value, standing, .. } => {
             index.done(*identity, value.fingerprint, |current| *current = *standing)
+        }
+        Stored::Renewed => {
+            index.renew();
+            Ok(())
         }
         Stored::Row(_) | Stored::Stayed(_) | Stored::Past { .. } => Ok(()),
     }

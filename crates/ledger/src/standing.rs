@@ -18,6 +18,9 @@ pub(crate) struct Standing {
     pub(crate) intended: bool,
     /// An earlier delivery never got an outcome, so that only an acknowledgement makes the row certain again.
     pub(crate) doubtful: bool,
+    /// It is to be sent again, even if nothing of it has changed: a later payload than the acknowledged one may have been written, or
+    /// somebody asked for it.
+    pub(crate) again: bool,
     /// The destination once gave an id of its own.
     pub(crate) has_destination_id: bool,
     /// Segments in which this run has read the row.
@@ -42,7 +45,7 @@ impl Standing {
 
     /// Whether the ledger must remember the row.
     pub(crate) fn matters(&self) -> bool {
-        self.held || self.uncertain()
+        self.held || self.uncertain() || self.again
     }
 
     /// Whether this run has read the row.
@@ -79,11 +82,14 @@ impl Standing {
         self.held = true;
         self.intended = false;
         self.doubtful = false;
+        self.again = false;
         self.sending = false;
         self.has_destination_id |= has_destination_id;
     }
 
     pub(crate) fn undelivered(&mut self, outcome: Undelivered) {
+        // What is refused or put off may have been written in part, as where a list did not take a contact that was written.
+        self.again |= self.held && self.intended && outcome.settles_an_intent();
         self.intended &= !outcome.settles_an_intent();
         self.doubtful |= outcome == Undelivered::Unknown;
     }
@@ -97,6 +103,13 @@ impl Standing {
             let Self { seen, present, sending, left_out, wanted, asked, .. } = *self;
             *self = Self { seen, present, sending, left_out, wanted, asked, ..Self::default() };
         }
+    }
+
+    /// From here on nothing that was acknowledged spares the row a call, nor does any doubt: somebody asked for all rows.
+    pub(crate) fn renew(&mut self) {
+        self.again = self.matters();
+        self.intended = false;
+        self.doubtful = false;
     }
 
     /// What an intent without an outcome becomes when its run is over.
@@ -237,10 +250,10 @@ impl Standings {
         *latest = (Standing::default(), Number::NOTHING);
     }
 
-    /// Does [`Standing::run_over`] for every row.
-    pub(crate) fn run_over(&mut self) {
+    /// Changes where every row stands. Those that stand at nothing stay there.
+    pub(crate) fn change_all(&mut self, change: impl Fn(&mut Standing)) {
         self.sweep();
-        self.numbered.iter_mut().for_each(|shared| shared.standing.run_over());
+        self.numbered.iter_mut().for_each(|shared| change(&mut shared.standing));
         let in_order = (0..).map(Number::of).zip(&self.numbered).filter(|(number, shared)| shared.is_in_use(*number));
         self.numbers = in_order.map(|(number, shared)| (shared.standing, number)).collect();
     }
@@ -302,7 +315,7 @@ mod tests {
             check(&standings, expected);
         }
         // Two that were different are the same now; whoever had either has it, and leaves it one by one.
-        standings.run_over();
+        standings.change_all(Standing::run_over);
         check(&standings, &[(Standing { intended: false, ..doubtful }, 2), (doubtful, 1)]);
         for row in [1, 2, 3] {
             assert_eq!(standings.get(rows[row]), doubtful);

@@ -42,6 +42,8 @@ pub enum Answer {
     Acknowledged,
     /// It had no effect.
     Refused,
+    /// The contact was written, but it was not put on its lists, and so counts as refused.
+    RefusedByLists,
     /// It took effect, but nobody knows.
     UnknownDone,
     /// It had no effect, but nobody knows.
@@ -59,6 +61,8 @@ pub struct Plan {
     pub segments: Vec<(u8, BTreeMap<u8, u8>)>,
     /// Who is read and not sent, and why: suppressed, or deferred because the run sends no more rows.
     pub skipped: BTreeMap<u8, Undelivered>,
+    /// Whether all rows are to be sent, changed or not.
+    pub renews: bool,
     /// Answers to the rows in the order they are sent, repeated; at least one.
     pub answers: Vec<Answer>,
     /// After how many calls the run dies, if it does; and whether the last call still reaches the destination.
@@ -77,6 +81,8 @@ struct World {
     contacts: BTreeMap<u8, Contact>,
     /// Who was acknowledged and has not left everything since: only those can be removed.
     known: BTreeSet<u8>,
+    /// Who was held when all rows were to be sent, and was not acknowledged since.
+    owed: BTreeSet<u8>,
     sent: usize,
 }
 
@@ -132,6 +138,13 @@ async fn execute(store: &Store, number: usize, plan: &Plan, world: &mut World) {
         }
     }
 
+    if plan.renews {
+        ledger.snapshot.index.renew();
+        ledger.journal.renew().await.unwrap();
+        let held = (0..PEOPLE).filter(|who| ledger.snapshot.index.held(identity(*who)).unwrap().is_some());
+        world.owed.extend(held);
+    }
+
     // Read. A person's payload comes from the first segment.
     let mut first: BTreeMap<u8, u8> = BTreeMap::new();
     let mut send: BTreeSet<u8> = BTreeSet::new();
@@ -159,9 +172,12 @@ async fn execute(store: &Store, number: usize, plan: &Plan, world: &mut World) {
             first.entry(who).or_insert(payload);
             let needs_nothing = matches!(
                 observation,
-                Observation::Unchanged | Observation::SeenInEarlierSegment { membership_grew: false }
+                Observation::Unchanged
+                    | Observation::SeenInEarlierSegment { membership_grew: false }
+                    | Observation::LeftOut
             );
             if let Some(skip) = skip.filter(|_| !needs_nothing) {
+                ledger.snapshot.index.leave_out(identity(who)).unwrap();
                 skipped.push(skip);
                 continue;
             }
@@ -175,7 +191,9 @@ async fn execute(store: &Store, number: usize, plan: &Plan, world: &mut World) {
                 | Observation::SeenInEarlierSegment { membership_grew: true } => {
                     assert!(send.insert(who), "{who} is sent once");
                 }
-                Observation::Unchanged | Observation::SeenInEarlierSegment { membership_grew: false } => {}
+                Observation::Unchanged
+                | Observation::SeenInEarlierSegment { membership_grew: false }
+                | Observation::LeftOut => {}
                 Observation::Duplicate => panic!("nobody is in a segment twice"),
             }
             let other = hasher.key(&[who, who]);
@@ -184,6 +202,9 @@ async fn execute(store: &Store, number: usize, plan: &Plan, world: &mut World) {
         }
     }
 
+    for who in world.owed.iter().filter(|who| first.contains_key(who) && !plan.skipped.contains_key(who)) {
+        assert!(send.contains(who), "{who} was to be sent again");
+    }
     ledger.journal.pass_over(&skipped).await.unwrap();
 
     let mut run = Run { plan, world, answers: 0, calls: 0 };
@@ -210,6 +231,8 @@ async fn execute(store: &Store, number: usize, plan: &Plan, world: &mut World) {
                 let contact = run.world.contacts.entry(who).or_default();
                 contact.payload = first[&who];
                 contact.lists.extend(lists);
+            } else if answer == Answer::RefusedByLists && dies.is_none() {
+                run.world.contacts.entry(who).or_default().payload = first[&who];
             }
             run.world.sent += 1;
             let undelivered = |outcome| {
@@ -231,7 +254,7 @@ async fn execute(store: &Store, number: usize, plan: &Plan, world: &mut World) {
                     destination_id: (new_rows.contains(&who) || who % 2 == 0).then(|| format!("contact-{who}")),
                     change: if new_rows.contains(&who) { Change::Added } else { Change::Changed },
                 }),
-                Answer::Refused => undelivered(Undelivered::Refused),
+                Answer::Refused | Answer::RefusedByLists => undelivered(Undelivered::Refused),
                 Answer::UnknownDone | Answer::UnknownLost => undelivered(Undelivered::Unknown),
                 Answer::Deferred => undelivered(Undelivered::Deferred),
                 Answer::Suppressed => undelivered(Undelivered::Suppressed),
@@ -243,7 +266,9 @@ async fn execute(store: &Store, number: usize, plan: &Plan, world: &mut World) {
         ledger.journal.settle(&records).await.unwrap();
         for record in &records {
             if let Record::Done(done) = record {
-                run.world.known.extend((0..PEOPLE).filter(|who| identity(*who) == done.identity));
+                let who = (0..PEOPLE).find(|who| identity(*who) == done.identity).unwrap();
+                run.world.known.insert(who);
+                run.world.owed.remove(&who);
             }
         }
     }
@@ -284,7 +309,7 @@ async fn execute(store: &Store, number: usize, plan: &Plan, world: &mut World) {
                     }
                     Record::Left { identity: leaver.identity, memberships }
                 }
-                Answer::Refused => stayed(Undelivered::Refused, leaver.identity),
+                Answer::Refused | Answer::RefusedByLists => stayed(Undelivered::Refused, leaver.identity),
                 // Leavers are removed, whether suppressed or not.
                 Answer::Deferred | Answer::Suppressed => stayed(Undelivered::Deferred, leaver.identity),
                 Answer::UnknownDone | Answer::UnknownLost => stayed(Undelivered::Unknown, leaver.identity),

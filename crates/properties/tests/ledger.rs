@@ -16,6 +16,7 @@ fn plan(certain: bool) -> impl Strategy<Value = Plan> {
             prop_oneof![
                 4 => Just(Answer::Acknowledged),
                 1 => Just(Answer::Refused),
+                1 => Just(Answer::RefusedByLists),
                 1 => Just(Answer::UnknownDone),
                 1 => Just(Answer::UnknownLost),
                 1 => Just(Answer::Deferred),
@@ -28,9 +29,11 @@ fn plan(certain: bool) -> impl Strategy<Value = Plan> {
     let dies = if certain { Just(None).boxed() } else { prop::option::of((0_usize..6, any::<bool>())).boxed() };
     let why = prop_oneof![Just(Undelivered::Suppressed), Just(Undelivered::Deferred)];
     let skipped = prop::collection::btree_map(0_u8..8, why, 0..if certain { 1 } else { 4 });
-    (segments, skipped, answers, dies).prop_map(|(segments, skipped, answers, dies_after)| Plan {
+    let renews = if certain { Just(false).boxed() } else { prop::bool::weighted(0.2).boxed() };
+    (segments, skipped, renews, answers, dies).prop_map(|(segments, skipped, renews, answers, dies_after)| Plan {
         segments,
         skipped,
+        renews,
         answers,
         dies_after,
     })

@@ -121,3 +121,18 @@ fn a_plan_tells_what_the_guards_would_do() {
 fn there_are_no_other_guards() {
     delivered().run("--override max_refusals").exits(2).says("max_refused");
 }
+
+/// Rows of lists that the export has no more are none of those that a share is of.
+#[test]
+fn a_share_of_removals_is_one_of_the_rows_on_the_exports_lists() {
+    let scene = Scene::new(&people(1..=40));
+    scene.delivers();
+    scene.segment("vip", &people(31..=40));
+    scene.segments(&["vip"], "[guards]\nmax_shrink = \"100%\"");
+    scene.comes_to("succeeded: 10 read, 10 changed; 40 planned, 40 kept");
+    scene.segment("vip", &people(33..=40));
+    let report = scene.run("").exits(4).report();
+    assert_eq!(report.guard("max_removals"), Some("stopped"));
+    let guard = report.0["guards"].as_array().unwrap().iter().find(|guard| guard["guard"] == "max_removals").unwrap();
+    assert!(guard.to_string().contains("2 of 10"), "{guard}");
+}

@@ -364,3 +364,31 @@ fn an_address_that_gets_a_new_owner_is_on_the_lists_of_that_one() {
     let summary = "succeeded: 5 read, 3 unchanged, 1 changed, 1 duplicate; 1 planned, 1 removed";
     settles(&scene, &newsletter, &vip, summary, &people(2..=2));
 }
+
+#[test]
+fn who_is_over_the_cap_with_a_new_address_stays_on_all_lists() {
+    let (mut newsletter, vip) = (people(1..=3), people(1..=3));
+    let scene = Scene::new(&newsletter);
+    scene.segment("vip", &vip);
+    scene.segments(&["newsletter", "vip"], "");
+    scene.comes_to("succeeded: 3 read, 3 added");
+    newsletter[0] = Person::new(1).given_name("Other");
+    newsletter[1] = Person::new(2).email("new@example.com");
+    scene.segment("newsletter", &newsletter);
+    scene.segment("vip", &newsletter);
+    scene.connection("rows_per_export = 1");
+    assert_eq!(scene.run("").exits(1).report().summary(), "partial: 3 read, 1 unchanged, 1 changed, 1 deferred");
+    scene.has_members("newsletter", &people(1..=3));
+    scene.has_members("vip", &vip);
+}
+
+#[test]
+fn every_row_without_a_key_is_told_of() {
+    let scene = Scene::new(&[Person::new(1), Person { id: String::new(), ..Person::new(2) }]);
+    let keyless = [3, 4, 5].map(|number| Person { id: String::new(), ..Person::new(number) });
+    scene.segment("vip", &[&[Person::new(6)], &keyless[..]].concat());
+    scene.segments(&["newsletter", "vip"], "");
+    let report = scene.run("").exits(0).report();
+    assert_eq!(report.summary(), "succeeded: 6 read, 2 added, 4 invalid");
+    assert_eq!(scene.rows_of(report.run_id()).iter().filter(|row| row.starts_with("invalid")).count(), 4);
+}

@@ -13,6 +13,7 @@ mod plans;
 mod plugins;
 mod power;
 mod refusals;
+mod renewal;
 mod reveal;
 mod rows;
 mod secrecy;

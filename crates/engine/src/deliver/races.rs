@@ -24,7 +24,6 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::consume_budget;
 
 use super::*;
-use crate::diff::Scope;
 use crate::guard::{Guard, Override};
 use crate::outbox::{Bundle, Ticket};
 use crate::pack::{BatchSize, Listed, MOST_LOOSE, MOST_ON_THEIR_WAY, Packer};
@@ -310,7 +309,6 @@ async fn check(case: Case) {
         journal: &run.journal,
         batch: BatchSize { rows: case.rows_per_batch, bytes: usize::MAX },
         segments: &listed,
-        scope: &Scope::Changes,
         most_loose: MOST_LOOSE,
         room: &Room::new(if has_room { MOST_ON_THEIR_WAY } else { 1 }),
     };

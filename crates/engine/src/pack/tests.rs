@@ -46,7 +46,7 @@ fn identity(row: u32) -> Identity {
 
 fn packer<'a>(run: &'a RunLedger, segments: &'a [Listed], batch: BatchSize, room: &'a Room) -> Packer<'a> {
     let RunLedger { snapshot, journal, .. } = run;
-    Packer { index: &snapshot.index, journal, batch, segments, scope: &Scope::Changes, most_loose: MOST_LOOSE, room }
+    Packer { index: &snapshot.index, journal, batch, segments, most_loose: MOST_LOOSE, room }
 }
 
 /// So many rows, whatever their bytes.
@@ -241,7 +241,7 @@ async fn check(mixed: &Mixed) {
     }
     packed.sort_unstable();
     assert_eq!(packed, rows);
-    let planned = workload(index, &Scope::Changes, batch.rows as u64);
+    let planned = workload(index, batch.rows as u64);
     let joins: u32 = mixed.kinds.iter().map(|kind| kind.count_ones()).sum();
     assert_eq!((planned.rows, planned.joins), (rows.len() as u64, joins.into()));
     let [least, most] = sealed.batches(planned.batches);

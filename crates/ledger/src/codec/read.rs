@@ -3,9 +3,9 @@
 use std::str;
 
 use super::{
-    Acknowledged, CHUNK, DONE_ADDED, DONE_CHANGED, FLAG_DOUBTFUL, FLAG_HELD, FLAG_INTENDED, HELD, INTEND_DELIVERY,
-    INTEND_REMOVAL, LEFT, LOWER_UUID, NO_ID, PAST_ADDED, PAST_CHANGED, ROW, ROW_OF_NOBODY, STAYED, STAYED_OF_NOBODY,
-    Stored, StoredRow, TEXT_ID, UPPER_UUID,
+    Acknowledged, CHUNK, DONE_ADDED, DONE_CHANGED, FLAG_AGAIN, FLAG_DOUBTFUL, FLAG_HELD, FLAG_INTENDED, HELD,
+    INTEND_DELIVERY, INTEND_REMOVAL, LEFT, LOWER_UUID, NO_ID, PAST_ADDED, PAST_CHANGED, RENEWED, ROW, ROW_OF_NOBODY,
+    STAYED, STAYED_OF_NOBODY, Stored, StoredRow, TEXT_ID, UPPER_UUID,
 };
 use crate::destination_id::DestinationId;
 use crate::standing::Standing;
@@ -28,6 +28,9 @@ impl<'a> Records<'a> {
     }
 
     fn record(&mut self, tag: u8) -> Result<Stored<'a>, NotRecords> {
+        if tag == RENEWED {
+            return Ok(Stored::Renewed);
+        }
         if matches!(tag, ROW_OF_NOBODY | STAYED_OF_NOBODY) {
             let memberships = self.memberships()?;
             let row = self.row(None, memberships)?;
@@ -65,6 +68,7 @@ impl<'a> Records<'a> {
             held: flags & FLAG_HELD != 0,
             intended: flags & FLAG_INTENDED != 0,
             doubtful: flags & FLAG_DOUBTFUL != 0,
+            again: flags & FLAG_AGAIN != 0,
             has_destination_id: id.is_some(),
             ..Standing::default()
         };

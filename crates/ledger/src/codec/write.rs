@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use super::{
-    Acknowledged, CHUNK, DONE_ADDED, DONE_CHANGED, FLAG_DOUBTFUL, FLAG_HELD, FLAG_INTENDED, HELD, INTEND_DELIVERY,
-    INTEND_REMOVAL, LEFT, LOWER_UUID, NO_ID, PAST_ADDED, PAST_CHANGED, ROW, ROW_OF_NOBODY, STAYED, STAYED_OF_NOBODY,
-    Stored, StoredRow, TEXT_ID, UPPER_UUID,
+    Acknowledged, CHUNK, DONE_ADDED, DONE_CHANGED, FLAG_AGAIN, FLAG_DOUBTFUL, FLAG_HELD, FLAG_INTENDED, HELD,
+    INTEND_DELIVERY, INTEND_REMOVAL, LEFT, LOWER_UUID, NO_ID, PAST_ADDED, PAST_CHANGED, RENEWED, ROW, ROW_OF_NOBODY,
+    STAYED, STAYED_OF_NOBODY, Stored, StoredRow, TEXT_ID, UPPER_UUID,
 };
 use crate::destination_id::DestinationId;
 use crate::standing::Standing;
@@ -86,6 +86,7 @@ impl Chunk {
             Stored::Left { identity, memberships } => self.head(LEFT, *identity, *memberships),
             Stored::Row(row) => self.row(ROW, ROW_OF_NOBODY, row),
             Stored::Stayed(row) => self.row(STAYED, STAYED_OF_NOBODY, row),
+            Stored::Renewed => self.renewed(),
         }
     }
 
@@ -93,7 +94,7 @@ impl Chunk {
     pub(crate) fn past(&mut self, stored: &Stored<'_>, intents: Intents) {
         match *stored {
             Stored::Intent(_) if intents == Intents::Dropped => {}
-            Stored::Held { .. } => {}
+            Stored::Held { .. } | Stored::Renewed => {}
             Stored::Done { identity, memberships, change, .. } => {
                 self.again(&Stored::Past { identity, memberships, change });
             }
@@ -108,10 +109,16 @@ impl Chunk {
         self.bytes.push(
             flag(standing.held, FLAG_HELD)
                 | flag(standing.intended, FLAG_INTENDED)
-                | flag(standing.doubtful, FLAG_DOUBTFUL),
+                | flag(standing.doubtful, FLAG_DOUBTFUL)
+                | flag(standing.again, FLAG_AGAIN),
         );
         self.value(value);
         self.id(id);
+    }
+
+    pub(crate) fn renewed(&mut self) {
+        self.rows += 1;
+        self.bytes.push(RENEWED);
     }
 
     fn done(

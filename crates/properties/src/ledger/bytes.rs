@@ -29,6 +29,7 @@ impl<'a> Bytes<'a> {
         Plan {
             segments: segments.into_iter().collect(),
             skipped: BTreeMap::new(),
+            renews: false,
             answers: vec![Answer::Acknowledged],
             dies_after: None,
         }
@@ -42,7 +43,8 @@ impl<'a> Bytes<'a> {
         let skipped = skipped.collect();
         let answers = (0..=self.below(8)).map(|_| self.answer()).collect();
         let dies_after = if self.flag() { Some((self.below(6).into(), self.flag())) } else { None };
-        Plan { skipped, answers, dies_after, ..self.certain() }
+        let renews = self.below(4) == 1;
+        Plan { skipped, renews, answers, dies_after, ..self.certain() }
     }
 
     /// Who is in a segment, and with which payload.
@@ -51,12 +53,13 @@ impl<'a> Bytes<'a> {
     }
 
     fn answer(&mut self) -> Answer {
-        match self.below(6) {
+        match self.below(7) {
             0 => Answer::Acknowledged,
             1 => Answer::Refused,
             2 => Answer::UnknownDone,
             3 => Answer::UnknownLost,
             4 => Answer::Deferred,
+            5 => Answer::RefusedByLists,
             _ => Answer::Suppressed,
         }
     }

@@ -1,0 +1,97 @@
+//! `--full`: every row is sent again, by the run that was asked for it or by later ones.
+
+use segport_tests::{Gate, Hold, Person, Scene, people};
+
+/// 250 people that were delivered, in batches of a hundred, one call at a time.
+fn delivered() -> Scene {
+    let scene = Scene::new(&people(1..=250));
+    scene.connection("max_in_flight = 1");
+    scene.delivers();
+    scene
+}
+
+#[test]
+fn what_a_full_run_did_not_get_to_is_sent_by_the_next_run_or_a_retry() {
+    for (words, next) in [
+        ("run --output json", "succeeded: 250 read, 100 unchanged, 150 changed"),
+        ("retry --output json", "succeeded: 150 read, 150 changed"),
+    ] {
+        let scene = delivered();
+        scene.faults(&["POST /contacts from=2 status=403"]);
+        assert_eq!(scene.run("--full").exits(1).report().summary(), "failed: 250 read, 100 changed, 150 deferred");
+        scene.faults(&[]);
+        assert_eq!(scene.call(words).exits(0).report().summary(), next);
+        assert_eq!(scene.comes_to("succeeded: 250 read, 250 unchanged").requests(), 0);
+    }
+}
+
+#[test]
+fn what_is_over_the_cap_of_a_full_run_is_sent_by_later_runs() {
+    let scene = delivered();
+    scene.connection("rows_per_export = 100");
+    assert_eq!(scene.run("--full").exits(1).report().summary(), "partial: 250 read, 100 changed, 150 deferred");
+    let second = scene.run("").exits(1).report();
+    assert_eq!(second.summary(), "partial: 250 read, 100 unchanged, 100 changed, 50 deferred");
+    scene.comes_to("succeeded: 250 read, 200 unchanged, 50 changed");
+    assert_eq!(scene.comes_to("succeeded: 250 read, 250 unchanged").requests(), 0);
+}
+
+#[test]
+fn what_a_full_run_did_not_get_to_before_it_was_killed_is_sent_by_the_next_run() {
+    let mut scene = Scene::new(&people(1..=250));
+    let gate = Gate::new(&scene.sandbox);
+    scene.through(&gate, "max_in_flight = 1");
+    scene.delivers();
+    gate.hold("POST /contacts", 2, Hold::Unseen);
+    let run = scene.segport("run --full").start();
+    gate.wait();
+    run.kill();
+    gate.cut();
+    scene.comes_to("succeeded: 250 read, 100 unchanged, 150 changed");
+    assert_eq!(scene.comes_to("succeeded: 250 read, 250 unchanged").requests(), 0);
+}
+
+#[test]
+fn a_full_run_that_a_guard_stopped_is_made_up_for() {
+    let scene = delivered();
+    scene.segment("newsletter", &people(100..=250));
+    assert_eq!(
+        scene.run("--full").exits(4).report().summary(),
+        "stopped: 151 read, 151 deferred; 99 planned, 99 deferred"
+    );
+    let report = scene.run("--override max_removals").exits(0).report();
+    assert_eq!(report.summary(), "succeeded: 151 read, 151 changed; 99 planned, 99 removed");
+}
+
+/// Under an outdated plan nothing is asked of any row.
+#[test]
+fn a_full_plan_that_is_outdated_asks_for_nothing() {
+    let scene = delivered();
+    scene.call("plan --full --out plan.json").exits(0);
+    scene.segment("newsletter", &people(1..=251));
+    scene.call("run --plan plan.json").exits(2).says("SP0604");
+    scene.comes_to("succeeded: 251 read, 250 unchanged, 1 added");
+}
+
+/// A contact may have been written although its row counts as refused, since a list did not take it.
+#[test]
+fn a_value_that_was_written_with_a_refused_row_is_written_over() {
+    let scene = Scene::new(&[Person::new(1).given_name("Old"), Person::new(2)]);
+    scene.segment("vip", &[Person::new(2)]);
+    scene.segments(&["newsletter", "vip"], "[guards]\nmax_removals = \"100%\"\nmax_growth = 100\nmax_refused = 9");
+    scene.connection("list_membership = \"single\"");
+    scene.comes_to("succeeded: 2 read, 2 added");
+    scene.segment("newsletter", &[Person::new(1).given_name("New"), Person::new(2)]);
+    scene.segment("vip", &[Person::new(1), Person::new(2)]);
+    scene.faults(&["POST /list/** status=400"]);
+    assert_eq!(scene.run("").exits(1).report().summary(), "partial: 2 read, 1 unchanged, 1 refused");
+    scene.has_contacts(&[Person::new(1).given_name("New"), Person::new(2)]);
+    scene.faults(&[]);
+    let former = [Person::new(1).given_name("Old"), Person::new(2)];
+    scene.segment("newsletter", &former);
+    scene.segment("vip", &[Person::new(2)]);
+    let report = scene.run("").exits(0).report();
+    assert!(report.summary().starts_with("succeeded: 2 read, 1 unchanged, 1 changed"), "{}", report.summary());
+    scene.has_contacts(&former);
+    assert_eq!(scene.comes_to("succeeded: 2 read, 2 unchanged").requests(), 0);
+}
