@@ -26,6 +26,8 @@ pub(crate) struct CsvFiles {
     layout: Arc<Layout>,
     /// The file whose header the others must agree with.
     first: String,
+    /// Its header.
+    header: Vec<String>,
 }
 
 impl CsvFiles {
@@ -36,19 +38,17 @@ impl CsvFiles {
     pub(crate) fn plan(sources: &[SourceFile], options: CsvOptions) -> Result<Self> {
         let Some(first) = sources.first() else { return Err(invalid("no file was found")) };
         let options = Arc::new(options);
-        let names = match (&options.text.columns, options.header) {
-            (Some(columns), false) => columns.clone(),
-            (Some(columns), true) => {
-                let found = header(first, &options)?.1;
-                match columns.iter().find(|column| !found.contains(column)) {
-                    None => columns.clone(),
-                    Some(missing) => return Err(lacks(first, missing, &found)),
-                }
-            }
+        let header = if options.header { header(first, &options)?.1 } else { Vec::new() };
+        let names: Vec<String> = match &options.text.columns {
+            Some(columns) => match columns.iter().find(|column| options.header && !header.contains(column)) {
+                None => columns.clone(),
+                Some(missing) => return Err(lacks(first, missing, &header)),
+            },
             // A column without a name cannot be mapped, so it is left out.
-            (None, _) => header(first, &options)?.1.into_iter().filter(|name| !name.is_empty()).collect(),
+            None => header.iter().filter(|name| !name.is_empty()).cloned().collect(),
         };
-        let text = Self { layout: Arc::new(Layout::text(&names)), options: options.clone(), first: first.name.clone() };
+        let layout = Arc::new(Layout::text(&names));
+        let text = Self { layout, options: options.clone(), first: first.name.clone(), header };
         let guesses = if options.text.infer { text.sample(sources)? } else { Vec::new() };
         let layout = Layout::typed(&names, &guesses, &options.text, &first.name)?;
         Ok(Self { layout: Arc::new(layout), ..text })
@@ -86,7 +86,7 @@ impl CsvFiles {
         if let Some(from) = from {
             records = self::records(source, &self.options, from)?;
         }
-        let builder = PageBuilder::new(self.layout.columns.len(), &source.name);
+        let builder = PageBuilder::new(self.called(&fields), &source.name);
         let place = source.name.clone();
         Ok(CsvRows { place, records, fields, builder, layout: self.layout.clone(), options: self.options.clone() })
     }
@@ -98,7 +98,7 @@ impl CsvFiles {
             return Err(if self.options.text.columns.is_some() {
                 lacks(source, missing, names)
             } else {
-                self.disagree(source, missing, "only the first")
+                self.disagree(source, &self.first, &self.header, missing)
             });
         }
         let fields: Vec<Option<usize>> =
@@ -106,18 +106,33 @@ impl CsvFiles {
         let extra = names.iter().zip(&fields).find(|(name, column)| column.is_none() && !name.is_empty());
         match extra {
             Some((name, _)) if self.options.text.columns.is_none() => {
-                Err(self.disagree(source, name, "only the second"))
+                Err(self.disagree(source, &source.name, names, name))
             }
             _ => Ok(fields),
         }
     }
 
-    fn disagree(&self, source: &SourceFile, column: &str, which: &str) -> Error {
+    /// The error for a column that `owner` alone has, in its header `names`.
+    fn disagree(&self, source: &SourceFile, owner: &str, names: &[String], column: &str) -> Error {
+        let place = names.iter().position(|name| name == column).unwrap_or_default();
+        let column = self.options.text.called(column, || by_place(place));
         invalid(format!(
-            "`{}` and `{}` belong to one segment, but {which} has the column `{column}`: give them the same columns, or name \
-             those to read with `columns`",
+            "`{}` and `{}` belong to one segment, but the header of only one of them has {column} of `{owner}`: give them the same \
+             columns, or name those to read with `columns` (files without a header need `header = false`)",
             self.first, source.name
         ))
+    }
+
+    /// How messages call each column of a file whose fields go there.
+    fn called(&self, fields: &[Option<usize>]) -> Vec<String> {
+        let mut called = vec![String::new(); self.layout.columns.len()];
+        for (place, column) in fields.iter().enumerate() {
+            let Some(at) = *column else { continue };
+            if let (Some(called), Some(column)) = (called.get_mut(at), self.layout.columns.get(at)) {
+                *called = self.options.text.called(&column.name, || by_place(place));
+            }
+        }
+        called
     }
 }
 
@@ -160,8 +175,7 @@ fn header(source: &SourceFile, options: &CsvOptions) -> Result<(Records, Vec<Str
             )));
         }
         Record::Row { fault: Some(fault), .. } => {
-            let place = |index: usize| format!("column {}", index + 1);
-            return Err(wrong(format!("cannot be read: {}", reason(fault, options, place))));
+            return Err(wrong(format!("cannot be read: {}", reason(fault, options, by_place))));
         }
         Record::Row { .. } => {}
     }
@@ -177,13 +191,27 @@ fn header(source: &SourceFile, options: &CsvOptions) -> Result<(Records, Vec<Str
         }
         names.push(String::from_utf8_lossy(&name).into_owned());
     }
-    let mut sorted: Vec<&String> = names.iter().filter(|name| !name.is_empty()).collect();
-    sorted.sort();
-    if let Some(twice) = sorted.windows(2).find(|pair| pair.first() == pair.last()).and_then(|pair| pair.first()) {
-        return Err(wrong(format!("names the column `{twice}` twice: rename one")));
+    if let Some((first, second)) = twice(&names) {
+        return Err(wrong(format!(
+            "gives columns {} and {} the same name: rename one (a file without a header needs `header = false`)",
+            first + 1,
+            second + 1
+        )));
     }
     records.first_row_is_next();
     Ok((records, names))
+}
+
+/// How messages call a column that only the file names.
+fn by_place(index: usize) -> String {
+    format!("column {}", index + 1)
+}
+
+/// The first two columns of one name.
+fn twice(names: &[String]) -> Option<(usize, usize)> {
+    let mut sorted: Vec<(&String, usize)> = names.iter().zip(0..).filter(|(name, _)| !name.is_empty()).collect();
+    sorted.sort();
+    sorted.array_windows().find_map(|&[(one, first), (other, second)]| (one == other).then_some((first, second)))
 }
 
 fn lacks(source: &SourceFile, column: &str, names: &[String]) -> Error {
@@ -235,8 +263,8 @@ struct CsvRows {
 impl CsvRows {
     /// How the file's fields are called in a message about one of them.
     fn column(&self, index: usize) -> String {
-        let column = self.fields.get(index).copied().flatten().and_then(|column| self.layout.columns.get(column));
-        column.map_or_else(|| format!("column {}", index + 1), |column| format!("column `{}`", column.name))
+        let column = self.fields.get(index).copied().flatten().and_then(|column| self.builder.called.get(column));
+        column.cloned().unwrap_or_else(|| by_place(index))
     }
 }
 

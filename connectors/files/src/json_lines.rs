@@ -29,7 +29,7 @@ const MOST_COLUMNS: usize = 10_000;
 pub(crate) struct JsonFiles {
     layout: Arc<Layout>,
     index: Arc<HashMap<String, usize>>,
-    max_field_bytes: usize,
+    options: TextOptions,
 }
 
 impl JsonFiles {
@@ -72,7 +72,7 @@ impl JsonFiles {
             )));
         }
         let layout = Layout::typed(&sample.names, &sample.guesses, &options, first)?;
-        Ok(Self { layout: Arc::new(layout), index: Arc::new(sample.index), max_field_bytes: options.max_field_bytes })
+        Ok(Self { layout: Arc::new(layout), index: Arc::new(sample.index), options })
     }
 }
 
@@ -82,12 +82,14 @@ impl Files for JsonFiles {
     }
 
     fn open(&self, source: &SourceFile, from: Option<Position>) -> Result<Box<dyn Rows>> {
+        let called =
+            self.layout.columns.iter().map(|column| self.options.called(&column.name, || "a column".to_owned()));
         Ok(Box::new(JsonRows {
             lines: Lines::open(source, from)?,
-            builder: PageBuilder::new(self.layout.columns.len(), &source.name),
+            builder: PageBuilder::new(called.collect(), &source.name),
             layout: self.layout.clone(),
             index: self.index.clone(),
-            max_field_bytes: self.max_field_bytes,
+            max_field_bytes: self.options.max_field_bytes,
         }))
     }
 }
@@ -149,6 +151,7 @@ impl Rows for JsonRows {
                 Line::Text(text) => {
                     let mut row = RowFields {
                         columns: &mut self.builder.columns,
+                        called: &self.builder.called,
                         layout: &self.layout,
                         index: &self.index,
                         max_field_bytes: self.max_field_bytes,
@@ -176,6 +179,7 @@ impl Rows for JsonRows {
 /// Takes the values of one object to their columns.
 struct RowFields<'a> {
     columns: &'a mut [TextColumn],
+    called: &'a [String],
     layout: &'a Layout,
     index: &'a HashMap<String, usize>,
     max_field_bytes: usize,
@@ -192,8 +196,9 @@ impl RowFields<'_> {
         self.expected = at + 1;
         let Some(column) = self.columns.get_mut(at) else { return Ok(()) };
         if column.rows() > rows {
-            return Err(format!("the key `{key}` occurs twice"));
+            return Err("a key occurs twice".to_owned());
         }
+        let called = || self.called.get(at).map_or("a column", String::as_str);
         let raw = value.get().as_bytes();
         match raw {
             [b'n', ..] => {
@@ -203,14 +208,15 @@ impl RowFields<'_> {
             [b'"', inner @ .., b'"'] if memchr::memchr(b'\\', inner).is_none() => column.push(inner),
             [b'"', ..] => match serde_json::from_str::<String>(value.get()) {
                 Ok(text) => column.push(text.as_bytes()),
-                Err(_) => return Err(format!("the value of column `{key}` is not a valid JSON string")),
+                Err(_) => return Err(format!("the value of {} is not a valid JSON string", called())),
             },
             [b'{' | b'[', ..] => compact(raw, column),
             plain => column.push(plain),
         }
         if column.open_bytes() > self.max_field_bytes {
             return Err(format!(
-                "the field of column `{key}` is longer than {} bytes (`max_field_bytes`)",
+                "the field of {} is longer than {} bytes (`max_field_bytes`)",
+                called(),
                 self.max_field_bytes
             ));
         }
@@ -246,7 +252,7 @@ fn compact(json: &[u8], column: &mut TextColumn) {
 /// Calls `take` with each key and value of the object that `line` is.
 ///
 /// # Errors
-/// Why the line cannot be used, without anything of what stands in it but names of keys that are columns.
+/// Why the line cannot be used, without anything of what stands in it.
 fn entries(line: &[u8], take: impl FnMut(&str, &RawValue) -> Result<(), String>) -> Result<(), String> {
     let Ok(text) = std::str::from_utf8(line) else { return Err("the line is not valid UTF-8".to_owned()) };
     let mut refused = None;

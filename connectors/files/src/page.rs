@@ -197,15 +197,19 @@ type Bad = (usize, String);
 pub(crate) struct PageBuilder {
     /// One per column of the layout.
     pub(crate) columns: Vec<TextColumn>,
+    /// How messages call each of them, such as "column 2".
+    pub(crate) called: Vec<String>,
     rows: Vec<RowAt>,
     unreadable: Vec<UnreadableRow>,
     place: String,
 }
 
 impl PageBuilder {
-    pub(crate) fn new(columns: usize, place: &str) -> Self {
+    /// For columns that messages call so.
+    pub(crate) fn new(called: Vec<String>, place: &str) -> Self {
         Self {
-            columns: (0..columns).map(|_| TextColumn::new()).collect(),
+            columns: called.iter().map(|_| TextColumn::new()).collect(),
+            called,
             rows: Vec::new(),
             unreadable: Vec::new(),
             place: place.to_owned(),
@@ -249,10 +253,10 @@ impl PageBuilder {
         let count = self.rows.len();
         let mut arrays = Vec::with_capacity(layout.columns.len());
         let mut bad: Vec<Bad> = Vec::new();
-        for (column, text) in layout.columns.iter().zip(&mut self.columns) {
+        for ((column, text), called) in layout.columns.iter().zip(&mut self.columns).zip(&self.called) {
             let text = decoded(text.take(count), encoding);
             let nulls = text.presence(null_values);
-            arrays.push(array(&column.name, column.typing, text, nulls, &mut bad).map_err(broken)?);
+            arrays.push(array(called, column.typing, text, nulls, &mut bad).map_err(broken)?);
         }
         let batch = batch(layout, arrays, count)?;
         let rows = self.drop_bad(batch, bad)?;
@@ -297,7 +301,7 @@ fn broken(error: ArrowError) -> Error {
 }
 
 fn array(
-    name: &str,
+    called: &str,
     typing: Typing,
     text: TextColumn,
     nulls: Option<NullBuffer>,
@@ -310,7 +314,7 @@ fn array(
         Typing::Inferred(ColumnType::Boolean) => fitting_booleans(&text, nulls),
         Typing::Inferred(ColumnType::String | ColumnType::Date) | Typing::Declared(ColumnType::String) => None,
         Typing::Declared(declared) => {
-            let mut refuse = |row, wanted| bad.push((row, format!("the value of column `{name}` is not {wanted}")));
+            let mut refuse = |row, wanted| bad.push((row, format!("the value of {called} is not {wanted}")));
             Some(match declared {
                 ColumnType::Integer => declared_numbers::<Int64Type>(&text, nulls, values::integer, |row| {
                     refuse(row, "a whole number of 64 bits")
@@ -329,7 +333,7 @@ fn array(
     };
     match converted {
         Some(array) => Ok(array),
-        None => text_array(name, text, nulls.cloned(), bad),
+        None => text_array(called, text, nulls.cloned(), bad),
     }
 }
 
@@ -394,7 +398,7 @@ fn declared_booleans(text: &TextColumn, nulls: Option<&NullBuffer>, mut refuse: 
 }
 
 fn text_array(
-    name: &str,
+    called: &str,
     text: TextColumn,
     nulls: Option<NullBuffer>,
     bad: &mut Vec<Bad>,
@@ -406,7 +410,7 @@ fn text_array(
     }
     for (row, field) in text.fields().enumerate() {
         if let Some(flaw) = flaw(field) {
-            bad.push((row, format!("the value of column `{name}` {flaw}")));
+            bad.push((row, format!("the value of {called} {flaw}")));
         }
     }
     let clean = text.rewrite(|field| Cow::Borrowed(if flaw(field).is_some() { b"" } else { field }));

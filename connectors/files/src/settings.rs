@@ -155,6 +155,19 @@ pub(crate) struct TextOptions {
     pub(crate) max_field_bytes: usize,
 }
 
+impl TextOptions {
+    /// How messages call a column: by its name where the project has it, otherwise as `else_called`. What only the file calls a
+    /// name may be somebody's address, as where the file has lost its header.
+    pub(crate) fn called(&self, column: &str, else_called: impl FnOnce() -> String) -> String {
+        // `columns` names every column that is read.
+        if self.columns.is_some() || self.types.contains_key(column) {
+            format!("column `{column}`")
+        } else {
+            else_called()
+        }
+    }
+}
+
 /// What [`Read`] means for CSV.
 #[derive(Debug, Clone)]
 pub(crate) struct CsvOptions {

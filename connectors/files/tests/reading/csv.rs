@@ -106,7 +106,7 @@ fn rows_that_cannot_be_read_are_reported_and_reading_goes_on() {
         &[
             "2@3: the row has 1 field, but there are 2 columns",
             "3@4: the row has 3 fields, but there are 2 columns",
-            "4@5: the field of column `a` goes on after its closing quote; a quote inside a quoted field must be doubled",
+            "4@5: the field of column 1 goes on after its closing quote; a quote inside a quoted field must be doubled",
         ],
     );
     check(
@@ -114,7 +114,7 @@ fn rows_that_cannot_be_read_are_reported_and_reading_goes_on() {
         json!({}),
         "a:Utf8 b:Int64",
         &["1\n1|2", "w|4"],
-        &["2@4: the value of column `a` contains a NUL character", "3@5: the value of column `b` is not valid UTF-8"],
+        &["2@4: the value of column 1 contains a NUL character", "3@5: the value of column 2 is not valid UTF-8"],
     );
 }
 
@@ -131,7 +131,7 @@ fn half_a_character_in_each_of_two_fields_is_not_a_whole_one() {
 
 #[test]
 fn a_quote_that_is_never_closed_hides_rows_and_so_refuses_the_file() {
-    let part = "the quoted field of column `b` that begins in line 3 of `f.csv` is never closed";
+    let part = "the quoted field of column 2 that begins in line 3 of `f.csv` is never closed";
     refused("a,b\n1,2\n3,\"oops\n4,5\n6,7\n", json!({}), part);
     refused("a,b\n1,2\n3,\"oops", json!({}), part);
     refused("a,b\n1,2\n\"x\"y,\"oops\n3,4\n", json!({}), part);
@@ -146,7 +146,7 @@ fn a_field_of_ten_megabytes_is_reported_and_not_kept() {
             json!({}),
             "a:Int64 b:Utf8",
             &["1|y", "3|z"],
-            &["2@3: the field of column `b` is longer than 1048576 bytes (`max_field_bytes`)"],
+            &["2@3: the field of column 2 is longer than 1048576 bytes (`max_field_bytes`)"],
         );
     }
     check(
@@ -154,7 +154,7 @@ fn a_field_of_ten_megabytes_is_reported_and_not_kept() {
         json!({"max_field_bytes": 3}),
         "a:Utf8 b:Int64",
         &["xyz|1"],
-        &["2@3: the field of column `a` is longer than 3 bytes (`max_field_bytes`)"],
+        &["2@3: the field of column 1 is longer than 3 bytes (`max_field_bytes`)"],
     );
 }
 
@@ -209,7 +209,7 @@ fn columns_without_a_header_and_columns_chosen_from_one() {
 fn a_header_that_cannot_work_is_an_error() {
     refused("", json!({}), "is empty: there is not even a header");
     refused("\n\n", json!({}), "is empty");
-    refused("a,b,a\n1,2,3\n", json!({}), "names the column `a` twice");
+    refused("a,b,,,a\n1,2,3,4,5\n", json!({}), "gives columns 1 and 5 the same name");
     refused("a,\"b\n1,2\n", json!({}), "never closed");
     refused(b"a,\xff\n1,2\n", json!({}), "name of column 2 is not valid UTF-8; set `encoding`");
     refused(b"\xff\xfea\0,\0b\0", json!({}), "UTF-16");
@@ -237,6 +237,27 @@ fn files_of_a_folder_are_read_by_name_and_match_by_header() {
 
     folder.write("d/4.csv", "a,c\n3,z\n");
     let message = folder.refusal(json!({"path": "d"}));
-    assert!(message.contains("`d/1.csv` and `d/4.csv`") && message.contains("column `b`"), "{message}");
-    assert_eq!(folder.read(json!({"path": "d", "columns": ["a"]})).unwrap().rows, ["1", "2", "3"]);
+    assert!(message.contains("`d/1.csv` and `d/4.csv`") && message.contains("has column 2 of `d/1.csv`"), "{message}");
+    folder.write("d/4.csv", "c,b,a\n3,z,1\n");
+    let message = folder.refusal(json!({"path": "d"}));
+    assert!(message.contains("has column 1 of `d/4.csv`"), "{message}");
+    assert_eq!(folder.read(json!({"path": "d", "columns": ["a"]})).unwrap().rows, ["1", "2", "1"]);
+}
+
+#[test]
+fn a_profile_in_the_place_of_a_header_is_in_no_message() {
+    let profile = "1,anna.berg@example.com,Anna";
+    for rows in ["2,\"bo@example.com,Bo", "2,\"b\"o,Bo", "2,b\0o,Bo", "2,abcdefghijklmnopqrstuvwxyz012345,Bo"] {
+        let folder = Folder::with("f.csv", format!("{profile}\n{rows}\n"));
+        let message = match folder.read(json!({"path": "f.csv", "max_field_bytes": 30})) {
+            Ok(seen) => reasons(&seen.unreadable).concat(),
+            Err(error) => error.to_string(),
+        };
+        assert!(message.contains("column 2") && !message.contains("anna"), "{message}");
+    }
+    let message = Folder::with("f.csv", format!("{profile},Anna\n")).refusal(json!({"path": "f.csv"}));
+    assert!(message.contains("columns 3 and 4 the same name") && message.contains("`header = false`"), "{message}");
+    let folder = Folder::with("d/1.csv", format!("{profile}\n")).and("d/2.csv", "2,bo@example.com,Bo\n");
+    let message = folder.refusal(json!({"path": "d"}));
+    assert!(message.contains("has column 1 of `d/1.csv`") && message.contains("`header = false`"), "{message}");
 }

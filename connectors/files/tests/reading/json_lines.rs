@@ -61,7 +61,7 @@ fn lines_that_cannot_be_read_are_reported_without_their_data() {
             "3@3: the line is not a JSON object",
             "4@4: the line is not a JSON object",
             "5@5: the line is not valid JSON at byte 9",
-            "6@6: the key `a` occurs twice",
+            "6@6: a key occurs twice",
             "7@7: the line is not valid UTF-8",
             "8@8: the value of column `a` contains a NUL character",
             "9@9: the value of column `a` is not a valid JSON string",
@@ -88,7 +88,7 @@ fn a_long_field_is_reported() {
         json!({}),
         "a:Utf8",
         &["ok"],
-        &["1@1: the field of column `a` is longer than 1048576 bytes (`max_field_bytes`)"],
+        &["1@1: the field of a column is longer than 1048576 bytes (`max_field_bytes`)"],
     );
 }
 
@@ -98,4 +98,20 @@ fn a_file_that_shows_no_columns_is_an_error() {
         let message = Folder::with("f.jsonl", text).refusal(json!({"path": "f.jsonl"}));
         assert!(message.contains("`f.jsonl` shows no columns") && message.contains("`columns`"), "{message}");
     }
+}
+
+#[test]
+fn an_address_in_the_place_of_a_key_is_in_no_message() {
+    let key = "anna.berg@example.com";
+    check(
+        format!("{{\"{key}\":1,\"{key}\":2}}\n{{\"{key}\":\"\\u0000\"}}\n{{\"{key}\":\"\\ud800\"}}\n"),
+        json!({}),
+        &format!("{key}:Utf8"),
+        &[],
+        &[
+            "1@1: a key occurs twice",
+            "2@2: the value of a column contains a NUL character",
+            "3@3: the value of a column is not a valid JSON string",
+        ],
+    );
 }
