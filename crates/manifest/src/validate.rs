@@ -58,7 +58,7 @@ impl Compiled {
         let of_type = violations.iter().filter(|violation| violation.code == Code::WrongType);
         let mistyped: BTreeSet<_> = of_type.map(|violation| violation.pointer.clone()).collect();
         violations.retain(|violation| violation.code == Code::WrongType || !mistyped.contains(&violation.pointer));
-        violations.dedup_by(|a, b| a.pointer == b.pointer && a.code == b.code);
+        violations.dedup_by(|a, b| a.pointer == b.pointer && a.code == b.code && a.message == b.message);
 
         let kind = document.kind();
         let hidden = |violation: &&Violation| {
@@ -100,7 +100,10 @@ impl Compiled {
                     pointer: at.clone(),
                     code: Code::MissingKey,
                     message: format!("missing key `{key}`"),
-                    help: self.describe(value, &at, key),
+                    help: self.describe(value, &at, key).map(|help| match elsewhere(value, &at, key) {
+                        Some(table) => format!("{help}; there is one under `[{table}]`, but {ABOVE_TABLES}"),
+                        None => help,
+                    }),
                     mark: Mark::Key,
                 });
             }
@@ -252,6 +255,20 @@ impl Compiled {
         let sentence = text.split_inclusive(". ").next().unwrap_or(text).trim().trim_end_matches('.');
         Some(format!("`{key}`: {}", sentence.replace('\n', " ")))
     }
+}
+
+const ABOVE_TABLES: &str = "keys of the file itself stand above the first `[table]`";
+
+/// The table that has a key which is missing at the top of the file: TOML takes all that follows a `[table]` for a part of it.
+fn elsewhere(value: &Value, at: &str, key: &str) -> Option<String> {
+    if at.is_empty() { table_with(value, at, key).map(|table| pointer::dotted(&table)) } else { None }
+}
+
+fn table_with(value: &Value, at: &str, key: &str) -> Option<String> {
+    value.as_object()?.iter().find_map(|(name, inner)| {
+        let at = pointer::join(at, name);
+        if inner.get(key).is_some() { Some(at) } else { table_with(inner, &at, key) }
+    })
 }
 
 fn broken_secret(value: &Value, at: &str) -> Option<Violation> {

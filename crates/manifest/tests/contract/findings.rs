@@ -60,6 +60,12 @@ const CASES: &[(&str, Code, Files)] = &[
         Code::MissingKey,
         &[(EXPORT, "segments = [\"newsletter\"]\n[fields]\nemail = { transform = [] }\n")],
     ),
+    ("missing_keys", Code::MissingKey, &[(EXPORT, "[fields]\nemail = \"email_address\"\n")]),
+    (
+        "missing_key_under_a_table",
+        Code::MissingKey,
+        &[(EXPORT, "segments = [\"newsletter\"]\n[fields]\nemail = \"email_address\"\nconnection = \"mailer\"\n")],
+    ),
     ("missing_setting", Code::MissingKey, &[(CONNECTION, "plugin = \"mailer\"\n[settings]\nmembership = \"probe\"\n")]),
     ("missing_settings", Code::MissingKey, &[(CONNECTION, "plugin = \"mailer\"\n")]),
     (
