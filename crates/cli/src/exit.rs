@@ -185,10 +185,9 @@ impl From<segport_ledger::Error> for Failure {
         match error {
             // The user named something that is not there; the store is fine.
             Error::NoRun { .. } | Error::AmbiguousRun { .. } => Self::new(error.to_string()),
-            Error::Held { .. } => Self::coded(Code::ExportHeld, chain(&error)).exit_with(Exit::Held),
-            Error::UnsupportedUrl => Self::coded(Code::StateUrl, error.to_string()),
             _ => {
-                let failure = Self::coded(Code::LedgerUnavailable, chain(&error));
+                let exit = if matches!(error, Error::Held { .. }) { Exit::Held } else { Exit::NotStarted };
+                let failure = Self::coded(segport_engine::ledger_code(&error), chain(&error)).exit_with(exit);
                 error.help().into_iter().fold(failure, Self::help)
             }
         }

@@ -102,8 +102,7 @@ impl StartError {
                 findings.iter().next().map_or(Code::SecretNotInEnvironment, |finding| finding.code)
             }
             Self::Plugin(error) => load_code(error),
-            Self::Ledger(segport_ledger::Error::Held { .. }) => Code::ExportHeld,
-            Self::Ledger(_) => Code::LedgerUnavailable,
+            Self::Ledger(error) => ledger_code(error),
             Self::Outdated { .. } => Code::PlanOutdated,
             Self::Outbox(error) if error.kind() == ErrorKind::Unavailable => Code::LedgerUnavailable,
             Self::Core(error) | Self::Outbox(error) => Code::of(error.kind()),
@@ -138,6 +137,16 @@ pub fn load_code(error: &LoadError) -> Code {
         LoadErrorKind::Unsafe => Code::PluginDirectoryUnsafe,
         LoadErrorKind::LockFile => Code::LockFileUnusable,
         _ => Code::PluginUnloadable,
+    }
+}
+
+/// The code of what the ledger says.
+pub fn ledger_code(error: &segport_ledger::Error) -> Code {
+    match error {
+        segport_ledger::Error::Held { .. } => Code::ExportHeld,
+        segport_ledger::Error::UnsupportedUrl => Code::StateUrl,
+        segport_ledger::Error::TooManySegments { .. } => Code::SegmentLimit,
+        _ => Code::LedgerUnavailable,
     }
 }
 
@@ -500,5 +509,19 @@ impl Engine {
                 .collect(),
             fields: Mapping::described(&export.fields),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use segport_ledger::SegmentNumber;
+
+    use super::*;
+
+    #[test]
+    fn a_project_may_have_as_many_segments_as_the_ledger_keeps_apart() {
+        assert_eq!(Export::MOST_SEGMENTS, SegmentNumber::COUNT);
+        let error = segport_ledger::Error::TooManySegments { export: "news".to_owned(), limit: SegmentNumber::COUNT };
+        assert_eq!(StartError::Ledger(error).code(), Code::SegmentLimit);
     }
 }

@@ -37,7 +37,7 @@ mod tally;
 
 pub use address::Address;
 pub use deliver::{is_final, outcome_of};
-pub use engine::{Engine, Parts, StartError, load_code, segment_id};
+pub use engine::{Engine, Parts, StartError, ledger_code, load_code, segment_id};
 pub use guard::{Guard, Override};
 pub use plan_report::{PlanReport, PlannedCalls, PlannedLeavers, PlannedRows, PlannedSegment, Skipped};
 pub use progress::{Progress, Silent, Stage};

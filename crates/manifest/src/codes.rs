@@ -142,6 +142,8 @@ codes! {
     GuardMaxGrowth = "SP0508";
     /// The guard `max_shrink` stopped a run.
     GuardMaxShrink = "SP0509";
+    /// More segments than an export can have.
+    SegmentLimit = "SP0510";
     /// A segment cannot be read.
     SourceUnreadable = "SP0601";
     /// The state store cannot be used.

@@ -67,6 +67,10 @@ impl Check<'_> {
                 self.report(Code::DuplicateSegment, message, &at, "the second time", "leave it out");
             }
         }
+        if seen.len() > Export::MOST_SEGMENTS {
+            let message = format!("{} segments, but an export can have {}", seen.len(), Export::MOST_SEGMENTS);
+            self.report(Code::SegmentLimit, message, "/segments", "too many", "split it into several exports");
+        }
         if let Some(connector) = connector
             && seen.len() > 1
             && !connector.capabilities.several_segments

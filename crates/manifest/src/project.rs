@@ -209,6 +209,11 @@ pub struct Export {
     pub schedule: Option<Schedule>,
 }
 
+impl Export {
+    /// The most segments of an export: the state keeps who is in which of them in so many bits.
+    pub const MOST_SEGMENTS: usize = 64;
+}
+
 /// One destination field and what goes into it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FieldMapping {

@@ -358,6 +358,20 @@ const CASES: &[(&str, Code, Files)] = &[
 ];
 
 #[test]
+fn an_export_of_more_segments_than_the_state_keeps_apart_is_an_error() {
+    for (count, expected) in [(64, 0), (65, 1)] {
+        let names: Vec<String> = (1..=count).map(|number| format!("\"s{number}\"")).collect();
+        let segments = names.join(", ");
+        let export = format!("connection = \"mailer\"\nsegments = [{segments}, \"s1\"]\n[fields]\nemail = \"a\"\n");
+        let dir = project(&[(EXPORT, &export)]);
+        let findings = load(dir.path(), &catalog()).diagnostics;
+        let found: Vec<_> = findings.iter().filter(|finding| finding.code == Code::SegmentLimit).collect();
+        assert_eq!(found.len(), expected, "{findings}");
+        assert!(found.iter().all(|finding| finding.message == "65 segments, but an export can have 64"), "{findings}");
+    }
+}
+
+#[test]
 fn each_problem_is_shown_where_it_is() {
     for (name, code, changes) in CASES {
         let dir = project(changes);
