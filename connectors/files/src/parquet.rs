@@ -7,7 +7,8 @@ use ::parquet::arrow::ProjectionMask;
 use ::parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
-use ::parquet::file::metadata::ColumnChunkMetaData;
+use ::parquet::basic::Compression;
+use ::parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 use arrow_array::{Array, BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow_buffer::BooleanBuffer;
 use arrow_schema::{Field, Schema, SchemaRef};
@@ -41,13 +42,16 @@ impl ParquetFiles {
             None => found.schema().fields().iter().map(|field| field.name()).collect(),
         };
         let mut fields = Vec::with_capacity(names.len());
+        let mut places = Vec::with_capacity(names.len());
         for name in names {
-            let (_, field) = column(first, found.schema(), name)?;
+            let (place, field) = column(first, found.schema(), name)?;
             if fields.iter().any(|earlier: &Field| earlier.name() == field.name()) {
                 return Err(invalid(format!("`{}` has two columns named `{name}`: rename one", first.name)));
             }
             fields.push(field);
+            places.push(place);
         }
+        decompressible(first, &found, &places)?;
         Ok(Self { options, schema: Arc::new(Schema::new(fields)), first: first.name.clone() })
     }
 
@@ -88,16 +92,14 @@ impl Files for ParquetFiles {
     fn open(&self, source: &SourceFile, from: Option<Position>) -> Result<Box<dyn Rows>> {
         let metadata = metadata(source)?;
         let places = self.match_columns(source, metadata.schema())?;
+        decompressible(source, &metadata, &places)?;
         let from = from.unwrap_or(Position { offset: 0, row: 0, line: 0 });
-        let layout = metadata.parquet_schema();
-        let is_read = |leaf: usize| leaf < layout.num_columns() && places.contains(&layout.get_column_root_idx(leaf));
         let mut groups = Vec::new();
         for group in metadata.metadata().row_groups() {
             let rows =
                 u64::try_from(group.num_rows()).map_err(|_| damaged(source, "a row group has a negative length"))?;
             // What is stated is a hint only; at least a byte a row keeps the division below meaningful.
-            let read = group.columns().iter().enumerate().filter(|&(leaf, _)| is_read(leaf));
-            let bytes = read.map(|(_, column)| decoded_bytes(column)).fold(rows, u64::saturating_add);
+            let bytes = chunks(&metadata, group, &places).map(decoded_bytes).fold(rows, u64::saturating_add);
             groups.push(Group { rows, bytes });
         }
         Ok(Box::new(ParquetRows {
@@ -127,6 +129,38 @@ fn column(source: &SourceFile, found: &Schema, name: &str) -> Result<(usize, Fie
         )));
     };
     Ok((place, Field::new(name, plain, true)))
+}
+
+/// The chunks of `group` that make up the columns at `places`.
+fn chunks<'a>(
+    metadata: &'a ArrowReaderMetadata,
+    group: &'a RowGroupMetaData,
+    places: &'a [usize],
+) -> impl Iterator<Item = &'a ColumnChunkMetaData> {
+    let layout = metadata.parquet_schema();
+    let is_read = move |leaf| leaf < layout.num_columns() && places.contains(&layout.get_column_root_idx(leaf));
+    group.columns().iter().enumerate().filter(move |&(leaf, _)| is_read(leaf)).map(|(_, chunk)| chunk)
+}
+
+/// Makes sure that the columns at `places` are compressed in a way that is read.
+fn decompressible(source: &SourceFile, metadata: &ArrowReaderMetadata, places: &[usize]) -> Result<()> {
+    let groups = metadata.metadata().row_groups().iter();
+    let codec = groups.flat_map(|group| chunks(metadata, group, places)).find_map(|chunk| match chunk.compression() {
+        Compression::UNCOMPRESSED | Compression::SNAPPY | Compression::GZIP(_) | Compression::ZSTD(_) => None,
+        Compression::BROTLI(_) => Some("Brotli"),
+        Compression::LZ4 | Compression::LZ4_RAW => Some("LZ4"),
+        Compression::LZO => Some("LZO"),
+    });
+    match codec {
+        None => Ok(()),
+        Some(codec) => Err(Error::new(
+            ErrorKind::Rejected,
+            format!(
+                "`{}` is compressed with {codec}, which is not read: write the file with Snappy, gzip or zstd",
+                source.name
+            ),
+        )),
+    }
 }
 
 /// How many bytes a column takes once it is read: a text that many rows share is stored once, and read with a copy for each. How

@@ -5,7 +5,7 @@ use std::path::Path;
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_cast::cast;
 use arrow_cast::display::{ArrayFormatter, FormatOptions};
-use arrow_schema::DataType;
+use arrow_schema::{DataType, SchemaRef};
 use segport_files::Files;
 use segport_sdk::test::{Script, SourceHarness};
 use segport_sdk::{Page, Result, UnreadableRow};
@@ -64,8 +64,13 @@ impl Folder {
         self.runtime.block_on(self.source.read(read.clone(), cursor))
     }
 
+    /// What `segport check` asks for.
+    pub(crate) fn schema(&self, read: Value) -> Result<SchemaRef> {
+        self.runtime.block_on(self.source.schema(read))
+    }
+
     pub(crate) fn read(&self, read: Value) -> Result<Seen> {
-        let schema = self.runtime.block_on(self.source.schema(read.clone()))?;
+        let schema = self.schema(read.clone())?;
         let columns: Vec<String> =
             schema.fields().iter().map(|field| format!("{}:{}", field.name(), field.data_type())).collect();
         let mut seen = Seen { schema: columns.join(" "), rows: Vec::new(), unreadable: Vec::new() };

@@ -1,8 +1,12 @@
 //! Reading Parquet.
 
+use std::fs::File;
+use std::path::Path;
 use std::sync::Arc;
 
 use ::parquet::arrow::ArrowWriter;
+use ::parquet::basic::{BrotliLevel, Compression};
+use ::parquet::file::metadata::{ParquetMetaDataReader, ParquetMetaDataWriter};
 use ::parquet::file::properties::WriterProperties;
 use arrow_array::builder::{ListBuilder, StringBuilder, StringDictionaryBuilder};
 use arrow_array::types::Int32Type;
@@ -133,6 +137,40 @@ fn files_of_a_folder_must_agree() {
     assert!(folder.refusal(json!({"path": "."})).contains("only the first has a usable column `b`"));
     let message = folder.refusal(json!({"path": "1.parquet", "columns": ["aa"]}));
     assert!(message.contains("has no column `aa`"), "{message}");
+}
+
+/// The file with another codec in its footer.
+fn compressed(path: &Path, codec: Compression) -> Vec<u8> {
+    let found = ParquetMetaDataReader::new().parse_and_finish(&File::open(path).unwrap()).unwrap();
+    let mut builder = found.into_builder();
+    for group in builder.take_row_groups() {
+        let chunks = group.columns().iter().cloned();
+        let chunks = chunks.map(|chunk| chunk.into_builder().set_compression(codec).build().unwrap());
+        let chunks = chunks.collect();
+        builder = builder.add_row_group(group.into_builder().set_column_metadata(chunks).build().unwrap());
+    }
+    let mut footer = Vec::new();
+    ParquetMetaDataWriter::new(&mut footer, &builder.build()).finish().unwrap();
+    [std::fs::read(path).unwrap(), footer].concat()
+}
+
+#[test]
+fn a_compression_that_is_not_read_is_told_before_a_run() {
+    let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(0..10));
+    let whole = file(vec![("a", numbers)], 10);
+    for (codec, name) in [
+        (Compression::BROTLI(BrotliLevel::default()), "Brotli"),
+        (Compression::LZ4, "LZ4"),
+        (Compression::LZ4_RAW, "LZ4"),
+        (Compression::LZO, "LZO"),
+    ] {
+        let folder = Folder::with("1.parquet", &whole);
+        folder.write("2.parquet", compressed(&folder.path().join("1.parquet"), codec));
+        let expected = format!("`2.parquet` is compressed with {name}, which is not read: write the file with Snappy");
+        let planned = folder.schema(json!({"path": "2.parquet"})).unwrap_err().to_string();
+        let read = folder.refusal(json!({"path": "."}));
+        assert!(planned.contains(&expected) && read.contains(&expected), "{planned}\n{read}");
+    }
 }
 
 #[test]
