@@ -17,7 +17,7 @@ use segport_sdk::{Error, ErrorKind, Result, UnreadableRow};
 
 use crate::page::{PageLimit, Stretch};
 use crate::place::{SourceFile, did_you_mean};
-use crate::plain::{plain, plain_type};
+use crate::plain::{plain, plain_type, strange, type_name};
 use crate::segment::{Files, Position, Rows};
 use crate::settings::{ParquetOptions, invalid};
 
@@ -69,7 +69,8 @@ impl ParquetFiles {
             let (place, field) = column(source, found, wanted.name())
                 .map_err(|_| disagree(wanted.name(), "only the first has a usable column".to_owned()))?;
             if field.data_type() != wanted.data_type() {
-                let how = format!("they have different types ({} and {}) for", wanted.data_type(), field.data_type());
+                let (first, second) = (type_name(wanted.data_type()), type_name(field.data_type()));
+                let how = format!("they have different types ({first} and {second}) for");
                 return Err(disagree(wanted.name(), how));
             }
             places.push(place);
@@ -123,9 +124,9 @@ fn column(source: &SourceFile, found: &Schema, name: &str) -> Result<(usize, Fie
     };
     let Some(plain) = plain_type(field.data_type()) else {
         return Err(invalid(format!(
-            "column `{name}` of `{}` has the type {}, which cannot be exported: name the columns to read with `columns`",
+            "column `{name}` of `{}` has {}, which cannot be exported: name the columns to read with `columns`",
             source.name,
-            field.data_type()
+            strange(field.data_type())
         )));
     };
     Ok((place, Field::new(name, plain, true)))

@@ -47,6 +47,29 @@ pub(crate) fn plain_type(data_type: &DataType) -> Option<DataType> {
     })
 }
 
+/// How messages call a type that pages have.
+pub(crate) fn type_name(plain: &DataType) -> &'static str {
+    match plain {
+        DataType::Int64 => "integer",
+        DataType::Float64 => "float",
+        DataType::Boolean => "boolean",
+        DataType::Date32 => "date",
+        DataType::Timestamp(_, None) => "time without a time zone",
+        DataType::Timestamp(_, Some(_)) => "time with a time zone",
+        _ => "string",
+    }
+}
+
+/// How messages call the values of a type that has no plain one.
+pub(crate) fn strange(data_type: &DataType) -> &'static str {
+    match data_type {
+        DataType::Duration(_) => "durations",
+        DataType::Interval(_) => "intervals",
+        DataType::Dictionary(_, values) => strange(values),
+        _ => "values of a kind of its own",
+    }
+}
+
 /// `array` in its plain type, or as text where a value would not survive in that type.
 ///
 /// Rows that cannot be values get no value and are added to `bad`, with what is wrong with theirs.

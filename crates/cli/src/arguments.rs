@@ -1,8 +1,9 @@
 //! The command line: what a user may type, and the help for it.
 
-use std::fmt;
+use std::fmt::{self, Display};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -271,7 +272,7 @@ pub(crate) struct Runs {
     #[arg(long, value_name = "EXPORT")]
     pub(crate) export: Option<String>,
     /// Most runs to list
-    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = whole(1, u32::MAX))]
     pub(crate) limit: u32,
 }
 
@@ -430,7 +431,7 @@ pub(crate) struct Standin {
     #[arg(long, value_name = "ADDR", default_value = crate::starter::SANDBOX_ADDRESS)]
     pub(crate) listen: SocketAddr,
     /// Most requests a second and key; 0 = no limit. Above it: 429
-    #[arg(long, value_name = "N", default_value_t = 20)]
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = whole(0, u32::MAX))]
     pub(crate) rate: u32,
     /// The only good API key [default: any 32 hexadecimal digits]
     #[arg(long)]
@@ -455,13 +456,13 @@ pub(crate) enum Switch {
 #[derive(Debug, Args)]
 pub(crate) struct Demo {
     /// How many profiles to make up and send, 1 to 100,000
-    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = whole(1_u64, 100_000))]
     pub(crate) profiles: u64,
     /// Keep the project's directory and say where it is
     #[arg(long)]
     pub(crate) keep: bool,
     /// Most requests a second; 0 = no limit
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = whole(0, u32::MAX))]
     pub(crate) rate: u32,
 }
 
@@ -476,6 +477,17 @@ fn somebody(who: &str) -> Result<String, &'static str> {
     match who.trim() {
         "" => Err("a name is needed, such as an e-mail address"),
         who => Ok(who.to_owned()),
+    }
+}
+
+/// Takes a whole number from `least` to `most`, and says so of anything else.
+fn whole<T>(least: T, most: T) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync + 'static
+where
+    T: FromStr + PartialOrd + Display + Clone + Send + Sync + 'static,
+{
+    move |text| {
+        let number = text.parse().ok().filter(|number| (&least..=&most).contains(&number));
+        number.ok_or_else(|| format!("a whole number from {least} to {most} is needed"))
     }
 }
 
@@ -514,5 +526,19 @@ mod tests {
         check("segport suppress add");
         check("segport sandbox autopilot --fault nonsense");
         check("segport demo --profiles 0");
+    }
+
+    #[test]
+    fn what_is_no_number_or_too_great_a_one_is_told_in_words() {
+        let check = |line: &str, expected: &str| {
+            let error = Arguments::try_parse_from(line.split(' ')).unwrap_err().to_string();
+            assert!(error.contains(expected), "{line}: {error}");
+        };
+        check("segport runs --limit abc", "a whole number from 1 to 4294967295 is needed");
+        check("segport runs --limit 4294967296", "a whole number from 1 to 4294967295 is needed");
+        check("segport demo --profiles 1e3", "a whole number from 1 to 100000 is needed");
+        check("segport demo --rate -1", "unexpected argument");
+        check("segport demo --rate=-1", "a whole number from 0 to 4294967295 is needed");
+        check("segport sandbox autopilot --rate abc", "a whole number from 0 to 4294967295 is needed");
     }
 }

@@ -37,6 +37,9 @@ pub(crate) const IN_PLACE_OF_ITS_NAME: &str = "a secret is written where its nam
 pub(crate) const WRITE_ITS_NAME: &str = "this looks like the secret itself; put it in a variable and write the variable's name here, such as \
      `{ env = \"NAME\" }`; if the file was ever shared or committed, replace the secret";
 
+const WHERE_IT_IS: &str = "the path is relative to the project's directory; the file must be readable by this user";
+const WHAT_IT_HOLDS: &str = "the file holds the secret itself as UTF-8 text, and nothing else";
+
 /// A value that is not a secret reference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -155,8 +158,10 @@ impl SecretRef {
                     .help(format!("set it for this process, such as `export {name}=...`"))
             })?,
             Self::File(path) => read(&project_dir.join(path)).map_err(|error| {
+                // What the system did not say is about what stands there.
+                let help = if error.raw_os_error().is_some() { WHERE_IT_IS } else { WHAT_IT_HOLDS };
                 Diagnostic::error(Code::SecretFileUnreadable, format!("cannot read the secret's {self}: {error}"))
-                    .help("the path is relative to the project's directory; the file must be readable by this user")
+                    .help(help)
             })?,
             Self::Credential(name) => {
                 let dir = env.variable("CREDENTIALS_DIRECTORY").ok_or_else(|| {
@@ -176,12 +181,13 @@ impl SecretRef {
 }
 
 fn read(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    let mut file = File::open(path)?.take(MAX_FILE_BYTES + 1);
-    file.read_to_string(&mut text)?;
-    if text.len() as u64 > MAX_FILE_BYTES {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_FILE_BYTES {
         return Err(io::Error::other("it is larger than 64 KiB"));
     }
+    let mut text = String::from_utf8(bytes)
+        .map_err(|_| io::Error::other("it is not UTF-8 text; it may be in UTF-16 or Latin-1"))?;
     if text.ends_with('\n') {
         text.pop();
         if text.ends_with('\r') {

@@ -7,6 +7,7 @@ use std::error::Error as StdError;
 use std::io;
 use std::time::Duration;
 
+use rustls::CertificateError;
 use segport_core::{Error, ErrorKind};
 use url::Url;
 
@@ -197,6 +198,34 @@ pub(crate) fn recalled(operation: &str) -> Error {
     Error::new(ErrorKind::Cancelled, text).with("sent", "no").with(RECALLED, "yes")
 }
 
+/// What went wrong with TLS.
+fn told(error: &rustls::Error) -> &'static str {
+    match error {
+        rustls::Error::InvalidCertificate(error) => of_certificate(error),
+        rustls::Error::NoCertificatesPresented => "it shows no certificate",
+        rustls::Error::InvalidMessage(_) => "what it answers is not TLS; is it a plain `http` address?",
+        rustls::Error::AlertReceived(_) => "it broke the TLS handshake off",
+        rustls::Error::PeerIncompatible(_) => "it offers no version or cipher of TLS that can be used",
+        rustls::Error::FailedToGetCurrentTime => "this machine's clock cannot be read",
+        _ => "the TLS handshake went wrong",
+    }
+}
+
+fn of_certificate(error: &CertificateError) -> &'static str {
+    match error {
+        CertificateError::UnknownIssuer => "its certificate is from no authority that this machine trusts",
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "its certificate has expired",
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "its certificate is not valid yet; is this machine's clock right?"
+        }
+        CertificateError::Revoked => "its certificate has been revoked",
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "its certificate is for another name"
+        }
+        _ => "its certificate cannot be used",
+    }
+}
+
 /// The chain of `error`, where each `io::Error` is followed by what it wraps (its own `source` skips that).
 fn chain<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
     std::iter::successors(Some(error), |&error| {
@@ -213,11 +242,12 @@ fn find<'a, E: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Optio
 }
 
 /// The chain as text, without the wrappers that say nothing to a user, and without the HTTP library's own layer, which may
-/// quote the address.
+/// quote the address. TLS is told in other words than those of its library, which are names in its code.
 fn causes(error: &reqwest::Error) -> Vec<String> {
+    let wraps = |error: &io::Error| error.get_ref().is_some();
     let mut texts: Vec<String> = chain(error)
-        .filter(|error| !error.is::<reqwest::Error>())
-        .map(ToString::to_string)
+        .filter(|error| !error.is::<reqwest::Error>() && !error.downcast_ref().is_some_and(wraps))
+        .map(|error| error.downcast_ref().map_or_else(|| error.to_string(), |error| told(error).to_owned()))
         .filter(|text| !text.starts_with("client error ("))
         .collect();
     texts.dedup();

@@ -11,9 +11,9 @@ use ::parquet::file::properties::WriterProperties;
 use arrow_array::builder::{ListBuilder, StringBuilder, StringDictionaryBuilder};
 use arrow_array::types::Int32Type;
 use arrow_array::{
-    ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float32Array, Int16Array, Int32Array,
-    Int64Array, LargeStringArray, RecordBatch, StringArray, StringViewArray, StructArray, TimestampMicrosecondArray,
-    TimestampMillisecondArray, UInt64Array,
+    ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, DurationSecondArray, Float32Array, Int16Array,
+    Int32Array, Int64Array, LargeStringArray, RecordBatch, StringArray, StringViewArray, StructArray,
+    TimestampMicrosecondArray, TimestampMillisecondArray, UInt64Array,
 };
 use arrow_schema::{DataType, Field};
 use serde_json::json;
@@ -130,13 +130,16 @@ fn files_of_a_folder_must_agree() {
     folder.write("3.parquet", file(vec![("a", texts.clone()), ("b", texts)], 9));
     let message = folder.refusal(json!({"path": "."}));
     assert!(
-        message.contains("`1.parquet` and `3.parquet`") && message.contains("(Int64 and Utf8) for `a`"),
+        message.contains("`1.parquet` and `3.parquet`") && message.contains("(integer and string) for `a`"),
         "{message}"
     );
     folder.write("3.parquet", file(vec![("a", numbers)], 9));
     assert!(folder.refusal(json!({"path": "."})).contains("only the first has a usable column `b`"));
     let message = folder.refusal(json!({"path": "1.parquet", "columns": ["aa"]}));
     assert!(message.contains("has no column `aa`"), "{message}");
+    folder.write("4.parquet", file(vec![("a", Arc::new(DurationSecondArray::from(vec![1])))], 9));
+    let message = folder.refusal(json!({"path": "4.parquet"}));
+    assert!(message.contains("column `a` of `4.parquet` has durations, which cannot be exported"), "{message}");
 }
 
 /// The file with another codec in its footer.

@@ -294,6 +294,21 @@ fn secrets_are_resolved_or_named() {
 }
 
 #[test]
+fn a_secret_that_is_no_text_is_told_in_words() {
+    let check = |bytes: &[u8], expected: &str| {
+        let settings = "[project]\nname = \"acme\"\n[state]\nkey = { file = \"k\" }\n";
+        let dir = project(&[("segport.toml", settings)]);
+        fs::write(dir.path().join("k"), bytes).unwrap();
+        let findings = check_secrets(&loaded(&dir), &catalog(), &environment(&[("MAILER_KEY", "k")]));
+        let shown = findings.render(Style::Plain);
+        assert!(shown.contains(&format!("cannot read the secret's file `k`: {expected}")), "{shown}");
+        assert!(shown.contains("help: the file holds the secret itself as UTF-8 text, and nothing else"), "{shown}");
+    };
+    check(b"\xff\xfeh\0u\0", "it is not UTF-8 text; it may be in UTF-16 or Latin-1");
+    check(&[b'x'; 65 * 1024], "it is larger than 64 KiB");
+}
+
+#[test]
 fn a_secret_in_the_place_of_its_name_is_not_shown() {
     let check = |reference: &str, is_taken_for_one: bool| {
         let settings = format!("[project]\nname = \"acme\"\n[state]\nkey = {reference}\nurl = {reference}\n");

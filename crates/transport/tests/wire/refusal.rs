@@ -105,7 +105,7 @@ async fn the_layer_that_failed_is_named() {
 
 #[tokio::test]
 async fn tls_that_cannot_work_is_not_tried_again() {
-    let check = async |said: &'static [u8], attempts: u64| {
+    let check = async |said: &'static [u8], attempts: u64, reason: &str| {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         tokio::spawn(async move {
@@ -117,12 +117,13 @@ async fn tls_that_cannot_work_is_not_tried_again() {
         let (error, requests) = failure(Egress::AllowPrivate, post(format!("https://127.0.0.1:{port}{PATH}"))).await;
         assert_eq!((error.kind(), error.fact("layer")), (ErrorKind::Unavailable, Some("tls")), "{error}");
         assert_eq!((error.fact("sent"), requests), (Some("no"), attempts), "{error}");
+        assert!(error.message().ends_with(reason), "{error}");
     };
-    check(b"HTTP/1.1 400 Bad Request\r\n\r\n", 1).await;
+    check(b"HTTP/1.1 400 Bad Request\r\n\r\n", 1, "what it answers is not TLS; is it a plain `http` address?").await;
     // Alerts: handshake failure, unknown authority, internal error.
-    check(b"\x15\x03\x03\x00\x02\x02\x28", 1).await;
-    check(b"\x15\x03\x03\x00\x02\x02\x30", 1).await;
-    check(b"\x15\x03\x03\x00\x02\x02\x50", 5).await;
+    check(b"\x15\x03\x03\x00\x02\x02\x28", 1, "it broke the TLS handshake off").await;
+    check(b"\x15\x03\x03\x00\x02\x02\x30", 1, "it broke the TLS handshake off").await;
+    check(b"\x15\x03\x03\x00\x02\x02\x50", 5, "it broke the TLS handshake off").await;
 }
 
 #[tokio::test]
