@@ -29,6 +29,7 @@ mod consent;
 mod diagnostic;
 mod document;
 mod export;
+mod file;
 mod hash;
 mod load;
 mod mask;

@@ -12,6 +12,7 @@ use crate::catalog::Catalog;
 use crate::codes::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::document::{Document, decoded};
+use crate::file;
 use crate::pointer;
 use crate::project::{Outline, Project, Settings};
 use crate::resolve::{self, Files};
@@ -136,7 +137,7 @@ fn own_file(dir: &Path, findings: &mut Vec<Diagnostic>) -> OwnFile {
 
 fn settings_document(dir: &Path, findings: &mut Vec<Diagnostic>) -> Option<Document> {
     let path = dir.join(SETTINGS);
-    let bytes = match std::fs::read(&path) {
+    let bytes = match file::read(&path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             findings.push(
@@ -194,7 +195,7 @@ fn read_folder(dir: &Path, kind: FileKind, findings: &mut Vec<Diagnostic>) -> Fo
             continue;
         }
         folder.ids.insert(stem.to_string());
-        match std::fs::read(path) {
+        match file::read(path) {
             Ok(bytes) => {
                 if let Some(document) = parsed(kind, &shown, bytes, findings) {
                     folder.documents.insert(stem.to_string(), document);

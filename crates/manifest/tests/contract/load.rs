@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
@@ -184,6 +185,20 @@ fn other_files_in_the_folders_are_none_of_ours() {
     let dir =
         project(&[("exports/README.md", "hello"), ("segments/old.toml.bak", "hello"), ("sources/x.toml/y", "hello")]);
     loaded(&dir);
+}
+
+#[test]
+fn what_is_no_regular_file_is_not_waited_for() {
+    let settings = "[project]\nname = \"acme\"\n[state]\nkey = { file = \"k\" }\n";
+    let dir = project(&[("segport.toml", settings)]);
+    for name in ["k", "exports/pipe.toml"] {
+        assert!(Command::new("mkfifo").arg(dir.path().join(name)).status().unwrap().success());
+    }
+    let loaded = load(dir.path(), &catalog());
+    let shown = loaded.diagnostics.render(Style::Plain);
+    assert!(shown.contains("cannot read `exports/pipe.toml`: it is not a regular file"), "{shown}");
+    let shown = check_secrets(&loaded.project, &catalog(), &environment(&[])).render(Style::Plain);
+    assert!(shown.contains("cannot read the secret's file `k`: it is not a regular file"), "{shown}");
 }
 
 #[test]
