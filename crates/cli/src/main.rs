@@ -19,7 +19,6 @@ mod reference;
 mod report;
 mod sample;
 mod scaffold;
-mod schedule;
 mod starter;
 mod text;
 

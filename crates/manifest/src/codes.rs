@@ -124,7 +124,7 @@ codes! {
     PluginUnloadable = "SP0406";
     /// The file of accepted plugins cannot be read or written.
     LockFileUnusable = "SP0407";
-    /// A cron expression that is none.
+    /// A cron expression that is none, or never comes.
     BadCron = "SP0501";
     /// No such time zone.
     UnknownTimeZone = "SP0502";

@@ -39,6 +39,7 @@ mod project;
 mod raw;
 mod render;
 mod resolve;
+mod schedule;
 mod schema;
 mod secret;
 mod suggest;

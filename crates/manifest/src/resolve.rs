@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use jiff::Timestamp;
 use segport_core::{Descriptor, PluginKind};
 use serde_json::Value;
 
@@ -280,19 +281,29 @@ pub(crate) fn schedule(
     raw: &ScheduleTable,
     findings: &mut Vec<Diagnostic>,
 ) -> Option<Schedule> {
-    let mut good = true;
-    if let Err(error) = raw.cron.parse::<croner::Cron>() {
-        good = false;
+    let cron = raw.cron.parse::<croner::Cron>();
+    if let Err(error) = &cron {
         let help = "minute, hour, day of the month, month and day of the week, such as `0 6 * * 1-5`";
         findings.push(
             Diagnostic::error(Code::BadCron, format!("`{}` is no cron expression", raw.cron))
-                .at(document.at_value(&format!("{pointer}/cron")), cron_problem(&error))
+                .at(document.at_value(&format!("{pointer}/cron")), cron_problem(error))
                 .help(help),
         );
     }
     match jiff::tz::TimeZone::get(&raw.time_zone) {
-        Ok(time_zone) if good => return Some(Schedule { cron: raw.cron.clone(), time_zone }),
-        Ok(_) => {}
+        Ok(time_zone) => {
+            cron.ok()?;
+            let schedule = Schedule { cron: raw.cron.clone(), time_zone };
+            // From a time long ago: a schedule of years that are over has come once.
+            if schedule.next_run(Timestamp::UNIX_EPOCH).is_some() {
+                return Some(schedule);
+            }
+            findings.push(
+                Diagnostic::error(Code::BadCron, format!("`{}` never comes", raw.cron))
+                    .at(document.at_value(&format!("{pointer}/cron")), "there is no such day")
+                    .help("for the last day of each month write `L`: `0 6 L * *`"),
+            );
+        }
         Err(_) => {
             let names: Vec<_> = jiff::tz::db().available().map(|name| name.as_str().to_owned()).collect();
             let help = suggest::among(&raw.time_zone, names.iter().map(String::as_str))

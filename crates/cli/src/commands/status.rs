@@ -9,8 +9,8 @@ use serde::Serialize;
 use crate::commands::Invocation;
 use crate::commands::retry::{open_rows, report_of};
 use crate::exit::{Exit, Failure};
+use crate::project;
 use crate::text::{count, counted, moment, table};
-use crate::{project, schedule};
 
 /// What is known of one export.
 #[derive(Debug, Serialize)]
@@ -71,7 +71,7 @@ async fn standing(
     Ok(Standing {
         export: export.id.clone(),
         connection: export.connection.clone(),
-        next_run: schedule.and_then(|schedule| schedule::next_run(schedule, now)),
+        next_run: schedule.and_then(|schedule| schedule.next_run(now)),
         rows_held,
         open_problems: problems(project, export, last.as_ref()),
         last_run: last.map(|run| LastRun {

@@ -303,6 +303,17 @@ const CASES: &[(&str, Code, Files)] = &[
         ],
     ),
     (
+        "cron_that_never_comes",
+        Code::BadCron,
+        &[
+            (
+                EXPORT,
+                export!("[fields]\nemail = \"a\"\n[schedule]\ncron = \"0 0 30 2 *\"\ntime_zone = \"Europe/Oslo\"\n"),
+            ),
+            (SETTINGS, "[project]\nname = \"acme\"\n[refresh]\ncron = \"0 0 31 4,6,9,11 *\"\n"),
+        ],
+    ),
+    (
         "leavers_cannot_be_removed",
         Code::Unsupported,
         &[

@@ -7,13 +7,16 @@ use croner::{CivilDateTime, Cron, CronDateTime, Resolution, Weekday};
 use jiff::civil::DateTime;
 use jiff::tz::AmbiguousOffset;
 use jiff::{SignedDuration, Timestamp, ZonedDateTime};
-use segport_manifest::Schedule;
 
-/// The first time after `now`; `None` for a schedule that never comes again.
-pub(crate) fn next_run(schedule: &Schedule, now: Timestamp) -> Option<Timestamp> {
-    let cron: Cron = schedule.cron.parse().ok()?;
-    let now = Clock(now.to_zoned_datetime(schedule.time_zone.clone()));
-    Some(cron.find_next_occurrence(&now, false).ok()?.0.timestamp())
+use crate::project::Schedule;
+
+impl Schedule {
+    /// The first time after `now`; `None` for a schedule that never comes again.
+    pub fn next_run(&self, now: Timestamp) -> Option<Timestamp> {
+        let cron: Cron = self.cron.parse().ok()?;
+        let now = Clock(now.to_zoned_datetime(self.time_zone.clone()));
+        Some(cron.find_next_occurrence(&now, false).ok()?.0.timestamp())
+    }
 }
 
 /// Time as the cron library asks for it, which knows an older version of the calendar only.
@@ -79,13 +82,14 @@ mod tests {
     fn schedules_are_read_in_their_own_time_zone() {
         let check = |now: &str, cron: &str, zone: &str, expected: &str| {
             let schedule = Schedule { cron: cron.to_owned(), time_zone: TimeZone::get(zone).unwrap() };
-            let next = next_run(&schedule, now.parse().unwrap()).map(|at| at.to_string());
+            let next = schedule.next_run(now.parse().unwrap()).map(|at| at.to_string());
             assert_eq!(next.as_deref(), Some(expected), "{cron} {zone}");
         };
         check("2026-11-23T22:30:00Z", "0 6 * * 1-5", "Europe/Oslo", "2026-11-24T05:00:00Z");
         check("2026-11-23T22:30:00Z", "0 6 * * 1-5", "UTC", "2026-11-24T06:00:00Z");
         check("2026-11-23T22:30:00Z", "*/15 * * * *", "Asia/Kolkata", "2026-11-23T22:45:00Z");
         check("2026-11-20T22:30:00Z", "0 6 * * 1-5", "UTC", "2026-11-23T06:00:00Z");
+        check("2026-02-20T22:30:00Z", "0 6 L * *", "UTC", "2026-02-28T06:00:00Z");
         // Clocks go back during that night, and forward during the next one.
         check("2026-10-24T22:30:00Z", "0 6 * * *", "Europe/Oslo", "2026-10-25T05:00:00Z");
         check("2026-03-28T12:00:00Z", "0 6 * * *", "Europe/Oslo", "2026-03-29T04:00:00Z");
@@ -94,6 +98,6 @@ mod tests {
     #[test]
     fn a_day_that_never_comes() {
         let schedule = Schedule { cron: "0 0 30 2 *".to_owned(), time_zone: TimeZone::UTC };
-        assert_eq!(next_run(&schedule, Timestamp::UNIX_EPOCH), None);
+        assert_eq!(schedule.next_run(Timestamp::UNIX_EPOCH), None);
     }
 }
