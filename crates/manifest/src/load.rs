@@ -78,7 +78,9 @@ pub fn load(dir: &Path, catalog: &Catalog) -> Loaded {
         plugin_of(sources.documents.get(segment.value().get("source")?.as_str()?)?)
     });
     let connections = checker.folder(dir, FileKind::Connection, plugin_of);
-    let exports = checker.folder(dir, FileKind::Export, |_| None);
+    let exports = checker.folder(dir, FileKind::Export, |export| {
+        plugin_of(connections.documents.get(export.value().get("connection")?.as_str()?)?)
+    });
     findings.append(&mut checker.findings);
 
     let files = Files { catalog, sources, segments, connections, exports };

@@ -118,9 +118,16 @@ fn drop_null(schema: &mut Value) {
     }
 }
 
+/// The keyword for those of the possible texts that the plugin offers. Others that are possible have a finding of their own.
+pub(crate) const OFFERED: &str = "x-segport-offered";
+
 /// The schema of a kind of file whose plugin is known.
 pub(crate) fn for_plugin(kind: FileKind, plugin: &Descriptor) -> Value {
     let mut schema = base(kind);
+    if let (FileKind::Export, Some(rules)) = (kind, &plugin.custom_fields) {
+        let names: Vec<_> = rules.types.iter().map(|offered| offered.as_str()).collect();
+        set(&mut schema, "/definitions/CustomFieldTable/properties/type", OFFERED, json!(names));
+    }
     let Some((table, part)) = kind.plugin_part(plugin).filter(|(_, part)| part.is_object()) else { return schema };
     let needs_table = has_required(&part);
     let reference = define(&mut schema, &format!("{}-{table}", plugin.id), part);

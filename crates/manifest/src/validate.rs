@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::codes::Code;
 use crate::diagnostic::{Diagnostic, Location};
 use crate::document::Document;
-use crate::schema::known_keys;
+use crate::schema::{OFFERED, known_keys};
 use crate::secret::{IN_PLACE_OF_ITS_NAME, SecretRef, WRITE_ITS_NAME, names_a_secret, secret_pointers};
 use crate::walk::subschemas;
 use crate::{pointer, suggest};
@@ -113,10 +113,10 @@ impl Compiled {
             }
             ValidationErrorKind::Enum { options } => {
                 let options: Vec<_> = options.as_array().into_iter().flatten().map(text_of).collect();
-                violations.push(Violation::not_among(&at, value, &options));
+                violations.push(self.not_among(&at, value, options));
             }
             ValidationErrorKind::Constant { expected_value } => {
-                violations.push(Violation::not_among(&at, value, &[text_of(expected_value)]));
+                violations.push(self.not_among(&at, value, vec![text_of(expected_value)]));
             }
             ValidationErrorKind::Minimum { limit } => {
                 add(Code::OutOfRange, format!("at least {limit} is needed"), None)
@@ -210,7 +210,7 @@ impl Compiled {
         }
         let is_text = value.pointer(at).is_some_and(Value::is_string);
         if is_text && !options.is_empty() {
-            violations.push(Violation::not_among(at, value, &options));
+            violations.push(self.not_among(at, value, options));
             return;
         }
         if !options.is_empty() {
@@ -235,6 +235,21 @@ impl Compiled {
         };
         let table = PLUGIN_TABLES.iter().filter(|_| at.is_empty()).find(knows)?;
         Some(format!("`{key}` stands under `[{}]`", table.trim_start_matches('/')))
+    }
+
+    /// A text that is none of `options`, of which those are told that the plugin offers.
+    fn not_among(&self, at: &str, value: &Value, options: Vec<String>) -> Violation {
+        let found = value.pointer(at).map(text_of).unwrap_or_default();
+        let schemas = subschemas(value, &self.schema, at);
+        let offered = schemas.iter().find_map(|schema| schema.get(OFFERED)?.as_array());
+        let options = offered.map_or(options, |offered| offered.iter().map(text_of).collect());
+        Violation {
+            pointer: at.to_owned(),
+            code: Code::UnknownValue,
+            message: "this value is not possible here".to_owned(),
+            help: suggest::among(&found, options.iter().map(String::as_str)),
+            mark: Mark::Value,
+        }
     }
 
     fn own_code(&self, value: &Value, at: &str) -> Option<Code> {
@@ -313,17 +328,6 @@ struct Violation {
 }
 
 impl Violation {
-    fn not_among(at: &str, value: &Value, options: &[String]) -> Self {
-        let found = value.pointer(at).map(text_of).unwrap_or_default();
-        Self {
-            pointer: at.to_owned(),
-            code: Code::UnknownValue,
-            message: "this value is not possible here".to_owned(),
-            help: suggest::among(&found, options.iter().map(String::as_str)),
-            mark: Mark::Value,
-        }
-    }
-
     fn report(&self, document: &Document) -> Diagnostic {
         let location: Location = match self.mark {
             Mark::Key => document.at_key(&self.pointer),

@@ -194,6 +194,14 @@ const CASES: &[(&str, Code, Files)] = &[
         )],
     ),
     (
+        "custom_field_type_unlike_any",
+        Code::UnknownValue,
+        &[(
+            EXPORT,
+            export!("[fields]\nemail = \"a\"\n[fields.custom]\nLTV = { column = \"ltv\", type = \"money\" }\n"),
+        )],
+    ),
+    (
         "similar_custom_fields",
         Code::SimilarCustomFields,
         &[(
