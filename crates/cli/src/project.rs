@@ -110,7 +110,7 @@ pub(crate) fn read(dir: &Path, runtime: Handle) -> Result<Opened, Failure> {
             Err(error) => unusable.push((id.clone(), error)),
         }
     }
-    let catalog = Catalog::new(descriptors);
+    let catalog = Catalog::new(descriptors).beside(plugins.ids());
     let Loaded { project, diagnostics } = segport_manifest::load(dir, &catalog);
     let findings = if places_plugins { with_load_errors(diagnostics, unusable) } else { diagnostics };
     Ok(Opened { plugins, catalog, project, findings })

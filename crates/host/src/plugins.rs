@@ -131,6 +131,11 @@ impl Plugins {
         }
     }
 
+    /// The ids of all plugins there are, going by the names of their files. Loads none.
+    pub fn ids(&self) -> Vec<String> {
+        self.search.all().into_keys().collect()
+    }
+
     /// Every plugin there is and every plugin that was accepted, in the order of their ids. Loads none.
     ///
     /// # Errors

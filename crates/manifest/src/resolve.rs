@@ -157,7 +157,9 @@ fn plugin<'c>(
     kind: PluginKind,
     findings: &mut Vec<Diagnostic>,
 ) -> Option<&'c Descriptor> {
-    let usable = || catalog.iter().filter(|plugin| plugin.kind == kind).map(|plugin| plugin.id.as_str());
+    let usable: Vec<&str> =
+        catalog.iter().filter(|plugin| plugin.kind == kind).map(|plugin| plugin.id.as_str()).collect();
+    let there: Vec<&str> = usable.iter().copied().chain(catalog.others().filter(|other| *other != id)).collect();
     let (code, message, label) = match catalog.get(id) {
         Some(plugin) if plugin.kind == kind => return Some(plugin),
         Some(_) => {
@@ -169,11 +171,11 @@ fn plugin<'c>(
         }
         None => (Code::UnknownPlugin, format!("unknown plugin `{id}`"), "no such plugin is installed"),
     };
-    let help = match suggest::among(id, usable()) {
-        Some(help) => help,
-        None if usable().next().is_some() => "choose an installed one: `segport connectors list` shows them".to_owned(),
-        None => format!("install it into a directory of `[plugins] path` in `{SETTINGS}`"),
-    };
+    let meant = suggest::similar(id, &there).or_else(|| suggest::among(id, usable));
+    let help = meant.unwrap_or_else(|| match catalog.is_empty() {
+        false => "choose an installed one: `segport connectors list` shows them".to_owned(),
+        true => format!("install it into a directory of `[plugins] path` in `{SETTINGS}`"),
+    });
     findings.push(Diagnostic::error(code, message).at(document.at_value("/plugin"), label).help(help));
     None
 }

@@ -181,6 +181,20 @@ fn what_is_right_in_the_projects_own_file_counts() {
 }
 
 #[test]
+fn a_plugin_that_nobody_names_may_have_been_meant() {
+    let check = |plugin: &str, others: &[&str], expected: &str| {
+        let dir = project(&[("connections/mailer.toml", &format!("plugin = \"{plugin}\"\n"))]);
+        let catalog = Catalog::new(vec![files()]).beside(others.iter().map(|id| (*id).to_owned()));
+        let shown = load(dir.path(), &catalog).diagnostics.render(Style::Plain);
+        assert!(shown.contains(expected), "{plugin} {others:?}: {shown}");
+    };
+    check("mialer", &["mailer"], "help: did you mean `mailer`?");
+    check("mialer", &["autopilot"], "help: choose an installed one");
+    check("files", &["mailer"], "help: choose an installed one");
+    check("files", &[], "help: choose an installed one");
+}
+
+#[test]
 fn other_files_in_the_folders_are_none_of_ours() {
     let dir =
         project(&[("exports/README.md", "hello"), ("segments/old.toml.bak", "hello"), ("sources/x.toml/y", "hello")]);
