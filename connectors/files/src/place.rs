@@ -216,7 +216,14 @@ impl Place<'_> {
     }
 
     fn entries(&self, folder: &Path) -> Result<Vec<String>> {
-        let failed = |error: &io::Error| io_error(&format!("a folder of `{}` could not be listed", self.path), error);
+        let shown = match folder.strip_prefix(&self.real_root) {
+            Ok(below) if below.as_os_str().is_empty() => ".".to_owned(),
+            Ok(below) => below.display().to_string(),
+            Err(_) => folder.display().to_string(),
+        };
+        let failed = |error: &io::Error| {
+            io_error(&format!("the folder `{shown}` of `{}` could not be listed", self.path), error)
+        };
         let mut names = Vec::new();
         for entry in fs::read_dir(folder).map_err(|error| failed(&error))? {
             names.push(entry.map_err(|error| failed(&error))?.file_name().to_string_lossy().into_owned());
@@ -282,4 +289,19 @@ fn io_error(message: &str, error: &io::Error) -> Error {
         _ => ErrorKind::Unavailable,
     };
     Error::new(kind, message).because(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_cannot_be_listed_is_named_by_its_place_below_the_root() {
+        let place = Place { real_root: PathBuf::from("/no/such/root"), path: "**/customers.csv" };
+        for (below, shown) in [("", "."), ("2026/november", "2026/november")] {
+            let message = place.entries(&place.real_root.join(below)).unwrap_err().to_string();
+            let expected = format!("the folder `{shown}` of `**/customers.csv` could not be listed");
+            assert!(message.contains(&expected), "{message}");
+        }
+    }
 }
