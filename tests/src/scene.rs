@@ -143,19 +143,22 @@ impl Scene {
         self.keyless(words).env("AUTOPILOT_API_KEY", KEY)
     }
 
-    /// The same, so that a file that may not grow is an error and not the end of the process.
+    /// A line that a shell carries out in the project, with `segport` in its path and the key in its environment.
+    pub fn shell(&self, line: &str) -> Segport {
+        Segport::shell(self.dir(), self.home.path(), line).env("AUTOPILOT_API_KEY", KEY)
+    }
+
+    /// `segport` with these words, so that a file that may not grow is an error and not the end of the process.
     pub fn on_a_small_disk(&self, words: &str) -> Segport {
-        let line = format!("trap '' XFSZ; exec segport {words}");
-        Segport::shell(self.dir(), self.home.path(), &line).env("AUTOPILOT_API_KEY", KEY)
+        self.shell(&format!("trap '' XFSZ; exec segport {words}"))
     }
 
     /// The same without the right to pass over permissions, which root has.
     pub fn unprivileged(&self, words: &str) -> Segport {
-        let line = format!(
+        self.shell(&format!(
             "test $(id -u) = 0 && exec setpriv --bounding-set=-dac_override,-dac_read_search segport {words}\n\
              exec segport {words}"
-        );
-        Segport::shell(self.dir(), self.home.path(), &line).env("AUTOPILOT_API_KEY", KEY)
+        ))
     }
 
     /// `segport` with these words and nothing in its environment.

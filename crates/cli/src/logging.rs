@@ -3,10 +3,12 @@
 use std::io::{self, IsTerminal, Write};
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Directive;
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::arguments::{Colour, Global};
-use crate::progress;
+use crate::output::to_stderr;
+use crate::text::harmless;
 
 /// The variable with a filter of one's own, such as `segport_transport=debug`.
 const VARIABLE: &str = "SEGPORT_LOG";
@@ -28,6 +30,8 @@ pub(crate) fn start(global: &Global) {
         .with_writer(Aside)
         .with_ansi(colours)
         .with_target(global.verbose > 1)
+        // They would be printed to the same place, with a panic where that fails.
+        .log_internal_errors(false)
         .try_init()
         // Only a second start fails, and the first one does.
         .unwrap_or(());
@@ -45,7 +49,12 @@ fn default_directives(quiet: bool, verbose: u8) -> &'static str {
 
 /// Directives that cannot be read are left out.
 fn filter(directives: &str) -> EnvFilter {
-    let mut filter = EnvFilter::builder().parse_lossy(directives);
+    let (readable, odd): (Vec<_>, Vec<_>) =
+        directives.split(',').map(str::trim).partition(|text| text.parse::<Directive>().is_ok());
+    for text in odd.into_iter().filter(|text| !text.is_empty()) {
+        to_stderr(format!("{VARIABLE}: ignoring `{}`, which is no filter\n", harmless(text)).as_bytes());
+    }
+    let mut filter = EnvFilter::builder().parse_lossy(readable.join(","));
     for library in TALKATIVE {
         if let Ok(directive) = format!("{library}=warn").parse() {
             filter = filter.add_directive(directive);
@@ -60,11 +69,12 @@ struct Aside;
 
 impl Write for Aside {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        progress::aside(|| io::stderr().lock().write(line))
+        to_stderr(line);
+        Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        io::stderr().lock().flush()
+        Ok(())
     }
 }
 

@@ -91,18 +91,18 @@ impl Output {
     /// Tells the user something that is no result; not with `-q`.
     pub(crate) fn note(&self, text: &str) {
         if !self.quiet {
-            to_stderr(&format!("{}\n", text.trim_end()));
+            to_stderr(format!("{}\n", text.trim_end()).as_bytes());
         }
     }
 
     /// Says something that matters even with `-q`.
     pub(crate) fn remark(text: &str) {
-        to_stderr(&format!("{text}\n"));
+        to_stderr(format!("{text}\n").as_bytes());
     }
 
     /// Asks for a line of input; `None` at the end of the input.
     pub(crate) fn ask(&self, question: &str) -> Option<String> {
-        to_stderr(question);
+        to_stderr(question.as_bytes());
         let mut line = String::new();
         match io::stdin().read_line(&mut line) {
             Ok(0) | Err(_) => None,
@@ -112,7 +112,7 @@ impl Output {
 
     /// Tells why the command failed.
     pub(crate) fn failure(&self, failure: &Failure) {
-        to_stderr(&failure.render(self.messages));
+        to_stderr(failure.render(self.messages).as_bytes());
     }
 }
 
@@ -127,9 +127,9 @@ pub(crate) fn json_line<T: Serialize>(value: &T) -> Result<String, Failure> {
     Ok(line)
 }
 
-/// Nobody is left to be told when standard error fails.
-fn to_stderr(text: &str) {
-    progress::aside(|| io::stderr().lock().write_all(text.as_bytes()).unwrap_or(()));
+/// Writes to standard error. Nobody is left to be told when that fails, and whatever is under way goes on.
+pub(crate) fn to_stderr(text: &[u8]) {
+    progress::aside(|| io::stderr().lock().write_all(text).unwrap_or(()));
 }
 
 fn style(choice: ColorChoice) -> Style {

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use segport_engine::report::Problem;
 use segport_engine::{Progress, Silent, Stage};
 
@@ -22,6 +22,10 @@ static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 
 /// Does `work`, which prints, while no bar is on the screen.
 pub(crate) fn aside<T>(work: impl FnOnce() -> T) -> T {
+    if BARS.clear().is_err() {
+        // The terminal is gone, which the run may outlive. Bars that are told to make room would panic.
+        BARS.set_draw_target(ProgressDrawTarget::hidden());
+    }
     BARS.suspend(work)
 }
 

@@ -19,6 +19,7 @@ mod rows;
 mod secrecy;
 mod sizes;
 mod sources;
+mod standard_error;
 mod starter;
 mod state;
 mod suppression;
