@@ -270,6 +270,7 @@ pub const GROUPS: &[Group] = &[
             row("503, `Retry-After` as a date", Rude::Status(503, Date(12)), BROKEN),
             row("503, `Retry-After` of 30 years", Rude::Status(503, Seconds(1_000_000_000)), BROKEN),
             row("504", Rude::Status(504, Absent), BROKEN),
+            row("522, or another number of what stands in front", Rude::Status(522, Absent), BROKEN),
         ],
     },
     Group {

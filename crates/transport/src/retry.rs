@@ -3,7 +3,7 @@
 //! | what came back | again? | when |
 //! | --- | --- | --- |
 //! | 429 | always: it says that nothing was done | the whole connection pauses: `Retry-After` up to 5 minutes, else doubling from 1 s to 60 s with full jitter; for 10 minutes after this request's first 429 |
-//! | 408, 500, 502, 503, 504 | repeatable requests | doubling from 0.5 s with full jitter; a `Retry-After` pauses the whole connection |
+//! | 408, 5xx but 501 and 505 | repeatable requests | doubling from 0.5 s with full jitter; a `Retry-After` pauses the whole connection |
 //! | no connection (DNS, refused, unreachable, TLS cut off) | always: nothing was sent | doubling from 0.5 s with full jitter |
 //! | connection broken, answer unreadable or cut off, deadline passed | repeatable requests | doubling from 0.5 s with full jitter |
 //! | certificate not trusted, address refused, answer too large | never: it would be the same again | |
@@ -50,7 +50,9 @@ impl Standing {
     pub(crate) fn of(status: u16) -> Self {
         match status {
             429 => Self::Throttled,
-            408 | 500 | 502 | 503 | 504 => Self::Transient,
+            // 501 and 505 say that it can never be done. What stands in front of a destination has numbers of its own, such as 522.
+            501 | 505 => Self::Answered,
+            408 | 500..=599 => Self::Transient,
             _ => Self::Answered,
         }
     }
@@ -124,8 +126,9 @@ mod tests {
     #[test]
     fn statuses() {
         let expected = [(429, Standing::Throttled)].into_iter();
-        let expected = expected.chain([408, 500, 502, 503, 504].map(|status| (status, Standing::Transient)));
-        let answers = [200, 201, 204, 301, 302, 400, 401, 403, 404, 409, 410, 413, 422, 501, 505, 507, 999];
+        let passing = [408, 500, 502, 503, 504, 506, 507, 520, 522, 527, 529, 530, 599];
+        let expected = expected.chain(passing.map(|status| (status, Standing::Transient)));
+        let answers = [200, 201, 204, 301, 302, 400, 401, 403, 404, 409, 410, 413, 422, 499, 501, 505, 600, 999];
         for (status, standing) in expected.chain(answers.map(|status| (status, Standing::Answered))) {
             assert_eq!(Standing::of(status), standing, "{status}");
         }

@@ -61,13 +61,13 @@ async fn answers_are_handed_on_or_tried_again() {
     let broken = || Err(ErrorKind::Unavailable);
 
     // Answers for the connector, a redirect among them.
-    for code in [204, 302, 400, 401, 403, 404, 422, 501] {
+    for code in [204, 302, 400, 401, 403, 404, 422, 501, 505] {
         let text = format!("{code} X");
         let act = Act::Say(answer(&text, "location: http://127.0.0.1:1/\r\n", b""));
         check(vec![act], true, Ok(code), 1).await;
     }
     // Faults that pass, and faults that stay.
-    for code in [408, 500, 502, 503, 504] {
+    for code in [408, 500, 502, 503, 504, 522, 529] {
         let text = format!("{code} X");
         check(vec![say(&text), ok()], true, Ok(200), 2).await;
         check(vec![say(&text)], true, Ok(code), 5).await;
