@@ -3,9 +3,9 @@
 //! The limiter of a process keeps its own calls apart. Two processes that use one connection at the same time would take its
 //! rate twice; here each asks for the next slot under a lock of the file, and a pause that one was asked for holds for all.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
@@ -105,7 +105,8 @@ enum Unchanged {
 
 fn open(path: &Path) -> io::Result<File> {
     if let Some(directory) = path.parent() {
-        std::fs::create_dir_all(directory)?;
+        // It may be the first one to be made in the directory of the project's state, which is the owner's alone.
+        DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     }
     OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
 }
@@ -139,6 +140,8 @@ fn whole(duration: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
     use crate::limits::SLACK;
 
@@ -194,6 +197,16 @@ mod tests {
         one.pause(at(hour + 100));
         assert_eq!(other.take(at(0), INTERVAL, SLACK), None);
         assert!(other.take(at(0), INTERVAL, SLACK).is_some_and(|wait| wait <= INTERVAL), "and there is a pace again");
+        std::fs::remove_dir_all(&directory).unwrap();
+    }
+
+    #[test]
+    fn what_is_made_is_for_its_owner_only() {
+        let directory = std::env::temp_dir().join(format!("segport-slot-{}-mode", std::process::id()));
+        let [one, _] = two(&directory.join("state"));
+        one.take(at(0), INTERVAL, SLACK);
+        let mode = |path: &str| std::fs::metadata(directory.join(path)).unwrap().permissions().mode() & 0o777;
+        assert_eq!(["state", "state/pace", "state/pace/autopilot"].map(mode), [0o700, 0o700, 0o600]);
         std::fs::remove_dir_all(&directory).unwrap();
     }
 
