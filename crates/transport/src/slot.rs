@@ -34,6 +34,15 @@ struct Times {
     paused_until: u64,
 }
 
+impl Times {
+    /// What a wrong clock wrote would hide every pause until then, and hold all calls in the last minutes before.
+    fn forget_impossible_pause(&mut self, now: u64) {
+        if self.paused_until.saturating_sub(now) > whole(FARTHEST) {
+            self.paused_until = 0;
+        }
+    }
+}
+
 impl SharedSlot {
     pub(crate) fn new(directory: &Path, connection: &str) -> Self {
         Self { path: directory.join(connection), file: OnceLock::new() }
@@ -44,9 +53,10 @@ impl SharedSlot {
     pub(crate) fn take(&self, now: SystemTime, interval: Duration, slack: Duration) -> Option<Duration> {
         let now = nanoseconds(now);
         let taken = self.try_change(|times| {
+            times.forget_impossible_pause(now);
             let ahead = |time: u64| Duration::from_nanos(time.saturating_sub(now));
             let pause = ahead(times.paused_until);
-            if !pause.is_zero() && pause <= FARTHEST {
+            if !pause.is_zero() {
                 return Some(pause);
             }
             let wait = ahead(times.next);
@@ -69,7 +79,11 @@ impl SharedSlot {
     pub(crate) fn pause(&self, until: SystemTime) {
         let until = nanoseconds(until);
         for _ in 0..TRIES {
-            match self.try_change(|times| times.paused_until = times.paused_until.max(until)) {
+            let pause = |times: &mut Times| {
+                times.forget_impossible_pause(until);
+                times.paused_until = times.paused_until.max(until);
+            };
+            match self.try_change(pause) {
                 Err(Unchanged::Busy) => std::thread::yield_now(),
                 Ok(()) | Err(Unchanged::Unshared) => return,
             }
@@ -197,6 +211,26 @@ mod tests {
         one.pause(at(hour + 100));
         assert_eq!(other.take(at(0), INTERVAL, SLACK), None);
         assert!(other.take(at(0), INTERVAL, SLACK).is_some_and(|wait| wait <= INTERVAL), "and there is a pace again");
+        std::fs::remove_dir_all(&directory).unwrap();
+    }
+
+    #[test]
+    fn a_pause_from_a_wrong_clock_hides_no_other() {
+        let (minute, day) = (60_000, 86_400_000);
+        let wrong = |directory: &str| {
+            let directory = std::env::temp_dir().join(format!("segport-slot-{}-{directory}", std::process::id()));
+            let [one, other] = two(&directory);
+            one.pause(at(day));
+            (directory, one, other)
+        };
+        let (directory, one, other) = wrong("wrong-pause");
+        one.pause(at(5 * minute));
+        one.pause(at(minute));
+        assert_eq!(other.take(at(0), INTERVAL, SLACK), Some(Duration::from_secs(300)));
+        std::fs::remove_dir_all(&directory).unwrap();
+        let (directory, one, other) = wrong("wrong-call");
+        assert_eq!(one.take(at(0), INTERVAL, SLACK), None);
+        assert_eq!(other.take(at(day - minute), INTERVAL, SLACK), None, "it was forgotten");
         std::fs::remove_dir_all(&directory).unwrap();
     }
 
