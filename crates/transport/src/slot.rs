@@ -7,7 +7,7 @@ use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 /// A pause that ends later than any can was written before the system's clock was put back; so was a slot that is more than
@@ -23,8 +23,9 @@ const TRIES: u32 = 1000;
 #[derive(Debug)]
 pub(crate) struct SharedSlot {
     path: PathBuf,
-    /// `None` if it cannot be opened: then this process keeps its own pace only.
-    file: OnceLock<Option<File>>,
+    /// `None` if it cannot be opened: then this process keeps its own pace only. The lock of a file keeps processes apart, and the
+    /// other one the threads of this process, which have the file in common.
+    file: OnceLock<Option<Mutex<File>>>,
 }
 
 /// The two times in the file, as nanoseconds since 1970; 0 = none.
@@ -95,14 +96,15 @@ impl SharedSlot {
     /// Changes the file under its lock, which is held for microseconds, unless its holder is stopped at that moment: so nobody
     /// waits for it here.
     fn try_change<T>(&self, change: impl FnOnce(&mut Times) -> T) -> Result<T, Unchanged> {
-        let file = self.file.get_or_init(|| open(&self.path).inspect_err(|error| unshared(&self.path, error)).ok());
-        let file = file.as_ref().ok_or(Unchanged::Unshared)?;
+        let open = || open(&self.path).map(Mutex::new).inspect_err(|error| unshared(&self.path, error)).ok();
+        let file = self.file.get_or_init(open).as_ref().ok_or(Unchanged::Unshared)?;
+        let file = file.lock().unwrap_or_else(PoisonError::into_inner);
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(Unchanged::Busy),
             Err(TryLockError::Error(_)) => return Err(Unchanged::Unshared),
         }
-        let changed = exchange(file, change).inspect_err(|error| unshared(&self.path, error));
+        let changed = exchange(&file, change).inspect_err(|error| unshared(&self.path, error));
         // It is released with the file at the latest.
         file.unlock().ok();
         changed.map_err(|_| Unchanged::Unshared)
@@ -155,6 +157,7 @@ fn whole(duration: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;
     use crate::limits::SLACK;
@@ -231,6 +234,29 @@ mod tests {
         let (directory, one, other) = wrong("wrong-call");
         assert_eq!(one.take(at(0), INTERVAL, SLACK), None);
         assert_eq!(other.take(at(day - minute), INTERVAL, SLACK), None, "it was forgotten");
+        std::fs::remove_dir_all(&directory).unwrap();
+    }
+
+    #[test]
+    fn threads_of_one_process_keep_apart_too() {
+        let directory = std::env::temp_dir().join(format!("segport-slot-{}-threads", std::process::id()));
+        let [slot, other] = two(&directory);
+        let is_through = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let changed = slot.try_change(|_| {
+                scope.spawn(|| {
+                    slot.pause(at(3_000));
+                    is_through.store(true, Ordering::Relaxed);
+                });
+                // As often as it would take if nothing kept it back, and then some.
+                (0..10_000).any(|_| {
+                    std::thread::yield_now();
+                    is_through.load(Ordering::Relaxed)
+                })
+            });
+            assert!(changed.is_ok_and(|is_through| !is_through));
+        });
+        assert_eq!(other.take(at(0), INTERVAL, SLACK), Some(Duration::from_secs(3)));
         std::fs::remove_dir_all(&directory).unwrap();
     }
 
