@@ -293,7 +293,7 @@ pub(crate) enum Suppress {
     /// Put people on the suppression list
     ///
     /// They are not sent to any destination any more, and stay what they are there. No request that is sent after this command has
-    /// ended writes any of them, in runs under way too.
+    /// ended writes any of them, in runs under way too; one that is just making its connection counts as sent.
     ///
     /// JSON: `new`, `known`, `invalid`, `invalid_at` (their places), `listed` (how many are on the list now).
     #[command(after_help = "\

@@ -22,7 +22,8 @@ use crate::limits::Gate;
 use crate::retry::{Ladder, Standing, retry_after};
 use crate::slot::SharedSlot;
 
-/// Longest wait for a connection, from the name to the end of the TLS handshake.
+/// Longest wait for a connection, from the name to the end of the TLS handshake. A request that waits for one is not taken back
+/// any more, and so `docs/src/promises.md` names this time.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
 /// How long an unused connection is kept. Shorter than most servers keep theirs, so that it is we who close it.
@@ -371,7 +372,7 @@ impl HttpClient for Connection {
                 // All that came before had no effect, unless there is doubt.
                 break doubtful.ok_or_else(|| wound_up(&call.operation))?;
             }
-            // Once more: it may have waited for long.
+            // Once more: it may have waited for long. What comes now is at most making a connection, see `CONNECT_WITHIN`.
             if !self.may_send().await {
                 break doubtful.ok_or_else(|| recalled(&call.operation))?;
             }
