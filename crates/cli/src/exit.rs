@@ -8,6 +8,8 @@ use segport_engine::report::Status;
 use segport_host::LoadError;
 use segport_manifest::{Code, Diagnostics, Style};
 
+use crate::text::harmless_lines;
+
 /// The exit codes. When several exports end differently the greatest counts: variants stand in ascending order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Exit {
@@ -121,8 +123,9 @@ impl Failure {
     }
 }
 
-/// `error[SP0000]: message`, and `= help:` below.
+/// `error[SP0000]: message`, and `= help:` below. Both may hold names and texts of a source or a destination.
 pub(crate) fn heading(severity: &str, code: Option<&str>, message: &str, help: Option<&str>, style: Style) -> String {
+    let message = harmless_lines(message);
     let label = match code {
         Some(code) => format!("{severity}[{code}]"),
         None => severity.to_owned(),
@@ -138,7 +141,7 @@ pub(crate) fn heading(severity: &str, code: Option<&str>, message: &str, help: O
     };
     if let Some(help) = help.filter(|help| !help.is_empty()) {
         text.push_str("  = help: ");
-        text.push_str(help);
+        text.push_str(&harmless_lines(help));
         text.push('\n');
     }
     text
@@ -242,6 +245,12 @@ mod tests {
         insta::assert_snapshot!(failure.render(Style::Plain), @r"
         error[SP0103]: there is no project here
           = help: run `segport init`
+        ");
+        let foreign = Failure::new("no column `\u{1b}[2J`\n  looked at  x").help("\u{7}");
+        insta::assert_snapshot!(foreign.render(Style::Plain), @r"
+        error: no column `\u{1b}[2J`
+          looked at  x
+          = help: \u{7}
         ");
         insta::assert_snapshot!(Failure::new("no such export").render(Style::Coloured).escape_debug(), @r"\u{1b}[1;31merror\u{1b}[0m\u{1b}[1m: no such export\u{1b}[0m\n");
     }

@@ -7,7 +7,7 @@ use segport_manifest::Style;
 use crate::exit::heading;
 use crate::text::{between, count, counted, duration, harmless, table};
 
-/// A line of counts: name, number, remark. Numbers are right-aligned.
+/// A line of counts: name, number, remark. Numbers are right-aligned. A remark may name what a source names.
 struct Line(String, u64, String);
 
 impl Line {
@@ -24,7 +24,7 @@ fn render_lines(lines: &[Line]) -> String {
     let names = lines.iter().map(|line| line.0.chars().count()).max().unwrap_or(0);
     let numbers = lines.iter().map(|line| count(line.1).len()).max().unwrap_or(0);
     let render = |Line(name, number, remark): &Line| {
-        let line = format!("{name:names$}  {:>numbers$}  {remark}", count(*number));
+        let line = format!("{name:names$}  {:>numbers$}  {}", count(*number), harmless(remark));
         format!("{}\n", line.trim_end())
     };
     lines.iter().map(render).collect()
@@ -93,7 +93,7 @@ fn calls(calls: &PlannedCalls) -> String {
     };
     let mut text = format!("\n  {number}{pace}\n");
     for note in &calls.notes {
-        text.push_str(&crate::text::wrap(note, 72, "    "));
+        text.push_str(&crate::text::wrap(&harmless(note), 72, "    "));
     }
     text
 }
@@ -332,6 +332,18 @@ mod tests {
         };
         let shown = run(&RunReport { problems: vec![problem], ..a_report() }, Style::Plain);
         assert!(shown.contains("note[SP0609]: list `\\u{1b}[2JNews` has\\nmembers\n"), "{shown}");
+    }
+
+    #[test]
+    fn a_name_of_the_source_does_not_drive_the_terminal() {
+        let skipped = Skipped {
+            outcome: "invalid".to_owned(),
+            code: "value".to_owned(),
+            reason: "`\u{1b}]0;x\u{7}` is no number".to_owned(),
+            rows: 9,
+        };
+        let shown = plan(&PlanReport { skipped: vec![skipped], ..a_plan() }, Style::Plain);
+        assert!(shown.contains("`\\u{1b}]0;x\\u{7}` is no number\n"), "{shown}");
     }
 
     #[test]

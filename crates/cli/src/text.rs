@@ -47,8 +47,10 @@ pub(crate) fn moment(at: Timestamp) -> String {
     at.round(TimestampRound::new().smallest(Unit::Second).mode(RoundMode::Trunc)).unwrap_or(at).to_string()
 }
 
-/// Columns padded to their widest cell; the last one is left as it is. Ends in a line break unless there are no rows.
+/// Columns padded to their widest cell; the last one is not. Ends in a line break unless there are no rows. Cells may hold somebody
+/// else's text.
 pub(crate) fn table(rows: &[Vec<String>]) -> String {
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| harmless(cell)).collect()).collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column));
@@ -56,7 +58,7 @@ pub(crate) fn table(rows: &[Vec<String>]) -> String {
     };
     let widths: Vec<usize> = (0..columns).map(width).collect();
     let mut text = String::new();
-    for row in rows {
+    for row in &rows {
         let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
         text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
         text.push('\n');
@@ -70,6 +72,11 @@ pub(crate) fn harmless(text: &str) -> String {
         c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
     text.chars().map(|c| if is_odd(c) { c.escape_default().to_string() } else { c.to_string() }).collect()
+}
+
+/// The same of a text whose lines are our own.
+pub(crate) fn harmless_lines(text: &str) -> String {
+    text.split('\n').map(harmless).collect::<Vec<_>>().join("\n")
 }
 
 /// Breaks paragraphs into lines of at most `width` characters, each after `indent`.
@@ -126,12 +133,14 @@ mod tests {
     fn tables_are_aligned() {
         let row = |cells: &[&str]| cells.iter().map(ToString::to_string).collect::<Vec<_>>();
         assert_eq!(table(&[row(&["a", "zoë", ""]), row(&["bbb", "c", "d"])]), "a    zoë\nbbb  c    d\n");
+        assert_eq!(table(&[row(&["\u{1b}[2Jx", "y"]), row(&["", "a\nb"])]), "\\u{1b}[2Jx  y\n            a\\nb\n");
         assert_eq!(table(&[]), "");
     }
 
     #[test]
     fn a_terminal_obeys_no_foreign_text() {
         assert_eq!(harmless("Zoë 🏴 \u{1b}[31m\n\u{202e}x"), "Zoë 🏴 \\u{1b}[31m\\n\\u{202e}x");
+        assert_eq!(harmless_lines("a\r\n\u{7}b\n"), "a\\r\n\\u{7}b\n");
     }
 
     #[test]

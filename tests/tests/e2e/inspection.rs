@@ -1,6 +1,6 @@
 //! Looking back: runs, rows and status.
 
-use segport_tests::{Scene, people};
+use segport_tests::{Ended, Scene, people};
 use serde_json::Value;
 
 #[test]
@@ -135,4 +135,28 @@ fn help_goes_to_standard_output_and_mistakes_do_not() {
     let mistake = scene.call("rnu");
     assert_eq!(mistake.exits(2).stdout, "");
     assert!(scene.call("rnu --color always").exits(2).stderr.contains('\u{1b}'));
+}
+
+#[test]
+fn a_name_in_a_file_of_data_does_not_drive_the_terminal() {
+    let scene = Scene::new(&[]);
+    let column = "x\u{1b}[2J\u{1b}]0;y\u{7}";
+    let data = format!("customer_id,email_address,given_name,employer,{column}\n1,ann@example.com,Ann,Acme,many\n");
+    scene.write("data/newsletter.csv", &data);
+    let named = column.replace('\u{1b}', "\\u001b").replace('\u{7}', "\\u0007");
+    scene.export(&format!("[fields.custom]\nSize = {{ column = \"{named}\", type = \"integer\" }}\n"));
+    let is_harmless = |ended: &Ended| {
+        assert!(!(ended.stdout.clone() + &ended.stderr).contains(['\u{1b}', '\u{7}']), "{ended}");
+    };
+    let shown = column.escape_default().to_string();
+    for words in ["plan", "run", "rows latest", "status", "runs latest"] {
+        is_harmless(&scene.call(words));
+    }
+    scene.call("plan").prints(&shown);
+    scene.call("rows latest").prints(&shown);
+    scene.write("data/newsletter.csv", data.replace(column, &format!("{column}z")));
+    for words in ["plan", "run", "check", "status"] {
+        is_harmless(&scene.call(words));
+    }
+    scene.call("plan").exits(2).says(&shown);
 }

@@ -13,7 +13,7 @@ use crate::arguments::Connect;
 use crate::commands::Invocation;
 use crate::exit::{Exit, Failure, chain};
 use crate::project::{self, Ready};
-use crate::text::wrap;
+use crate::text::{harmless, wrap};
 
 /// Shows the text, records consent, tests the account. Exit code 1 if something is missing for exports to run.
 pub(crate) async fn connect(invocation: &Invocation, asked: &Connect) -> Result<Exit, Failure> {
@@ -105,11 +105,11 @@ pub(crate) fn who() -> String {
     })
 }
 
-/// What was reached, in one line.
+/// What was reached, in one line; much of it is the destination's own text.
 pub(crate) fn reached(connection: &str, account: &Account) -> String {
     let name = account.name.as_ref().map(|name| format!(" `{name}`")).unwrap_or_default();
     let facts: String = account.facts.iter().map(|(name, value)| format!(", {name}: {value}")).collect();
-    format!("connection `{connection}` works: account{name} {}{facts}\n", account.id)
+    format!("{}\n", harmless(&format!("connection `{connection}` works: account{name} {}{facts}", account.id)))
 }
 
 /// Which part of the way to the account failed.
@@ -182,6 +182,17 @@ fn as_json(connection: &str, consent: Option<&Consent>, tested: &Result<Account,
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_destination_says_does_not_drive_the_terminal() {
+        let account = Account {
+            id: "\u{1b}[2J7".to_owned(),
+            name: Some("a\nb".to_owned()),
+            facts: [("list".to_owned(), "\u{7}".to_owned())].into(),
+        };
+        let expected = "connection `autopilot` works: account `a\\nb` \\u{1b}[2J7, list: \\u{7}\n";
+        assert_eq!(reached("autopilot", &account), expected);
+    }
 
     #[test]
     fn the_layer_that_failed_is_named() {
