@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-/// `text` with what stands between the quotes of these spans replaced by `*` and its like; every byte and character of the rest
-/// stays where it is.
+/// `text` with what stands between the quotes of these spans, and in a comment behind them, replaced by `*` and its like; every byte
+/// and character of the rest stays where it is.
 pub(crate) fn spans(text: &str, spans: &[Range<usize>]) -> String {
-    let inner: Vec<_> = spans.iter().map(|span| between_quotes(text, span)).collect();
+    let inner: Vec<_> = spans.iter().flat_map(|span| [between_quotes(text, span), comment(text, span.end)]).collect();
     let mut shown = String::with_capacity(text.len());
     for (at, character) in text.char_indices() {
         let hidden = character != '\n' && inner.iter().any(|span| span.contains(&at));
@@ -20,6 +20,13 @@ fn between_quotes(text: &str, span: &Range<usize>) -> Range<usize> {
     let start = text.len() - text.trim_start_matches(quotes).len();
     let end = text.trim_end_matches(quotes).len();
     span.start + start..span.start + end.max(start)
+}
+
+/// The comment behind a value that ends at `end`, which may hold the one it had before. A `#` in a text that follows counts as well.
+fn comment(text: &str, end: usize) -> Range<usize> {
+    let rest = text.get(end..).and_then(|rest| rest.lines().next()).unwrap_or_default();
+    let start = rest.find('#').map_or(rest.len(), |mark| mark + 1);
+    end + start..end + rest.len()
 }
 
 /// A text that is not TOML, and so nobody knows what in it is a secret: only keys and punctuation stay.
@@ -76,5 +83,8 @@ mod tests {
         check("key = \"aø€😀\" x", "key = \"*·•🔒\" *");
         check("ø = 1\r\n", "· = *\r\n");
         assert_eq!(spans("a = ['ø€', 'x']", &[5..12, 14..17]), "a = ['·•', '*']");
+        let lines = "a = 'x' # ø\r\nb = 'y' # z\nc = 1 # z";
+        assert_eq!(spans(lines, &[4..7, 18..21]), "a = '*' #*·\r\nb = '*' #**\nc = 1 # z");
+        assert_eq!(spans("a = ['x', 'y'], b = '#z' # z", &[5..8, 10..13]), "a = ['*', '*'], b = '#******");
     }
 }

@@ -273,7 +273,8 @@ pub(crate) fn holds_secret(url: &Value) -> bool {
 fn has_password(url: &str) -> bool {
     let Some((_, rest)) = url.split_once("://") else { return false };
     let authority = rest.split(['/', '?']).next().unwrap_or_default();
-    authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':')) || rest.contains("password=")
+    let is_named = rest.to_ascii_lowercase().contains("password=");
+    authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':')) || is_named
 }
 
 /// A schedule with its cron expression and time zone checked.

@@ -42,7 +42,7 @@ impl FileKind {
         }
     }
 
-    /// Whether what no schema knows may be a misplaced secret.
+    /// Whether values may be secrets as long as nobody knows what they are, as in a text that is not TOML.
     pub(crate) fn may_hold_secrets(self) -> bool {
         self != Self::Export
     }

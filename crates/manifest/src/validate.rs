@@ -60,10 +60,10 @@ impl Compiled {
         violations.retain(|violation| violation.code == Code::WrongType || !mistyped.contains(&violation.pointer));
         violations.dedup_by(|a, b| a.pointer == b.pointer && a.code == b.code && a.message == b.message);
 
-        let kind = document.kind();
+        // What is not known may be a secret in the wrong place, or even in the wrong kind of file.
         let hidden = |violation: &&Violation| {
             let misplaced = violation.code == Code::UnknownKey || PLUGIN_TABLES.contains(&violation.pointer.as_str());
-            (misplaced && kind.may_hold_secrets()) || in_secret(&violation.pointer)
+            misplaced || in_secret(&violation.pointer)
         };
         let mut hidden: Vec<_> = violations.iter().filter(hidden).map(|violation| violation.pointer.clone()).collect();
         // A secret in the place of its name is told of later, by whoever does not find what it names.

@@ -265,6 +265,29 @@ const CASES: &[(&str, Code, Files)] = &[
         Code::SecretLiteral,
         &[(CONNECTION, "plugin = \"mailer\"\nsettings = { api_key = \"hunter2\", rate = 1 }\n")],
     ),
+    (
+        "secret_in_an_export",
+        Code::UnknownKey,
+        &[(
+            EXPORT,
+            export!(
+                "api_key = \"hunter2\"\nsettings = { api_key = 1234567 }\n[fields]\nemail = \"a\"\n[schedule]\ntoken = \"hunter2\"\ncron = \"0 5 * * *\"\n"
+            ),
+        )],
+    ),
+    (
+        "secret_in_a_comment",
+        Code::SecretLiteral,
+        &[(
+            CONNECTION,
+            "plugin = \"mailer\"\nold = 1 # hunter2\n[settings]\napi_key = \"new\" # it was hunter2\nwebhook_key = [\"hunter2\"] # 1234567\n",
+        )],
+    ),
+    (
+        "secret_in_a_query",
+        Code::SecretLiteral,
+        &[(SETTINGS, "[project]\nname = \"acme\"\n[state]\nurl = \"postgres://db/segport?PassWord=hunter2\"\n")],
+    ),
     ("secret_instead_of_settings", Code::WrongType, &[(CONNECTION, "plugin = \"mailer\"\nsettings = \"hunter2\"\n")]),
     (
         "secret_beside_unknown_plugin",
