@@ -1,9 +1,12 @@
 //! Ctrl-C and SIGTERM: the first asks the run to stop, the second ends the process.
 
-use std::sync::Arc;
+use std::io;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread::{self, JoinHandle};
 
 use segport_engine::Cancel;
+use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::exit::{Exit, Failure};
@@ -14,23 +17,37 @@ use crate::output::Output;
 pub(crate) struct Interrupt(Arc<AtomicU8>);
 
 impl Interrupt {
-    /// Cancels `cancel` at the first signal and ends the process at the second.
+    /// Cancels `cancel` at the first signal and ends the process at the second. A thread of its own listens, which nothing that
+    /// waits elsewhere can keep from it.
     ///
     /// # Errors
     /// If the operating system takes no handler.
     pub(crate) fn watch(cancel: Cancel) -> Result<Self, Failure> {
-        let mut signals = Signals::new()?;
         let seen = Self::default();
         let first = seen.clone();
-        tokio::spawn(async move {
-            let exit = signals.next().await;
-            first.0.store(exit.number(), Ordering::SeqCst);
-            cancel.cancel();
-            Output::remark("stopping: what is under way is finished first; once more to stop at once");
-            let exit = signals.next().await;
-            std::process::exit(exit.number().into());
-        });
+        let (ready, is_ready) = mpsc::channel();
+        let listen = move || match listener() {
+            Ok((runtime, signals)) => {
+                ready.send(Ok(())).unwrap_or(());
+                runtime.block_on(first.obey(signals, cancel));
+            }
+            // Whoever waits for it is told.
+            Err(failure) => ready.send(Err(failure)).unwrap_or(()),
+        };
+        spawn(listen).map_err(|error| unheard(&error))?;
+        is_ready.recv().map_err(|error| unheard(&error))??;
         Ok(seen)
+    }
+
+    async fn obey(self, mut signals: Signals, cancel: Cancel) {
+        let exit = signals.next().await;
+        self.0.store(exit.number(), Ordering::SeqCst);
+        cancel.cancel();
+        // Whoever reads standard error may have stopped, and then this takes for ever. If there is no thread for it, it goes unsaid.
+        let remark = || Output::remark("stopping: what is under way is finished first; once more to stop at once");
+        spawn(remark).map(drop).unwrap_or(());
+        let exit = signals.next().await;
+        std::process::exit(exit.number().into());
     }
 
     /// The signal that came, if one did.
@@ -38,6 +55,21 @@ impl Interrupt {
         let number = self.0.load(Ordering::SeqCst);
         [Exit::Interrupted, Exit::Terminated].into_iter().find(|exit| exit.number() == number)
     }
+}
+
+/// The signals, and what their listener runs on.
+fn listener() -> Result<(Runtime, Signals), Failure> {
+    let runtime = Builder::new_current_thread().enable_io().build().map_err(|error| unheard(&error))?;
+    let signals = runtime.block_on(async { Signals::new() })?;
+    Ok((runtime, signals))
+}
+
+fn spawn(work: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    thread::Builder::new().name("signals".to_owned()).spawn(work)
+}
+
+fn unheard(error: &dyn std::error::Error) -> Failure {
+    Failure::new(format!("cannot handle signals: {error}"))
 }
 
 /// SIGINT and SIGTERM.
@@ -53,7 +85,7 @@ impl Signals {
     /// # Errors
     /// If the operating system takes no handler.
     pub(crate) fn new() -> Result<Self, Failure> {
-        let handler = |kind| signal(kind).map_err(|error| Failure::new(format!("cannot handle signals: {error}")));
+        let handler = |kind| signal(kind).map_err(|error| unheard(&error));
         Ok(Self { interrupt: handler(SignalKind::interrupt())?, terminate: handler(SignalKind::terminate())? })
     }
 

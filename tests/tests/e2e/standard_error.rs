@@ -58,3 +58,26 @@ fn a_run_outlives_its_terminal() {
     assert!(report.contains("\"status\":\"succeeded\""), "{report}");
     scene.has_members("newsletter", &people(1..=30));
 }
+
+#[test]
+fn signals_end_a_run_whose_standard_error_takes_nothing_more() {
+    // Without a reader and full to the brim.
+    let full = "mkfifo full && exec 2<>full && { dd if=/dev/zero of=full bs=4096 oflag=nonblock conv=notrunc >/dev/null 2>&1; true; }";
+    for filter in ["segport=warn", "segport_transport=debug"] {
+        let mut scene = Scene::new(&people(1..=30));
+        let gate = Gate::new(&scene.sandbox);
+        scene.through(&gate, "rows_per_batch = 5\nmax_in_flight = 1");
+        gate.hold("GET /lists", 1, Hold::Done);
+        let call = scene.shell(&format!("{full} && exec segport run --output json")).env("SEGPORT_LOG", filter);
+        let run = call.start();
+        gate.wait();
+        if filter.ends_with("debug") {
+            // The answer is told of, which does not end.
+            gate.open();
+        }
+        run.interrupt();
+        run.terminate();
+        let ended = run.wait();
+        assert!([130, 143].contains(&ended.code()), "{filter}: {ended}");
+    }
+}
