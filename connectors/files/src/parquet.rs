@@ -1,6 +1,5 @@
 //! Parquet files, a stretch of a row group at a time.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use ::parquet::arrow::ProjectionMask;
@@ -13,7 +12,7 @@ use arrow_array::{Array, BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow_buffer::BooleanBuffer;
 use arrow_schema::{Field, Schema, SchemaRef};
 use arrow_select::filter::filter_record_batch;
-use segport_sdk::{Error, ErrorKind, Result, UnreadableRow};
+use segport_sdk::{Error, ErrorKind, Result, UnreadableRow, contained};
 
 use crate::page::{PageLimit, Stretch};
 use crate::place::{SourceFile, did_you_mean};
@@ -192,7 +191,7 @@ fn damaged(source: &SourceFile, how: &str) -> Error {
 /// Calls into the Parquet reader, which may panic on bytes that no writer would write.
 fn guarded<T>(source: &SourceFile, call: impl FnOnce() -> Result<T>) -> Result<T> {
     // What the closure borrows is dropped or not used again after a panic.
-    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|_| Err(damaged(source, "its contents contradict each other")))
+    contained(call).unwrap_or_else(|| Err(damaged(source, "its contents contradict each other")))
 }
 
 struct Group {

@@ -38,7 +38,7 @@ async fn events_carry_plugin_and_run_and_stop_at_the_hosts_level() {
     let lines = Lines::default();
     tracing_subscriber::fmt().json().with_max_level(tracing::Level::INFO).with_writer(lines.clone()).init();
     let project = Project::with(&["probe"]);
-    let connector = project.probe(json!({ "panic_in": "finish" }), &Script::new()).unwrap();
+    let connector = project.probe(json!({ "panic_in": "a library,finish" }), &Script::new()).unwrap();
     connector.begin("run-17", &export(), LONG).await.unwrap();
     connector.finish("run-17", &session(Value::Null), LONG).await.unwrap_err();
 

@@ -61,6 +61,7 @@ pub mod test;
 
 pub use async_trait::async_trait;
 pub use bytes::Bytes;
+pub use panics::contained;
 pub use plugin::Plugin;
 pub use segport_core::{
     Account, Batch, BatchKind, Capabilities, Connector, Context, CustomFields, Descriptor, Error, ErrorKind, Estimate,

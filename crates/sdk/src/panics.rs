@@ -9,6 +9,7 @@ use segport_core::{Error, ErrorKind, Result};
 thread_local! {
     static PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
     static REPORTING: Cell<bool> = const { Cell::new(false) };
+    static CONTAINED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Replaces the panic message on standard error by an event that says where, for all threads of this library.
@@ -21,11 +22,25 @@ pub(crate) fn watch() {
             if REPORTING.try_with(|reporting| reporting.replace(true)).unwrap_or(true) {
                 return;
             }
-            tracing::error!(at = place, "the plugin panicked");
-            PLACE.try_with(|last| last.replace(Some(place))).ok();
+            if CONTAINED.try_with(Cell::get).unwrap_or(false) {
+                tracing::debug!(at = place, "a panic was contained");
+            } else {
+                tracing::error!(at = place, "the plugin panicked");
+                PLACE.try_with(|last| last.replace(Some(place))).ok();
+            }
             REPORTING.try_with(|reporting| reporting.set(false)).ok();
         }));
     });
+}
+
+/// Runs `work`, which calls a library that may panic on data that is damaged; `None` if it did. That is no defect of the plugin, so
+/// the log tells of it with the details only. What `work` borrows may be half changed after a panic.
+pub fn contained<T>(work: impl FnOnce() -> T) -> Option<T> {
+    let outside = CONTAINED.replace(true);
+    let done = panic::catch_unwind(AssertUnwindSafe(work));
+    CONTAINED.set(outside);
+    // Dropping a payload may panic in turn, and it is not worth freeing.
+    done.map_err(std::mem::forget).ok()
 }
 
 /// Runs `work`; a panic in it is an error.

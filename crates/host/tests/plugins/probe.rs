@@ -125,6 +125,9 @@ impl Connector for Probe {
         if self.0.panics_in("payload") {
             std::panic::panic_any(Payload);
         }
+        if self.0.panics_in("a library") {
+            assert_eq!(segport_sdk::contained(|| -> u8 { panic!("the data is hunter2") }), None);
+        }
         tracing::info!(segments = export.segments.len(), name = "new\nsletter", "export begins");
         tracing::debug!(field = ?Field(self), "nobody asked for this");
         Ok(Session {
