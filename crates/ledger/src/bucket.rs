@@ -195,6 +195,7 @@ mod tests {
                 memberships: Memberships::from_bits(1),
                 id: DestinationId::new(id.as_deref()),
                 change: Change::Added,
+                at: Memberships::from_bits(1),
             };
             buckets.add(identity(row), run(row), &record).unwrap();
         }

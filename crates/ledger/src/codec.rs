@@ -1,7 +1,8 @@
 //! Records as bytes.
 //!
 //! A page's body is a run of chunks, each written by one call. A chunk starts with [`CHUNK`]; then come records, a tag each.
-//! Numbers are LEB128, hashes are little-endian. Within a chunk a text is written once and then referred to.
+//! Numbers are LEB128, hashes are little-endian. Within a chunk a text is written once and then referred to. Behind [`AT`] stand
+//! the segments that the export had when what follows was acknowledged: to tell which account of the destination gave an id.
 
 mod read;
 mod write;
@@ -29,6 +30,7 @@ const PAST_ADDED: u8 = 10;
 const PAST_CHANGED: u8 = 11;
 const HELD: u8 = 12;
 const RENEWED: u8 = 13;
+const AT: u8 = 14;
 
 const NO_ID: u8 = 0;
 const TEXT_ID: u8 = 1;
@@ -50,6 +52,8 @@ pub(crate) enum Stored<'a> {
         memberships: Memberships,
         id: DestinationId<'a>,
         change: Change,
+        /// Segments of the same account as the id, those of the record where no more is known.
+        at: Memberships,
     },
     Left {
         identity: Identity,
@@ -165,7 +169,7 @@ mod tests {
             reason: row.reason.into(),
         };
         match stored {
-            Stored::Done { identity, value, memberships, id, change } => Record::Done(Done {
+            Stored::Done { identity, value, memberships, id, change, .. } => Record::Done(Done {
                 identity,
                 key: value.key,
                 fingerprint: value.fingerprint,

@@ -11,7 +11,7 @@ use crate::database::{Database, ExportLine};
 use crate::destination_id::DestinationId;
 use crate::page::{Page, PageKind};
 use crate::standing::Standing;
-use crate::{Identity, Intent, Result};
+use crate::{Change, Identity, Intent, Memberships, Result};
 
 /// When and how pages are folded, and what of the past is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,12 +79,50 @@ const ROWS_IN_A_SMALL_PAGE: u64 = 256;
 struct Folded {
     standing: Standing,
     value: Option<Acknowledged>,
-    id: Option<String>,
+    /// The destination's ids of the row: one, unless the export had another account once.
+    ids: Vec<OwnId>,
     /// The run whose records were the latest.
     run: i64,
 }
 
+/// A destination's own id of a row.
+#[derive(Debug)]
+struct OwnId {
+    text: String,
+    /// Segments of the account that gave it.
+    at: Memberships,
+}
+
 impl Folded {
+    /// Notes an id that the destination gave while the export had these segments.
+    fn identify(&mut self, id: DestinationId<'_>, at: Memberships) {
+        let Some(text) = id.to_text() else { return };
+        match self.ids.iter_mut().find(|known| known.text == text || !known.at.intersection(at).is_empty()) {
+            Some(known) => *known = OwnId { text, at: known.at.union(at) },
+            None => self.ids.push(OwnId { text, at }),
+        }
+    }
+
+    /// Writes where the row stands. If one id does not do for all of its memberships, each stands before that, with those it is for.
+    fn write(&self, identity: Identity, chunk: &mut Chunk) {
+        // A row that was only ever intended has no value yet; zeros are what nobody compares with, since it is not held.
+        let value = self.value.unwrap_or(Acknowledged {
+            key: crate::KeyHash::from_bits(0),
+            fingerprint: crate::Fingerprint::from_bits(0),
+        });
+        let memberships = self.standing.acknowledged.union(self.standing.possible);
+        let of_all = self.ids.iter().find(|id| memberships.without(id.at).is_empty());
+        if of_all.is_none() {
+            for OwnId { text, at } in &self.ids {
+                let (id, memberships, at) = (DestinationId::new(Some(text)), memberships.intersection(*at), *at);
+                if !memberships.is_empty() {
+                    chunk.again(&Stored::Done { identity, value, memberships, id, change: Change::Changed, at });
+                }
+            }
+        }
+        chunk.held(identity, value, &self.standing, DestinationId::new(of_all.map(|id| &*id.text)));
+    }
+
     /// The row as a record of this run finds it.
     fn during(&mut self, run: i64) -> &mut Self {
         // Only a run's own outcomes settle its intents.
@@ -154,12 +192,7 @@ impl Fold<'_> {
     async fn write(self, transaction: &mut (dyn Access + '_), rows: &[(Identity, Folded)], number: i64) -> Result<()> {
         let mut chunk = Chunk::with_capacity(rows.len() * 64);
         for (identity, row) in rows {
-            // A row that was only ever intended has no value yet; zeros are what nobody compares with, since it is not held.
-            let value = row.value.unwrap_or(Acknowledged {
-                key: crate::KeyHash::from_bits(0),
-                fingerprint: crate::Fingerprint::from_bits(0),
-            });
-            chunk.held(*identity, value, &row.standing, DestinationId::new(row.id.as_deref()));
+            row.write(*identity, &mut chunk);
         }
         let page = Page {
             number,
@@ -249,18 +282,18 @@ fn gather(rows: &mut HashMap<Identity, Folded>, run: i64, records: Records<'_>) 
                     row.during(run).standing.intend_removal(memberships);
                 }
             }
-            Stored::Done { identity, value, memberships, id, .. } => {
+            Stored::Done { identity, value, memberships, id, at, .. } => {
                 let row = rows.entry(identity).or_default().during(run);
                 row.standing.done(memberships, id.is_some());
                 row.value = Some(value);
-                row.id = id.to_text().or(row.id.take());
+                row.identify(id, at);
             }
             Stored::Left { identity, memberships } => {
                 if let Some(row) = rows.get_mut(&identity) {
                     let row = row.during(run);
                     row.standing.left(memberships);
                     if !row.standing.has_destination_id {
-                        row.id = None;
+                        row.ids.clear();
                     }
                 }
             }
@@ -270,7 +303,12 @@ fn gather(rows: &mut HashMap<Identity, Folded>, run: i64, records: Records<'_>) 
                 }
             }
             Stored::Held { identity, value, standing, id } => {
-                rows.insert(identity, Folded { standing, value: Some(value), id: id.to_text(), run });
+                let row = rows.entry(identity).or_default();
+                let has_destination_id = standing.has_destination_id || row.standing.has_destination_id;
+                row.standing = Standing { has_destination_id, ..standing };
+                row.value = Some(value);
+                row.run = run;
+                row.identify(id, standing.acknowledged.union(standing.possible));
             }
             Stored::Renewed => rows.values_mut().for_each(|row| row.standing.renew()),
             Stored::Row(_) | Stored::Stayed(_) | Stored::Past { .. } => {}

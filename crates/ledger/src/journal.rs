@@ -8,7 +8,7 @@ use crate::codec::Chunk;
 use crate::database::{AcceptedLine, Database, ExportLine};
 use crate::fold::{Fold, Weight};
 use crate::page::{Page, PageKind};
-use crate::{Change, Error, Intent, Record, Result, RunEnd, Untried};
+use crate::{Change, Error, Intent, Memberships, Record, Result, RunEnd, Untried};
 
 /// Handle to the one task that writes for a run; clones share it.
 ///
@@ -18,6 +18,8 @@ use crate::{Change, Error, Intent, Record, Result, RunEnd, Untried};
 #[derive(Debug, Clone)]
 pub struct Journal {
     requests: mpsc::Sender<Request>,
+    /// Those of the export.
+    segments: Memberships,
     /// Whoever can still write, or has something under way of which it will write, keeps the export leased.
     _lock: Guard,
 }
@@ -29,10 +31,10 @@ impl Journal {
     /// Most records of a call in one piece.
     const PIECE: usize = 4096;
 
-    pub(crate) fn start(writer: Writer, lock: Guard) -> Self {
+    pub(crate) fn start(writer: Writer, segments: Memberships, lock: Guard) -> Self {
         let (requests, queue) = mpsc::channel(Self::QUEUE);
         tokio::spawn(writer.serve(queue));
-        Self { requests, _lock: lock }
+        Self { requests, segments, _lock: lock }
     }
 
     /// Writes what is about to be sent; resolves once that is durable, and nothing may be sent before.
@@ -60,6 +62,7 @@ impl Journal {
                 added: 0,
                 carried_out: 0,
             };
+            piece.chunk.at(self.segments);
             for record in records {
                 piece.chunk.record(record);
                 piece.added += u64::from(matches!(record, Record::Done(done) if done.change == Change::Added));

@@ -80,7 +80,8 @@ impl Lease {
         // and then the pages are not where this writer takes them to be.
         writer.fold_if_heavy().await?;
         snapshot.line = writer.line.clone();
-        Ok(RunLedger { snapshot, journal: Journal::start(writer, lock), accepted: None })
+        let journal = Journal::start(writer, snapshot.current(), lock);
+        Ok(RunLedger { snapshot, journal, accepted: None })
     }
 }
 

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use crate::codec::{Acknowledged, Stored};
 use crate::destination_id::DestinationId;
 use crate::page::Page;
-use crate::standing::Standing;
 use crate::table::Place;
 use crate::walk::Walk;
 use crate::{Identity, KeyHash, Memberships, Result, SegmentNumber, Snapshot};
@@ -19,7 +18,7 @@ pub struct Leaver {
     pub key: KeyHash,
     /// The segment it left; possibly one that was dropped from the manifest.
     pub segment: SegmentNumber,
-    /// The destination's own id of the row, where it ever gave one.
+    /// The destination's own id of the row, where it ever gave one while the export had this segment.
     pub destination_id: Option<String>,
     /// Whether this run was asked to consider the row ([`Snapshot::ask_about`]).
     pub asked: bool,
@@ -68,7 +67,7 @@ pub struct Leavers<'a> {
     walk: Walk,
     /// A bit for each place of the index, set once its row is dealt with.
     met: Vec<u64>,
-    /// The newest key of each row whose newest record has no id of the destination, while an older one has.
+    /// The newest key of each row whose records so far have no id of the account that the export has now.
     keys: HashMap<Identity, KeyHash>,
     found: VecDeque<Leaver>,
 }
@@ -97,8 +96,11 @@ impl<'a> Leavers<'a> {
             if self.snapshot.index.leavers_at_most() == 0 {
                 return Ok(None);
             }
-            let Some(page) = self.walk.page(self.snapshot).await? else { return Ok(None) };
-            let leavers = self.leavers(&page)?;
+            let leavers = match self.walk.page(self.snapshot).await? {
+                Some(page) => self.leavers(&page)?,
+                None if self.keys.is_empty() => return Ok(None),
+                None => self.without_id()?,
+            };
             self.found.extend(leavers);
         }
         let chunk = self.found.len().min(Self::CHUNK);
@@ -111,33 +113,69 @@ impl<'a> Leavers<'a> {
         let mut held: Vec<(Identity, Acknowledged, DestinationId<'_>)> = Vec::new();
         for record in page.records() {
             let record = record.map_err(|_| database.unreadable(export, page.number))?;
-            if let Stored::Done { identity, value, id, .. } | Stored::Held { identity, value, id, .. } = record
-                && self.left_behind(identity)?.is_some()
-            {
+            let (identity, value, id) = match record {
+                Stored::Done { identity, value, id, at, .. } if self.is_current(at) => (identity, value, id),
+                // Another account's id of somebody is somebody else's here.
+                Stored::Done { identity, value, .. } => (identity, value, DestinationId::None),
+                Stored::Held { identity, value, id, .. } => (identity, value, id),
+                _ => continue,
+            };
+            if self.left_behind(identity)?.is_some() {
                 held.push((identity, value, id));
             }
         }
         let mut leavers = Vec::new();
         for (identity, value, id) in held.into_iter().rev() {
-            let Some(Behind { place, segments, needs_id, asked }) = self.left_behind(identity)? else { continue };
-            if needs_id && !id.is_some() {
+            let Some(behind) = self.left_behind(identity)? else { continue };
+            if behind.needs_id && !id.is_some() {
                 self.keys.entry(identity).or_insert(value.key);
                 continue;
             }
-            self.meet(place);
             let key = self.keys.remove(&identity).unwrap_or(value.key);
-            // Where the former owner of an address is, the address need not be any more.
-            let changed_hands = self.snapshot.index.has_changed_hands(identity, key)?;
-            let present = if changed_hands { Memberships::NONE } else { self.present.of(key) };
-            leavers.extend(segments.without(present).iter().map(|segment| Leaver {
-                identity,
-                key,
-                segment,
-                destination_id: id.to_text(),
-                asked,
-            }));
+            self.leave(&mut leavers, identity, key, &behind, id)?;
         }
         Ok(leavers)
+    }
+
+    /// Those of whom the account that the export has now gave no id.
+    fn without_id(&mut self) -> Result<Vec<Leaver>> {
+        let mut rest: Vec<_> = self.keys.drain().collect();
+        rest.sort_unstable_by_key(|(identity, _)| *identity);
+        let mut leavers = Vec::new();
+        for (identity, key) in rest {
+            if let Some(behind) = self.left_behind(identity)? {
+                self.leave(&mut leavers, identity, key, &behind, DestinationId::None)?;
+            }
+        }
+        Ok(leavers)
+    }
+
+    /// Adds the segments that a row has left; it is not met again.
+    fn leave(
+        &mut self,
+        leavers: &mut Vec<Leaver>,
+        identity: Identity,
+        key: KeyHash,
+        &Behind { place, segments, asked, .. }: &Behind,
+        id: DestinationId<'_>,
+    ) -> Result<()> {
+        self.meet(place);
+        // Where the former owner of an address is, the address need not be any more.
+        let changed_hands = self.snapshot.index.has_changed_hands(identity, key)?;
+        let present = if changed_hands { Memberships::NONE } else { self.present.of(key) };
+        leavers.extend(segments.without(present).iter().map(|segment| Leaver {
+            identity,
+            key,
+            segment,
+            destination_id: id.to_text(),
+            asked,
+        }));
+        Ok(())
+    }
+
+    /// Whether the export still has one of these segments, and so the account that they belong to.
+    fn is_current(&self, segments: Memberships) -> bool {
+        !segments.intersection(self.snapshot.current()).is_empty()
     }
 
     /// What a row has left; `None` if it is no leaver, or was met.
@@ -145,7 +183,8 @@ impl<'a> Leavers<'a> {
         let Some((place, standing)) = self.snapshot.index.find(identity)? else { return Ok(None) };
         let segments = standing.left_behind();
         let met = self.met.get(place.get() / 64).is_none_or(|word| word >> (place.get() % 64) & 1 == 1);
-        let Standing { has_destination_id: needs_id, asked, .. } = standing;
+        let needs_id = standing.has_destination_id && self.is_current(segments);
+        let asked = standing.asked;
         Ok((!met && !segments.is_empty()).then_some(Behind { place, segments, needs_id, asked }))
     }
 
@@ -161,7 +200,7 @@ impl<'a> Leavers<'a> {
 struct Behind {
     place: Place,
     segments: Memberships,
-    /// The destination once gave an id of its own.
+    /// It must be taken off a list, and a destination once gave an id of its own.
     needs_id: bool,
     asked: bool,
 }

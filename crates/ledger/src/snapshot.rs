@@ -6,6 +6,7 @@ use crate::access::Access;
 use crate::codec::{Stored, StoredRow};
 use crate::database::{AcceptedLine, Database, ExportLine, SegmentLine};
 use crate::page::PageKind;
+use crate::standing::Standing;
 use crate::walk::Walk;
 use crate::{Error, Identity, Index, Leavers, Memberships, PresentKeys, Result, SegmentNumber};
 
@@ -237,7 +238,11 @@ fn apply_record(index: &mut Index, record: &Stored<'_>) -> Result<()> {
         Stored::Left { identity, memberships } => index.left(*identity, *memberships),
         Stored::Row(StoredRow { identity: Some(identity), outcome, .. }) => index.undelivered(*identity, *outcome),
         Stored::Held { identity, value, standing, .. } => {
-            index.done(*identity, value.fingerprint, |current| *current = *standing)
+            index.done(*identity, value.fingerprint, |current| {
+                // The ids of a row that has several stand before it.
+                let has_destination_id = standing.has_destination_id || current.has_destination_id;
+                *current = Standing { has_destination_id, ..*standing };
+            })
         }
         Stored::Renewed => {
             index.renew();

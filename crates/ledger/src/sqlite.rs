@@ -20,10 +20,11 @@ use crate::{Error, Faults, Result, database, files, lease, suppression};
 const APPLICATION: i64 = 0x5365_6750;
 
 /// Each brings the schema from the version that is its position to the next one. Append only.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("../migrations/0001_first.sql"),
     include_str!("../migrations/0002_accepted.sql"),
     include_str!("../migrations/0003_untried.sql"),
+    include_str!("../migrations/0004_records.sql"),
 ];
 
 /// How long to wait for another process that writes.

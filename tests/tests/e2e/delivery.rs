@@ -162,6 +162,23 @@ fn another_destination_gets_everything() {
     assert_eq!(scene.comes_to("succeeded: 5 read, 5 unchanged; 5 planned, 5 kept").requests(), 0);
 }
 
+/// Each account has ids of its own: who leaves is taken off the list by that of the account where the list is.
+#[test]
+fn who_leaves_after_a_change_of_account_and_back_comes_off_the_list() {
+    let scene = Scene::new(&people(1..=20));
+    scene.delivers();
+    let other = Sandbox::start(Options::default()).unwrap();
+    let [here, there] = [scene.sandbox.base_url(), other.base_url()];
+    scene.edit("connections/autopilot.toml", &here, &there);
+    scene.comes_to("succeeded: 20 read, 20 changed; 20 planned, 20 kept");
+    scene.edit("connections/autopilot.toml", &there, &here);
+    scene.segment("newsletter", &people(2..=20));
+    let report = scene.run("").exits(0).report();
+    assert_eq!(report.count("leavers", "removed"), 1);
+    scene.has_members("newsletter", &people(2..=20));
+    assert_eq!(other.autopilot().list_members("newsletter").map(|members| members.len()), Some(20));
+}
+
 #[test]
 fn several_exports_run_one_after_another_and_the_worst_end_counts() {
     let scene = Scene::new(&people(1..=3));

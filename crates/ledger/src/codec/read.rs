@@ -3,7 +3,7 @@
 use std::str;
 
 use super::{
-    Acknowledged, CHUNK, DONE_ADDED, DONE_CHANGED, FLAG_AGAIN, FLAG_DOUBTFUL, FLAG_HELD, FLAG_INTENDED, HELD,
+    AT, Acknowledged, CHUNK, DONE_ADDED, DONE_CHANGED, FLAG_AGAIN, FLAG_DOUBTFUL, FLAG_HELD, FLAG_INTENDED, HELD,
     INTEND_DELIVERY, INTEND_REMOVAL, LEFT, LOWER_UUID, NO_ID, PAST_ADDED, PAST_CHANGED, RENEWED, ROW, ROW_OF_NOBODY,
     STAYED, STAYED_OF_NOBODY, Stored, StoredRow, TEXT_ID, UPPER_UUID,
 };
@@ -20,11 +20,12 @@ pub(crate) struct NotRecords;
 pub(crate) struct Records<'a> {
     rest: &'a [u8],
     texts: Vec<&'a str>,
+    at: Option<Memberships>,
 }
 
 impl<'a> Records<'a> {
     pub(crate) fn new(body: &'a [u8]) -> Self {
-        Self { rest: body, texts: Vec::new() }
+        Self { rest: body, texts: Vec::new(), at: None }
     }
 
     fn record(&mut self, tag: u8) -> Result<Stored<'a>, NotRecords> {
@@ -54,7 +55,8 @@ impl<'a> Records<'a> {
     }
 
     fn done(&mut self, identity: Identity, memberships: Memberships, change: Change) -> Result<Stored<'a>, NotRecords> {
-        Ok(Stored::Done { identity, value: self.value()?, memberships, id: self.id()?, change })
+        let at = self.at.unwrap_or(memberships);
+        Ok(Stored::Done { identity, value: self.value()?, memberships, id: self.id()?, change, at })
     }
 
     fn held(&mut self, identity: Identity, acknowledged: Memberships) -> Result<Stored<'a>, NotRecords> {
@@ -163,14 +165,25 @@ impl<'a> Iterator for Records<'a> {
         loop {
             let (tag, rest) = self.rest.split_first()?;
             self.rest = rest;
-            if *tag != CHUNK {
-                let record = self.record(*tag);
-                if record.is_err() {
-                    self.rest = &[];
+            let record = match *tag {
+                CHUNK => {
+                    self.texts.clear();
+                    self.at = None;
+                    continue;
                 }
-                return Some(record);
+                AT => match self.memberships() {
+                    Ok(segments) => {
+                        self.at = Some(segments);
+                        continue;
+                    }
+                    Err(error) => Err(error),
+                },
+                tag => self.record(tag),
+            };
+            if record.is_err() {
+                self.rest = &[];
             }
-            self.texts.clear();
+            return Some(record);
         }
     }
 }

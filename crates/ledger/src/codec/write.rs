@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::{
-    Acknowledged, CHUNK, DONE_ADDED, DONE_CHANGED, FLAG_AGAIN, FLAG_DOUBTFUL, FLAG_HELD, FLAG_INTENDED, HELD,
+    AT, Acknowledged, CHUNK, DONE_ADDED, DONE_CHANGED, FLAG_AGAIN, FLAG_DOUBTFUL, FLAG_HELD, FLAG_INTENDED, HELD,
     INTEND_DELIVERY, INTEND_REMOVAL, LEFT, LOWER_UUID, NO_ID, PAST_ADDED, PAST_CHANGED, RENEWED, ROW, ROW_OF_NOBODY,
     STAYED, STAYED_OF_NOBODY, Stored, StoredRow, TEXT_ID, UPPER_UUID,
 };
@@ -18,6 +18,7 @@ pub(crate) struct Chunk {
     texts: HashMap<String, u64>,
     /// The texts met last, with their numbers: most records repeat the code and the reason of the one before.
     recent: [(String, u64); 2],
+    at: Option<Memberships>,
     rows: u32,
 }
 
@@ -25,7 +26,7 @@ impl Chunk {
     pub(crate) fn with_capacity(bytes: usize) -> Self {
         let mut buffer = Vec::with_capacity(bytes + 1);
         buffer.push(CHUNK);
-        Self { bytes: buffer, texts: HashMap::new(), recent: Default::default(), rows: 0 }
+        Self { bytes: buffer, texts: HashMap::new(), recent: Default::default(), at: None, rows: 0 }
     }
 
     pub(crate) fn rows(&self) -> u32 {
@@ -45,6 +46,14 @@ impl Chunk {
         match *intent {
             Intent::Deliver { identity, memberships } => self.head(INTEND_DELIVERY, identity, memberships),
             Intent::Remove { identity, memberships } => self.head(INTEND_REMOVAL, identity, memberships),
+        }
+    }
+
+    /// What is acknowledged from here on is so while the export has these segments.
+    pub(crate) fn at(&mut self, segments: Memberships) {
+        if self.at.replace(segments) != Some(segments) {
+            self.bytes.push(AT);
+            self.number(segments.bits());
         }
     }
 
@@ -72,7 +81,8 @@ impl Chunk {
     pub(crate) fn again(&mut self, stored: &Stored<'_>) {
         match stored {
             Stored::Intent(intent) => self.intent(intent),
-            Stored::Done { identity, value, memberships, id, change } => {
+            Stored::Done { identity, value, memberships, id, change, at } => {
+                self.at(*at);
                 self.done(*change, *identity, *value, *memberships, *id);
             }
             Stored::Past { identity, memberships, change } => {

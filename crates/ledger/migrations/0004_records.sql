@@ -1,0 +1,1 @@
+-- No table changes. From here on pages hold records of kinds 13 and 14, which programs of earlier versions cannot read.

@@ -1,0 +1,69 @@
+//! Exports whose connection leads to another account for a while, which has ids of its own.
+
+use super::*;
+
+/// Delivers ada and bob, whose ids begin with the name of the account, and makes them members if they are none yet.
+async fn deliver_at(store: &Store, run_id: &str, account: &str, payload: &str) {
+    let mut ledger = begin(store, run_id, &[&format!("news at {account}")]).await;
+    let mut records = Vec::new();
+    for who in ["ada", "bob"] {
+        observe(&mut ledger, store, who, payload, 0);
+        let identity = store.hasher().identity(who.as_bytes());
+        let memberships = ledger.snapshot.index.read_in(identity).unwrap().to_add;
+        ledger.journal.intend(&[Intent::Deliver { identity, memberships }]).await.unwrap();
+        let Record::Done(done) = done(store, who, payload, memberships) else { unreachable!() };
+        records.push(Record::Done(Done { destination_id: Some(format!("{account}-{payload}-{who}")), ..done }));
+    }
+    ledger.journal.settle(&records).await.unwrap();
+    finish(ledger).await;
+}
+
+/// Delivers once at each of these accounts, and expects bob's id when he has left the last one.
+async fn check(runs: &[(&str, &str)], expected: &str) {
+    for folding in [Folding::default(), Folding { idle_records: 0, rows_at_a_time: 1, ..Folding::default() }] {
+        let place = Place::new();
+        let store = place.store().await.with_folding(folding);
+        for (number, (account, payload)) in runs.iter().enumerate() {
+            deliver_at(&store, &format!("run {number}"), account, payload).await;
+        }
+        let segment = format!("news at {}", runs.last().unwrap().0);
+        let mut ledger = begin(&store, "last", &[&segment]).await;
+        observe(&mut ledger, &store, "ada", runs.last().unwrap().1, 0);
+        let found = leavers(&ledger, &PresentKeys::default()).await;
+        let bob = store.hasher().identity(b"bob");
+        let of_bob = found.iter().find(|(identity, left, _)| (*identity, left) == (bob, &segment)).unwrap();
+        assert_eq!(of_bob.2.as_deref(), Some(expected), "{runs:?}, {folding:?}");
+    }
+}
+
+#[tokio::test]
+async fn who_leaves_has_the_id_of_the_account_that_the_export_has() {
+    check(&[("a", "1")], "a-1-bob").await;
+    check(&[("a", "1"), ("a", "2")], "a-2-bob").await;
+    check(&[("a", "1"), ("b", "1")], "b-1-bob").await;
+    check(&[("a", "1"), ("b", "1"), ("b", "2")], "b-2-bob").await;
+    check(&[("a", "1"), ("b", "1"), ("a", "3")], "a-3-bob").await;
+    check(&[("a", "1"), ("b", "1"), ("c", "3"), ("b", "4")], "b-4-bob").await;
+}
+
+/// He was not sent since the export came back.
+#[tokio::test]
+async fn who_left_while_the_export_was_elsewhere_has_the_id_of_before() {
+    for folding in [Folding::default(), Folding { idle_records: 0, rows_at_a_time: 1, ..Folding::default() }] {
+        let place = Place::new();
+        let store = place.store().await.with_folding(folding);
+        for (number, account) in ["a", "b", "c"].into_iter().enumerate() {
+            deliver_at(&store, &format!("run {number}"), account, "1").await;
+        }
+        for (number, account) in ["b", "a", "c"].into_iter().enumerate() {
+            let segment = format!("news at {account}");
+            let ledger = begin(&store, &format!("look {number}"), &[&segment]).await;
+            let mut ids: Vec<_> = leavers(&ledger, &PresentKeys::default()).await;
+            ids.retain(|(_, left, _)| *left == segment);
+            let mut ids: Vec<_> = ids.into_iter().map(|(_, _, id)| id.unwrap()).collect();
+            ids.sort_unstable();
+            assert_eq!(ids, [format!("{account}-1-ada"), format!("{account}-1-bob")], "{folding:?}");
+            finish(ledger).await;
+        }
+    }
+}
