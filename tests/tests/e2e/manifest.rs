@@ -51,6 +51,19 @@ fn all_mistakes_are_told_at_once_with_their_codes() {
 }
 
 #[test]
+fn an_installed_plugin_that_no_file_names_is_suggested() {
+    let scene = Scene::new(&people(1..=3));
+    scene.edit("connections/autopilot.toml", "plugin = \"autopilot\"", "plugin = \"autoplot\"");
+    scene.call("check").exits(1).prints("error[SP0401]: unknown plugin `autoplot`").prints("did you mean `autopilot`?");
+    scene.edit("connections/autopilot.toml", "plugin = \"autoplot\"", "plugin = \"files\"");
+    scene
+        .call("check")
+        .exits(1)
+        .prints("error[SP0402]: plugin `files` is a source plugin")
+        .prints("`segport connectors list`");
+}
+
+#[test]
 fn a_project_whose_own_file_is_wrong_is_checked_to_its_columns_and_not_run() {
     let scene = Scene::new(&people(1..=3));
     scene.edit("exports/newsletter.toml", "\"email_address\"", "\"email_adress\"");
