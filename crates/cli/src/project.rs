@@ -187,7 +187,8 @@ fn transport(project: &Project) -> Transport {
 /// # Errors
 /// If it cannot be opened.
 pub(crate) async fn state(dir: &Path, state: &State) -> Result<Store, Failure> {
-    let (path, key) = (state_path(dir, state)?, state_key(dir, state)?);
+    let path = state_path(dir, state)?;
+    let key = state_key(dir, state, StateKey::load_or_create)?;
     #[cfg(any(debug_assertions, feature = "failpoints"))]
     let store = crate::failpoint::open(&path, &key).await?;
     #[cfg(not(any(debug_assertions, feature = "failpoints")))]
@@ -198,13 +199,13 @@ pub(crate) async fn state(dir: &Path, state: &State) -> Result<Store, Failure> {
 /// The state of a project if there is one already; nothing is made.
 ///
 /// # Errors
-/// If it cannot be opened.
+/// If it cannot be opened or looked for, or was lost with a suppression list.
 pub(crate) async fn existing_state(dir: &Path, state: &State) -> Result<Option<Store>, Failure> {
     let path = state_path(dir, state)?;
-    if !path.exists() {
+    if !Store::exists(&path)? {
         return Ok(None);
     }
-    match Store::open_existing(&path, &state_key(dir, state)?).await {
+    match Store::open_existing(&path, &state_key(dir, state, StateKey::load)?).await {
         Ok(store) => Ok(Some(store)),
         Err(segport_ledger::Error::NoState { .. }) => Ok(None),
         Err(error) => Err(error.into()),
@@ -219,10 +220,15 @@ fn state_path(dir: &Path, state: &State) -> Result<PathBuf, Failure> {
     Ok(segport_ledger::sqlite_path(&url, dir)?)
 }
 
-fn state_key(dir: &Path, state: &State) -> Result<StateKey, Failure> {
+/// The key that `segport.toml` names, or the `kept` one of the state's directory.
+fn state_key(
+    dir: &Path,
+    state: &State,
+    kept: impl FnOnce(&Path) -> segport_ledger::Result<StateKey>,
+) -> Result<StateKey, Failure> {
     match &state.key {
         Some(reference) => Ok(StateKey::from_secret(&secret(reference, dir)?)?),
-        None => Ok(StateKey::load_or_create(&dir.join(".segport"))?),
+        None => Ok(kept(&dir.join(".segport"))?),
     }
 }
 

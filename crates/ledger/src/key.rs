@@ -51,13 +51,24 @@ impl StateKey {
     /// If the file cannot be read or made, is not a key, or may be read by others.
     pub fn load_or_create(directory: &Path) -> Result<Self> {
         let path = directory.join(Self::FILE);
+        if !path.try_exists().map_err(|error| Error::io("read the state key", &path, error))? {
+            Self::create(directory, &path)?;
+        }
+        Self::load(directory)
+    }
+
+    /// Reads the key of a state that there is already; makes none.
+    ///
+    /// # Errors
+    /// As [`StateKey::load_or_create`], and if there is no key.
+    pub fn load(directory: &Path) -> Result<Self> {
+        let path = directory.join(Self::FILE);
         match fs::read_to_string(&path) {
             Ok(text) => Self::from_file(&path, &text),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Self::create(directory, &path)?;
-                let text = fs::read_to_string(&path).map_err(|error| Error::io("read the state key", &path, error))?;
-                Self::from_file(&path, &text)
-            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::BadKey {
+                place: path.display().to_string(),
+                problem: "it is missing; restore it from a backup",
+            }),
             Err(error) => Err(Error::io("read the state key", &path, error)),
         }
     }
@@ -157,6 +168,16 @@ mod tests {
         let moved = Secret::new(fs::read_to_string(directory.join(StateKey::FILE)).unwrap());
         assert_eq!(StateKey::from_secret(&moved).unwrap().0, first.0);
         assert_eq!(format!("{first:?}"), "StateKey(..)");
+    }
+
+    #[test]
+    fn a_key_that_is_only_looked_for_is_not_made() {
+        let place = tempfile::tempdir().unwrap();
+        let error = StateKey::load(place.path()).unwrap_err().to_string();
+        assert!(error.contains("state.key") && error.contains("restore it from a backup"), "{error}");
+        assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0);
+        let made = StateKey::load_or_create(place.path()).unwrap();
+        assert_eq!(StateKey::load(place.path()).unwrap().0, made.0);
     }
 
     #[test]

@@ -45,8 +45,7 @@ pub(crate) struct Sqlite {
 
 impl Sqlite {
     pub(crate) async fn open(path: &Path, seal: Seal, faults: Arc<dyn Faults>) -> Result<Self> {
-        let missing = !path.exists();
-        if missing {
+        if !is_there(path)? {
             faults.before("create_state").map_err(|error| Error::io("create the state", path, error))?;
             // SQLite gives its own files the mode of this one.
             match files::create_private(path) {
@@ -71,17 +70,29 @@ impl Sqlite {
     }
 
     pub(crate) async fn open_existing(path: &Path, seal: Seal, faults: Arc<dyn Faults>) -> Result<Self> {
-        if !path.exists() {
+        if !Self::exists(path)? {
             return Err(Error::NoState { path: path.to_owned() });
         }
         let database = Self::connect(path, Self::options(path).read_only(true), seal, faults);
         let mut connection = database.acquire().await?;
         let known = MIGRATIONS.len() as i64;
         match database.version(&mut connection).await? {
-            0 => Err(Error::NoState { path: path.to_owned() }),
+            0 => {
+                suppression::refuse_lost(path)?;
+                Err(Error::NoState { path: path.to_owned() })
+            }
             version if version == known => Ok(database),
             found => Err(Error::OlderSchema { path: path.to_owned(), found, known }),
         }
+    }
+
+    /// Whether there is a file of a state, and no sign that one was lost.
+    pub(crate) fn exists(path: &Path) -> Result<bool> {
+        let is_there = is_there(path)?;
+        if !is_there {
+            suppression::refuse_lost(path)?;
+        }
+        Ok(is_there)
     }
 
     fn options(path: &Path) -> SqliteConnectOptions {
@@ -175,6 +186,11 @@ impl Sqlite {
         transaction.commit().await.map_err(self.failed("commit"))?;
         self.fault("acknowledge")
     }
+}
+
+/// What cannot be looked for is not missing.
+fn is_there(path: &Path) -> Result<bool> {
+    path.try_exists().map_err(|error| Error::io("look for the state", path, error))
 }
 
 #[async_trait]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::database::Database;
 use crate::page::Seal;
+use crate::sqlite::Sqlite;
 use crate::{
     Error, Faults, Folding, Hasher, Lease, NoFaults, OutcomeKind, Result, RowReader, RunRecord, RunStatus, Snapshot,
     StateKey, lease,
@@ -56,6 +57,14 @@ impl Store {
         } else {
             Err(Error::WrongKey { path: path.to_owned() })
         }
+    }
+
+    /// Whether there is a state at `path`. What can be opened has a key; what cannot needs none.
+    ///
+    /// # Errors
+    /// If that cannot be told, or there was a state whose suppression list was lost with it.
+    pub fn exists(path: &Path) -> Result<bool> {
+        Sqlite::exists(path)
     }
 
     /// Opens a state to look at only: nothing is made, changed or brought up to date.

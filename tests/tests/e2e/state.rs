@@ -1,6 +1,8 @@
 //! States that cannot be used: nothing is sent, and the error says what is wrong and what to do. Once they can be used again, the
 //! next run does what is to be done.
 
+use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
@@ -118,6 +120,39 @@ fn a_state_that_may_not_be_written_is_refused() {
         is_refused(&ended, &["state.db", "the user that runs segport", "write the file and its directory"]);
     }
     assert_eq!(scene.requests(), asked);
+    is_carried_on(&scene);
+}
+
+#[test]
+fn whoever_only_looks_is_told_of_a_state_that_cannot_be_read_or_was_lost() {
+    let scene = scene();
+    scene.call("suppress add p40@example.com").exits(0);
+    let copy = Copy::of(&scene);
+    let names = || {
+        let found = fs::read_dir(scene.path(".segport")).unwrap();
+        found.map(|entry| entry.unwrap().file_name()).collect::<HashSet<_>>()
+    };
+    let check = |spoil: &dyn Fn(&Path), says: &[&str]| {
+        spoil(&scene.path(".segport"));
+        let ended = ["suppress check p40@example.com", "status", "runs", "rows latest"]
+            .map(|words| scene.unprivileged(words).run());
+        fs::set_permissions(scene.path(".segport"), Permissions::from_mode(0o700)).unwrap();
+        ended.iter().for_each(|ended| is_refused(ended, says));
+    };
+    check(
+        &|state| fs::set_permissions(state, Permissions::from_mode(0o000)).unwrap(),
+        &["cannot look for the state", "state.db", "Permission denied"],
+    );
+    let key = scene.path(".segport/state.key");
+    check(&|state| fs::rename(&key, state.join("kept")).unwrap(), &["state.key", "restore it from a backup"]);
+    assert!(!names().contains(OsStr::new("state.key")), "no key is made by looking");
+    fs::rename(scene.path(".segport/kept"), &key).unwrap();
+    let lost = &["there was a suppression list in it", "restore it from a backup"];
+    check(&|state| File::create(state.join("state.db")).map(drop).unwrap(), lost);
+    check(&|state| fs::remove_file(state.join("state.db")).unwrap(), lost);
+    assert!(!names().contains(OsStr::new("state.db")), "no state is made by looking");
+    copy.put_back(&scene);
+    scene.call("suppress check p40@example.com").exits(1).prints("suppressed");
     is_carried_on(&scene);
 }
 

@@ -77,17 +77,24 @@ async fn a_state_that_was_lost_with_its_list_is_not_begun_anew_in_silence() {
         std::fs::remove_file(beside(ending)).ok();
     }
     std::fs::write(&database, "").unwrap();
+    let key = key("of the tests, and no other");
+    let both = async || {
+        let looking = Store::open_existing(&database, &key).await.unwrap_err();
+        [looking, Store::open(&database, &key).await.unwrap_err()].map(|error| error.to_string())
+    };
     for _ in 0..2 {
-        let error = Store::open(&database, &key("of the tests, and no other")).await.unwrap_err().to_string();
-        assert!(error.contains("suppression list") && error.contains("state.db-suppression"), "{error}");
+        for error in both().await {
+            assert!(error.contains("suppression list") && error.contains("state.db-suppression"), "{error}");
+        }
         // No file at all is no better, nor is it what a refusal leaves.
         std::fs::remove_file(&database).unwrap();
     }
     std::fs::remove_file(beside("-suppression")).unwrap();
     // Nobody can look at what a link to itself leads to, root included, and so nobody can say that there was no list.
     std::os::unix::fs::symlink(beside("-suppression"), beside("-suppression")).unwrap();
-    let error = Store::open(&database, &key("of the tests, and no other")).await.unwrap_err().to_string();
-    assert!(error.contains("look for") && error.contains("state.db-suppression"), "{error}");
+    for error in both().await {
+        assert!(error.contains("look for") && error.contains("state.db-suppression"), "{error}");
+    }
     std::fs::remove_file(beside("-suppression")).unwrap();
     assert_eq!(place.store().await.suppressed_count().await.unwrap(), 0);
 }
