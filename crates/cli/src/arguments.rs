@@ -133,10 +133,11 @@ is under way, and the next run goes on from there.")]
     Run(Run),
     /// Send again what failed, was deferred or is unknown
     ///
-    /// What was refused, deferred or is unknown in a run, and nothing else.
+    /// What was refused, deferred or is unknown in a run, and nothing else. Without a run it takes what is undone of each export:
+    /// by its last run that read the source to its end, by retries after that, and by a run after it that came to a part only.
     #[command(after_help = "\
 Examples:
-  segport retry              the newest run of each export, where there is something to retry
+  segport retry              what is undone of each export
   segport retry 01935b1c     one run; the beginning of its id is enough")]
     Retry(Retry),
     /// List earlier runs, or show one
@@ -259,7 +260,7 @@ pub(crate) struct Run {
 
 #[derive(Debug, Args)]
 pub(crate) struct Retry {
-    /// The run: its id, the beginning of it, or `latest` [default: the newest run of each export]
+    /// The run: its id, the beginning of it, or `latest` [default: the runs that left something undone, of each export]
     pub(crate) run: Option<String>,
 }
 

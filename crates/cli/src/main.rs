@@ -21,6 +21,7 @@ mod sample;
 mod scaffold;
 mod starter;
 mod text;
+mod undone;
 
 use std::process::ExitCode;
 

@@ -266,6 +266,7 @@ mod tests {
             export: "newsletter".to_owned(),
             connection: "autopilot".to_owned(),
             trigger: Trigger::Manual,
+            retry_of: Vec::new(),
             status: Status::Succeeded,
             started_at: "2026-11-23T10:00:00Z".parse().unwrap(),
             finished_at: "2026-11-23T10:00:04.2Z".parse().unwrap(),

@@ -22,8 +22,8 @@ pub(crate) enum Scope {
     Changes,
     /// All.
     Full,
-    /// Of those that are not acknowledged, just the ones that the run with this id left undone.
-    Only(String),
+    /// Of those that are not acknowledged, just the ones that the runs with these ids left undone.
+    Only(Vec<String>),
 }
 
 impl Scope {
@@ -35,17 +35,25 @@ impl Scope {
     ///
     /// Nothing that was acknowledged counts where all rows are to be sent.
     pub(crate) async fn asked(self, store: &Store, snapshot: &mut Snapshot) -> segport_ledger::Result<Self> {
+        for run in self.runs() {
+            if !store.keeps_rows(run).await? {
+                return Ok(Self::Changes);
+            }
+        }
+        for run in self.runs() {
+            snapshot.ask_about(run, &Self::UNDONE).await?;
+        }
+        if matches!(self, Self::Full) {
+            snapshot.index.renew();
+        }
+        Ok(self)
+    }
+
+    /// The runs whose rows are the only ones; none if all are considered.
+    pub(crate) fn runs(&self) -> &[String] {
         match self {
-            Self::Only(run) if store.keeps_rows(&run).await? => {
-                snapshot.ask_about(&run, &Self::UNDONE).await?;
-                Ok(Self::Only(run))
-            }
-            Self::Only(_) => Ok(Self::Changes),
-            Self::Full => {
-                snapshot.index.renew();
-                Ok(self)
-            }
-            Self::Changes => Ok(self),
+            Self::Only(runs) => runs,
+            Self::Changes | Self::Full => &[],
         }
     }
 }

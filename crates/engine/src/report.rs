@@ -62,6 +62,9 @@ pub struct RunReport {
     pub connection: String,
     /// What started it.
     pub trigger: Trigger,
+    /// Ids of the runs whose undone rows it was limited to. Absent if it considered all rows, as the retry of a run that died does.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub retry_of: Vec<String>,
     /// How it ended.
     pub status: Status,
     /// When it started: ISO 8601, UTC.

@@ -58,8 +58,8 @@ pub enum Mode {
     Changes,
     /// All of them.
     Full,
-    /// Those that the run with this id failed to deliver, deferred, or left unknown.
-    Only(String),
+    /// Those that the runs with these ids failed to deliver, deferred, or left unknown.
+    Only(Vec<String>),
 }
 
 /// Cancels runs; clones share it.
@@ -232,6 +232,7 @@ pub(crate) async fn run(
         run_id: &run_id,
         started_at,
         trigger: request.trigger,
+        retry_of: scope.runs().to_vec(),
         tally,
         leavers,
         guards,
@@ -256,16 +257,18 @@ pub(crate) async fn run(
 }
 
 async fn scope(store: &Store, mode: &Mode) -> Result<Scope, StartError> {
-    let run_id = match mode {
+    let runs = match mode {
         Mode::Changes => return Ok(Scope::Changes),
         Mode::Full => return Ok(Scope::Full),
-        Mode::Only(run_id) => run_id,
+        Mode::Only(runs) => runs,
     };
-    if !matches!(store.run(run_id).await?.status, RunStatus::Ended(_)) {
-        // A run that died wrote no list of what it left undone; that is whatever is not acknowledged.
-        return Ok(Scope::Changes);
+    for run in runs {
+        if !matches!(store.run(run).await?.status, RunStatus::Ended(_)) {
+            // A run that died wrote no list of what it left undone; that is whatever is not acknowledged.
+            return Ok(Scope::Changes);
+        }
     }
-    Ok(Scope::Only(run_id.clone()))
+    Ok(Scope::Only(runs.clone()))
 }
 
 /// What differs from the plan that the run must match.

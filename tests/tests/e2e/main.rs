@@ -14,6 +14,7 @@ mod plugins;
 mod power;
 mod refusals;
 mod renewal;
+mod retry;
 mod reveal;
 mod rows;
 mod secrecy;

@@ -1,67 +1,67 @@
 //! `segport retry`: only what failed, was deferred or is unknown.
 
-use segport_engine::report::{RunReport, Trigger};
+use segport_engine::report::Trigger;
 use segport_engine::{Mode, Request};
-use segport_ledger::{RunRecord, RunStatus, Store};
+use segport_ledger::Store;
 use segport_manifest::Project;
 
 use crate::arguments::Retry;
 use crate::commands::{Invocation, run};
 use crate::exit::{Exit, Failure};
 use crate::project;
+use crate::undone::{self, Undone};
 
-/// One run, or the newest of each export.
+/// One run, or whatever is undone of each export.
 pub(crate) async fn retry(invocation: &Invocation, asked: &Retry) -> Result<Exit, Failure> {
     let dir = invocation.dir();
     let engine = project::open(dir)?.engine;
     let store = project::state(dir, &engine.project().settings.state).await?;
-    let records = match &asked.run {
-        Some(run) => {
-            let record = project::run_named(&store, run).await?;
-            project::exports(engine.project(), std::slice::from_ref(&record.export))?;
-            vec![record]
-        }
-        None => newest(engine.project(), &store).await?,
+    let Chosen { requests, hindrances } = match &asked.run {
+        Some(run) => one(engine.project(), &store, run).await?,
+        None => all(engine.project(), &store).await?,
     };
-    let requests: Vec<Request> = records
-        .into_iter()
-        .filter(has_open_rows)
-        .map(|record| Request {
-            trigger: Trigger::Retry,
-            mode: Mode::Only(record.run_id),
-            ..Request::new(record.export)
-        })
-        .collect();
+    let mut worst = Exit::Done;
+    for hindrance in &hindrances {
+        invocation.output.failure(hindrance);
+        worst = worst.max(hindrance.exit());
+    }
     if requests.is_empty() {
-        invocation.output.note("there is nothing to retry");
-        return Ok(Exit::Done);
+        if hindrances.is_empty() {
+            invocation.output.note("there is nothing to retry");
+        }
+        return Ok(worst);
     }
-    Box::pin(run::deliver(invocation, &engine, &store, requests)).await
+    Ok(Box::pin(run::deliver(invocation, &engine, &store, requests)).await?.max(worst))
 }
 
-async fn newest(project: &Project, store: &Store) -> Result<Vec<RunRecord>, Failure> {
-    let mut records = Vec::new();
+/// What to retry, and why something cannot be.
+#[derive(Debug, Default)]
+struct Chosen {
+    requests: Vec<Request>,
+    hindrances: Vec<Failure>,
+}
+
+async fn one(project: &Project, store: &Store, run: &str) -> Result<Chosen, Failure> {
+    let run = project::run_named(store, run).await?;
+    project::exports(project, std::slice::from_ref(&run.export))?;
+    if !undone::has_open_rows(&run) {
+        return Ok(Chosen { hindrances: undone::why_not(&run).into_iter().collect(), ..Chosen::default() });
+    }
+    Ok(Chosen { requests: vec![request(&run.export, vec![run.run_id])], ..Chosen::default() })
+}
+
+async fn all(project: &Project, store: &Store) -> Result<Chosen, Failure> {
+    let mut chosen = Chosen::default();
     for export in project.exports.keys() {
-        records.extend(store.runs(Some(export), 1).await?);
+        let undone = Undone::of(store, export).await?;
+        chosen.hindrances.extend(undone.why_not());
+        if !undone.left.is_empty() {
+            chosen.requests.push(request(export, undone.left.into_iter().map(|left| left.run_id).collect()));
+        }
     }
-    Ok(records)
+    Ok(chosen)
 }
 
-/// Whether a run left rows behind that it was meant to deliver; who knows, if it never ended.
-fn has_open_rows(record: &RunRecord) -> bool {
-    match record.status {
-        RunStatus::Running | RunStatus::Interrupted => true,
-        RunStatus::Ended(_) => report_of(record).is_none_or(|report| open_rows(&report) > 0),
-    }
-}
-
-/// The report of a run that ended.
-pub(crate) fn report_of(record: &RunRecord) -> Option<RunReport> {
-    serde_json::from_str(record.report.as_deref()?).ok()
-}
-
-/// Rows and leavers that were deferred, refused or are unknown.
-pub(crate) fn open_rows(report: &RunReport) -> u64 {
-    let RunReport { rows, leavers, .. } = report;
-    rows.deferred + rows.refused + rows.unknown + leavers.deferred + leavers.refused + leavers.unknown
+fn request(export: &str, runs: Vec<String>) -> Request {
+    Request { trigger: Trigger::Retry, mode: Mode::Only(runs), ..Request::new(export) }
 }

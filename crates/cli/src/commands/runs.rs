@@ -7,9 +7,9 @@ use serde_json::json;
 
 use crate::arguments::Runs;
 use crate::commands::Invocation;
-use crate::commands::retry::{open_rows, report_of};
 use crate::exit::{Exit, Failure};
 use crate::text::{count, moment, table};
+use crate::undone::{open_rows, report_of};
 use crate::{project, report};
 
 /// A list, newest first, or one run.

@@ -7,10 +7,10 @@ use segport_manifest::{Export, Project};
 use serde::Serialize;
 
 use crate::commands::Invocation;
-use crate::commands::retry::{open_rows, report_of};
 use crate::exit::{Exit, Failure};
 use crate::project;
 use crate::text::{count, counted, moment, table};
+use crate::undone::{Undone, report_of};
 
 /// What is known of one export.
 #[derive(Debug, Serialize)]
@@ -63,9 +63,13 @@ async fn standing(
     store: Option<&Store>,
     now: Timestamp,
 ) -> Result<Standing, Failure> {
-    let (last, rows_held) = match store {
-        Some(store) => (store.runs(Some(&export.id), 1).await?.pop(), store.held(&export.id).await?),
-        None => (None, 0),
+    let (last, rows_held, undone) = match store {
+        Some(store) => (
+            store.runs(Some(&export.id), 1).await?.pop(),
+            store.held(&export.id).await?,
+            Undone::of(store, &export.id).await?,
+        ),
+        None => (None, 0, Undone::default()),
     };
     let schedule = export.schedule.as_ref().or(project.settings.refresh.as_ref());
     Ok(Standing {
@@ -73,7 +77,7 @@ async fn standing(
         connection: export.connection.clone(),
         next_run: schedule.and_then(|schedule| schedule.next_run(now)),
         rows_held,
-        open_problems: problems(project, export, last.as_ref()),
+        open_problems: problems(project, export, last.as_ref(), &undone),
         last_run: last.map(|run| LastRun {
             status: run.status.as_str(),
             started_at: Some(run.started_at),
@@ -82,7 +86,7 @@ async fn standing(
     })
 }
 
-fn problems(project: &Project, export: &Export, last: Option<&RunRecord>) -> Vec<String> {
+fn problems(project: &Project, export: &Export, last: Option<&RunRecord>, undone: &Undone) -> Vec<String> {
     let mut problems = Vec::new();
     if project.connections.get(&export.connection).is_some_and(|connection| connection.consent.is_none()) {
         problems.push(format!("`segport connect {}` was not accepted yet", export.connection));
@@ -90,32 +94,42 @@ fn problems(project: &Project, export: &Export, last: Option<&RunRecord>) -> Vec
     if last.is_some_and(|run| run.status == RunStatus::Interrupted) {
         problems.push("the last run died; the next one settles what has no outcome".to_owned());
     }
-    if let Some(report) = last.and_then(report_of) {
-        match report.status {
-            Status::Failed => problems.push(failure(&report)),
-            Status::Stopped => {
-                let stopped = report.guards.iter().filter(|guard| guard.verdict == Verdict::Stopped);
-                problems.extend(stopped.map(|guard| format!("guard {} stopped the last run", guard.guard)));
+    let last = last.and_then(report_of);
+    problems.extend(last.iter().flat_map(|report| failures(report, "the last run")));
+    let earlier = undone.unmet.iter().filter(|unmet| last.as_ref().is_some_and(|last| last.run_id != unmet.run_id));
+    problems.extend(earlier.flat_map(|report| failures(report, "the last run that was no retry")));
+    // Not of the newest run alone: what earlier ones left counts until something makes up for it.
+    for (nth, left) in undone.left.iter().rev().enumerate() {
+        let of = if nth == 0 { "" } else { " of an earlier run" };
+        match left.rows {
+            Some(rows) => problems.push(format!("{}{of} to retry", counted(rows, "row"))),
+            None if last.is_some() => {
+                problems.push("an earlier run died; the next one settles what has no outcome".to_owned());
             }
-            Status::Succeeded | Status::Partial | Status::Cancelled => {}
+            None => {}
         }
-        let open = open_rows(&report);
-        if open > 0 {
-            problems.push(format!("{} to retry", counted(open, "row")));
-        }
-        if report.rows.invalid > 0 {
-            problems.push(format!("{} invalid", counted(report.rows.invalid, "row")));
-        }
+    }
+    if undone.invalid > 0 {
+        problems.push(format!("{} invalid", counted(undone.invalid, "row")));
     }
     problems
 }
 
-fn failure(report: &RunReport) -> String {
+/// Why a run was not carried out.
+fn failures(report: &RunReport, run: &str) -> Vec<String> {
+    match report.status {
+        Status::Failed => vec![failure(report, run)],
+        Status::Stopped => {
+            let stopped = report.guards.iter().filter(|guard| guard.verdict == Verdict::Stopped);
+            stopped.map(|guard| format!("guard {} stopped {run}", guard.guard)).collect()
+        }
+        Status::Succeeded | Status::Partial | Status::Cancelled => Vec::new(),
+    }
+}
+
+fn failure(report: &RunReport, run: &str) -> String {
     let error = report.problems.iter().find(|problem| problem.severity == Severity::Error);
-    error.map_or_else(
-        || "the last run failed".to_owned(),
-        |error| format!("the last run failed: {} {}", error.code, error.message),
-    )
+    error.map_or_else(|| format!("{run} failed"), |error| format!("{run} failed: {} {}", error.code, error.message))
 }
 
 fn as_table(standings: &[Standing]) -> String {

@@ -164,7 +164,7 @@ async fn disturb(world: &Arc<World>, memory: &Memory, key: &StateKey, cancel: &C
 fn request(round: &Round, before: Option<&str>) -> Request {
     let mode = match (round.mode, before) {
         (Wanted::Full, _) => Mode::Full,
-        (Wanted::Undone, Some(before)) => Mode::Only(before.to_owned()),
+        (Wanted::Undone, Some(before)) => Mode::Only(vec![before.to_owned()]),
         _ => Mode::Changes,
     };
     let guards =
