@@ -147,8 +147,8 @@ Examples:
     Runs(Runs),
     /// List what became of the rows of a run
     ///
-    /// JSON, one row a line: `run_id`, `outcome`, `code`, `reason`, `identity_hash` (`null` if the row has no readable
-    /// identity), `segments`.
+    /// JSON, one row a line: `run_id`, `outcome`, `leaver` (`true` if it is about a removal, else absent), `code`, `reason`,
+    /// `identity_hash` (`null` if the row has no readable identity), `segments`.
     #[command(after_help = "\
 Examples:
   segport rows 01935b1c --outcome refused

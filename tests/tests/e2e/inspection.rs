@@ -70,6 +70,20 @@ fn rows_can_be_picked_by_outcome() {
     scene.call(&format!("rows {} --outcome refused", report.run_id())).exits(0).prints("rejected");
 }
 
+#[test]
+fn a_row_about_a_removal_is_told_from_one_about_a_delivery() {
+    let scene = Scene::new(&people(1..=30));
+    scene.delivers();
+    scene.segment("newsletter", &people(3..=31));
+    scene.faults(&["DELETE /list/** nth=1 status=400"]);
+    scene.run("").exits(1);
+    let rows = scene.call("rows latest --output json");
+    let mut told: Vec<_> =
+        rows.exits(0).objects().iter().map(|row| format!("{} {:?}", row["outcome"], row.get("leaver"))).collect();
+    told.sort();
+    assert_eq!(told, ["\"added\" None", "\"refused\" Some(Bool(true))", "\"removed\" Some(Bool(true))"]);
+}
+
 fn status(scene: &Scene) -> Value {
     let status = scene.call("status --output json");
     let mut lines = status.exits(0).objects();

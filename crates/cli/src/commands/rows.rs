@@ -82,6 +82,9 @@ fn outcome(name: &str) -> Result<OutcomeKind, Failure> {
 struct Line<'a> {
     run_id: &'a str,
     outcome: OutcomeKind,
+    /// On rows about a removal only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    leaver: Option<bool>,
     code: &'a str,
     reason: &'a str,
     identity_hash: Option<String>,
@@ -132,6 +135,7 @@ fn as_json<'a>(run: &'a str, row: &'a RowRecord, found: Option<Found>) -> Line<'
     Line {
         run_id: run,
         outcome: row.outcome,
+        leaver: row.leaver.then_some(true),
         code: &row.code,
         reason: &row.reason,
         identity_hash: row.identity.map(|identity| identity.to_string()),
