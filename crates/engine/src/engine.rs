@@ -77,6 +77,9 @@ pub enum StartError {
     /// The state store cannot be used, or another run holds the export.
     #[error(transparent)]
     Ledger(#[from] segport_ledger::Error),
+    /// A source cannot be opened or read.
+    #[error(transparent)]
+    Source(Error),
     /// Rows have no place to wait in until they are sent.
     #[error(transparent)]
     Outbox(Error),
@@ -103,6 +106,7 @@ impl StartError {
             }
             Self::Plugin(error) => load_code(error),
             Self::Ledger(error) => ledger_code(error),
+            Self::Source(_) => Code::SourceUnreadable,
             Self::Outdated { .. } => Code::PlanOutdated,
             Self::Outbox(error) if error.kind() == ErrorKind::Unavailable => Code::LedgerUnavailable,
             Self::Core(error) | Self::Outbox(error) => Code::of(error.kind()),
@@ -274,7 +278,7 @@ impl Engine {
         let mut columns = BTreeMap::new();
         for Segment { id, .. } in segments {
             let found = match self.open_reader(id, &mut sources) {
-                Ok(reader) => reader.columns().await.map_err(StartError::from),
+                Ok(reader) => reader.columns().await.map_err(StartError::Source),
                 Err(error) => Err(error),
             };
             columns.insert(id.clone(), found);
@@ -462,7 +466,8 @@ impl Engine {
                 if let Value::Object(settings) = &mut settings {
                     settings.insert("project_dir".to_owned(), project.dir.to_string_lossy().into());
                 }
-                let source = Arc::new(SourceInstance::open(&*plugin, settings, Arc::new(Offline))?);
+                let opened = SourceInstance::open(&*plugin, settings, Arc::new(Offline));
+                let source = Arc::new(opened.map_err(StartError::Source)?);
                 sources.insert(segment.source.clone(), Arc::clone(&source));
                 source
             }

@@ -135,7 +135,7 @@ impl Engine {
         progress.stage(export, Stage::Reading);
         let read = rows.read(&segments, hasher, |read| progress.advance(export, read)).await;
         progress.finished(export);
-        Ok(read?)
+        read.map_err(StartError::Source)
     }
 }
 

@@ -124,7 +124,7 @@ pub(crate) async fn plan(
     let compared = comparison.compare(&mut snapshot, first).await?;
     progress.finished(&open.export.id);
     if let Some(error) = compared.error {
-        return Err(error.into());
+        return Err(StartError::Source(error));
     }
     let listed = plan::listed(&snapshot);
     let rule = LeaverRule::new(open, &scope, &listed, &compared.tally);

@@ -129,3 +129,29 @@ fn a_column_that_disappears_is_an_error_not_a_loss() {
     assert_eq!(scene.requests(), before);
     scene.has_contacts(&people(1..=5));
 }
+
+#[test]
+fn a_source_that_cannot_be_read_has_one_code_in_every_command() {
+    let check = |spoil: &dyn Fn(&Scene)| {
+        let scene = Scene::new(&people(1..=3));
+        scene.delivers();
+        spoil(&scene);
+        for (words, exit) in [("check", 1), ("plan", 2), ("run", 1), ("rows latest --reveal", 2)] {
+            let ended = scene.call(words);
+            assert!(format!("{}{}", ended.stdout, ended.stderr).contains("[SP0601]: "), "{words}: {ended}");
+            ended.exits(exit);
+        }
+    };
+    let spoil = |path: &'static str, text: Option<&'static str>| {
+        move |scene: &Scene| match text {
+            Some(text) => scene.write(path, text),
+            None => std::fs::remove_file(scene.path(path)).unwrap(),
+        }
+    };
+    check(&spoil("data/newsletter.csv", None));
+    check(&spoil(
+        "data/newsletter.csv",
+        Some("customer_id,customer_id,email_address,given_name,employer\n1,2,3,4,5\n"),
+    ));
+    check(&spoil("data/newsletter.csv", Some("customer_id,email_address,given_name,employer\n1,\"never closed")));
+}
