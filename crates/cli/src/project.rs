@@ -15,6 +15,8 @@ use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::exit::Failure;
 
+/// Where `segport.toml` names the key of the state.
+const STATE_KEY: &str = "/state/key";
 /// Name of the file that pins plugins.
 const LOCK_FILE: &str = "segport.lock";
 
@@ -215,7 +217,7 @@ pub(crate) async fn existing_state(dir: &Path, state: &State) -> Result<Option<S
 fn state_path(dir: &Path, state: &State) -> Result<PathBuf, Failure> {
     let url = match &state.url {
         StateUrl::Plain(url) => url.clone(),
-        StateUrl::Secret(reference) => secret(reference, dir)?.expose().to_owned(),
+        StateUrl::Secret(reference) => secret(reference, dir, "/state/url")?.expose().to_owned(),
     };
     Ok(segport_ledger::sqlite_path(&url, dir)?)
 }
@@ -227,18 +229,30 @@ fn state_key(
     kept: impl FnOnce(&Path) -> segport_ledger::Result<StateKey>,
 ) -> Result<StateKey, Failure> {
     match &state.key {
-        Some(reference) => Ok(StateKey::from_secret(&secret(reference, dir)?)?),
+        Some(reference) => {
+            let key = StateKey::from_secret(&secret(reference, dir, STATE_KEY)?);
+            key.map_err(|error| Diagnostics::from(unusable_key(dir, &error)).into())
+        }
         None => Ok(kept(&dir.join(".segport"))?),
     }
 }
 
 /// What is wrong with the key that `segport.toml` names, if it can be read at all; makes none.
-pub(crate) fn problem_of_state_key(dir: &Path, state: &State) -> Option<segport_ledger::Error> {
-    StateKey::from_secret(&secret(state.key.as_ref()?, dir).ok()?).err()
+pub(crate) fn problem_of_state_key(dir: &Path, state: &State) -> Option<Diagnostic> {
+    let error = StateKey::from_secret(&secret(state.key.as_ref()?, dir, STATE_KEY).ok()?).err()?;
+    Some(unusable_key(dir, &error))
 }
 
-fn secret(reference: &segport_manifest::SecretRef, dir: &Path) -> Result<segport_core::Secret, Failure> {
-    reference.resolve(dir, &ProcessEnvironment).map_err(|finding| Diagnostics::from(*finding).into())
+fn unusable_key(dir: &Path, error: &segport_ledger::Error) -> Diagnostic {
+    let finding = Diagnostic::error(Code::LedgerUnavailable, error.to_string());
+    segport_manifest::at_secret_of_settings(dir, finding, STATE_KEY)
+}
+
+/// The secret that `segport.toml` names at `pointer`.
+fn secret(reference: &segport_manifest::SecretRef, dir: &Path, pointer: &str) -> Result<segport_core::Secret, Failure> {
+    reference
+        .resolve(dir, &ProcessEnvironment)
+        .map_err(|finding| Diagnostics::from(segport_manifest::at_secret_of_settings(dir, *finding, pointer)).into())
 }
 
 /// The exports a command is about: those named, or all if none is.

@@ -11,8 +11,8 @@ use segport_core::{Account, Descriptor, Error, ErrorKind, ExportSegment, ExportS
 use segport_host::{ConnectorInstance, LoadError, LoadErrorKind, Plugins, SourceInstance};
 use segport_ledger::Store;
 use segport_manifest::{
-    Code, Connection, Diagnostics, Export, ProcessEnvironment, Project, Segment, check_columns, config_hash,
-    destinations, resolve_secrets,
+    Code, Connection, Diagnostic, Diagnostics, Export, ProcessEnvironment, Project, Segment, check_columns,
+    config_hash, destinations, resolve_secrets,
 };
 use segport_transport::Transport;
 use serde_json::Value;
@@ -362,7 +362,8 @@ impl Engine {
 
     async fn open(&self, export: &str) -> Result<OpenExport, StartError> {
         let (export, connection) = self.export(export)?;
-        let (connector, line, descriptor) = self.open_connector(connection)?;
+        let opened = self.open_connector(connection).map_err(|error| self.at_settings(connection, error));
+        let (connector, line, descriptor) = opened?;
         let plugin = self.parts.plugins.load(&connection.plugin)?;
         let segments = self.open_segments(export, &descriptor)?;
         let spec = self.spec(export);
@@ -386,6 +387,14 @@ impl Engine {
             has_consent: connection.consent.is_some(),
             refusal: self.refusal(&connection.id),
         })
+    }
+
+    /// What a connector says of its settings, where they stand.
+    fn at_settings(&self, connection: &Connection, error: StartError) -> StartError {
+        let StartError::Core(objection) = error else { return error };
+        let finding = Diagnostic::error(Code::of(objection.kind()), objection.to_string());
+        let file = format!("connections/{}.toml", connection.id);
+        StartError::Config(self.parts.project.placed(finding, &file, &["/settings"]).into())
     }
 
     fn refusal(&self, connection: &str) -> Refusal {
@@ -435,7 +444,8 @@ impl Engine {
     ) -> Result<(ConnectorInstance, Arc<Line>, Descriptor), StartError> {
         let plugin = self.parts.plugins.load(&connection.plugin)?;
         let descriptor = plugin.descriptor().clone();
-        let settings = self.settings(&connection.settings, &descriptor)?;
+        let file = format!("connections/{}.toml", connection.id);
+        let settings = self.settings(&file, &connection.settings, &descriptor)?;
         let line = Arc::new(Line::default());
         let http: Arc<dyn HttpClient> = Arc::<Line>::clone(&line);
         let connector = ConnectorInstance::open(&*plugin, settings, http)?;
@@ -462,7 +472,8 @@ impl Engine {
             None => {
                 let config = project.sources.get(&segment.source).ok_or_else(missing)?;
                 let plugin = self.parts.plugins.load(&config.plugin)?;
-                let mut settings = self.settings(&config.settings, plugin.descriptor())?;
+                let file = format!("sources/{}.toml", config.id);
+                let mut settings = self.settings(&file, &config.settings, plugin.descriptor())?;
                 if let Value::Object(settings) = &mut settings {
                     settings.insert("project_dir".to_owned(), project.dir.to_string_lossy().into());
                 }
@@ -475,8 +486,8 @@ impl Engine {
         Ok(SegmentReader { id: segment.id.clone(), source, read: segment.read.clone() })
     }
 
-    fn settings(&self, settings: &Value, descriptor: &Descriptor) -> Result<Value, StartError> {
-        resolve_secrets(settings, &descriptor.settings_schema, &self.parts.project.dir, &ProcessEnvironment)
+    fn settings(&self, file: &str, settings: &Value, descriptor: &Descriptor) -> Result<Value, StartError> {
+        resolve_secrets(&self.parts.project, file, settings, &descriptor.settings_schema, &ProcessEnvironment)
             .map_err(StartError::Config)
     }
 

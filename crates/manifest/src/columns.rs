@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::catalog::Catalog;
 use crate::codes::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics, Location};
+use crate::place::at_secret;
 use crate::project::{Export, Project, Segment, StateUrl};
 use crate::resolve::{state_url_problem, unusable_state};
 use crate::secret::{Environment, SecretRef, resolve_at, secret_pointers};
@@ -106,12 +107,7 @@ pub fn check_secrets(project: &Project, catalog: &Catalog, env: &dyn Environment
     let mut findings = Diagnostics::new();
     let mut check = |file: &str, pointer: &str, found: Result<_, Box<Diagnostic>>| {
         if let Err(finding) = found {
-            let place = project.documents.get(file).map(|document| document.at_value(pointer));
-            let label = format!("`{}` is kept there", pointer::last(pointer));
-            findings.push(match place {
-                Some(place) => finding.at(place, label),
-                None => *finding,
-            });
+            findings.push(at_secret(*finding, file, project.documents.get(file), pointer));
         }
     };
     if let StateUrl::Secret(reference) = &project.settings.state.url {

@@ -52,7 +52,7 @@ pub use columns::{check_columns, check_secrets, destinations};
 pub use consent::{EditError, write_consent};
 pub use diagnostic::{Diagnostic, Diagnostics, FileText, Location, Severity, Style};
 pub use hash::config_hash;
-pub use load::{Loaded, load, outline, read_settings};
+pub use load::{Loaded, at_secret_of_settings, load, outline, read_settings};
 pub use project::{
     BadThreshold, Connection, Consent, Egress, Export, FieldMapping, Guards, Leavers, Outline, Plugins, Project, Role,
     Schedule, Segment, Settings, Source, State, StateUrl, Threshold, Transform, WhenNull,

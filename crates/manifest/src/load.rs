@@ -13,6 +13,7 @@ use crate::codes::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::document::{Document, decoded};
 use crate::file;
+use crate::place::at_secret;
 use crate::pointer;
 use crate::project::{Outline, Project, Settings};
 use crate::resolve::{self, Files};
@@ -39,6 +40,11 @@ pub fn read_settings(dir: &Path) -> Result<Settings, Diagnostics> {
     let mut findings = Vec::new();
     let OwnFile { settings, .. } = own_file(dir, &mut findings);
     if findings.is_empty() { Ok(settings) } else { Err(findings.into_iter().collect::<Diagnostics>().sorted()) }
+}
+
+/// The finding about a secret that `segport.toml` names at `pointer`, such as `/state/key`, where that stands.
+pub fn at_secret_of_settings(dir: &Path, finding: Diagnostic, pointer: &str) -> Diagnostic {
+    at_secret(finding, SETTINGS, own_file(dir, &mut Vec::new()).document.as_ref(), pointer)
 }
 
 /// Reads `segport.toml` as far as it is right, and which plugins the other files name. [`load`] tells what is wrong.

@@ -19,6 +19,14 @@ impl Project {
     }
 }
 
+/// The finding at the secret, or at the reference to one, at `pointer` of `file`.
+pub(crate) fn at_secret(finding: Diagnostic, file: &str, document: Option<&Document>, pointer: &str) -> Diagnostic {
+    match document {
+        Some(document) => finding.at(document.at_value(pointer), format!("`{}` is kept there", pointer::last(pointer))),
+        None => finding.in_file(file),
+    }
+}
+
 fn place(mut document: Document, tables: &[&str], message: &str) -> Location {
     let entries: Vec<String> = tables.iter().flat_map(|table| document.entries(table)).collect();
     let told = |text: &str| message.find(&format!("`{text}`"));

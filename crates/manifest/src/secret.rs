@@ -12,6 +12,8 @@ use crate::codes::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::file;
 use crate::pointer;
+use crate::place::at_secret;
+use crate::project::Project;
 use crate::walk::walk;
 
 /// Most bytes of a secret file.
@@ -208,25 +210,26 @@ pub(crate) fn secret_pointers(value: &Value, schema: &Value) -> BTreeSet<String>
     found
 }
 
-/// `settings` with each secret reference replaced by the secret's text. Never print the result.
+/// The `[settings]` of a `file` of the project with each secret reference replaced by the secret's text. Never print the result.
 ///
 /// # Errors
-/// One finding for each secret that cannot be read, without a place in a file: `SP0302` to `SP0306`.
+/// One finding for each secret that cannot be read, where it is named: `SP0301` to `SP0306`.
 pub fn resolve_secrets(
+    project: &Project,
+    file: &str,
     settings: &Value,
     schema: &Value,
-    project_dir: &Path,
     env: &dyn Environment,
 ) -> Result<Value, Diagnostics> {
     let mut resolved = settings.clone();
     let mut findings = Diagnostics::new();
     for pointer in secret_pointers(settings, schema) {
         let Some(place) = resolved.pointer_mut(&pointer) else { continue };
-        match resolve_at(place, project_dir, env) {
+        match resolve_at(place, &project.dir, env) {
             Ok(secret) => *place = Value::String(secret.expose().to_owned()),
             Err(finding) => {
-                let message = format!("`{}`: {}", pointer::dotted(&pointer), finding.message);
-                findings.push(Diagnostic { message, ..*finding });
+                let document = project.documents.get(file);
+                findings.push(at_secret(*finding, file, document, &format!("/settings{pointer}")));
             }
         }
     }

@@ -247,6 +247,40 @@ fn a_secret_that_is_not_there_is_named() {
 }
 
 #[test]
+fn what_is_wrong_with_a_secret_or_a_setting_is_shown_where_it_stands_in_every_command() {
+    let check = |prepare: &dyn Fn(&Scene), code: &str, place: &str, commands: &[&str]| {
+        let scene = Scene::new(&people(1..=3));
+        scene.delivers();
+        prepare(&scene);
+        for words in commands {
+            let ended = scene.keyless(words).env("SHORT", "too short").run();
+            let text = format!("{}{}", ended.stdout, ended.stderr);
+            assert!(text.contains(&format!("error[{code}]: ")) && text.contains(&format!("--> {place}\n")), "{ended}");
+            assert!(!text.contains("too short"), "{ended}");
+        }
+    };
+    let state = |line: &'static str| {
+        move |scene: &Scene| {
+            scene.edit("segport.toml", "[egress]", &format!("[state]\n{line}\n[egress]"));
+            scene.edit("connections/autopilot.toml", "{ env = \"AUTOPILOT_API_KEY\" }", "{ file = \"key\" }");
+            scene.write("key", KEY);
+        }
+    };
+    let connection = "connections/autopilot.toml:8:11";
+    check(&|_| {}, "SP0303", connection, &["check", "plan", "run", "connect autopilot"]);
+    let commands = ["check", "plan", "run", "runs", "suppress check p1@example.com"];
+    check(&state("key = { env = \"GONE\" }"), "SP0303", "segport.toml:5:7", &commands);
+    check(&state("key = { env = \"SHORT\" }"), "SP0602", "segport.toml:5:7", &commands);
+    check(&state("url = { env = \"GONE\" }"), "SP0303", "segport.toml:5:7", &commands);
+    let setting = |scene: &Scene| {
+        scene.connection("list_id = \" \"");
+        scene.edit("connections/autopilot.toml", "{ env = \"AUTOPILOT_API_KEY\" }", "{ file = \"key\" }");
+        scene.write("key", KEY);
+    };
+    check(&setting, "SP0611", "connections/autopilot.toml:11:1", &["check", "plan", "run"]);
+}
+
+#[test]
 fn outside_a_project_there_is_nothing_to_run() {
     let scene = Scene::new(&[]);
     std::fs::remove_file(scene.path("segport.toml")).unwrap();

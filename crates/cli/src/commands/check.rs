@@ -39,9 +39,7 @@ async fn examine(invocation: &Invocation) -> Result<(Diagnostics, String), Failu
     let is_sound = !findings.has_errors();
     findings.extend(columns(&engine, &found_in_files).await);
     if is_sound {
-        if let Some(error) = project::problem_of_state_key(invocation.dir(), &project.settings.state) {
-            findings.push(Diagnostic::error(Code::LedgerUnavailable, chain(&error)).in_file("segport.toml"));
-        }
+        findings.extend(project::problem_of_state_key(invocation.dir(), &project.settings.state));
         findings.extend(mappings(&engine).await);
     }
     Ok((findings.sorted(), contents(project)))

@@ -310,16 +310,16 @@ fn secrets_are_resolved_or_named() {
         ("CREDENTIALS_DIRECTORY", credentials.path().to_str().unwrap()),
     ]);
     assert!(check_secrets(&project, &catalog(), &env).is_empty());
-    let resolved =
-        resolve_secrets(&project.connections["mailer"].settings, &mailer().settings_schema, dir.path(), &env).unwrap();
+    let (file, settings) = ("connections/mailer.toml", &project.connections["mailer"].settings);
+    let resolved = resolve_secrets(&project, file, settings, &mailer().settings_schema, &env).unwrap();
     assert_eq!(resolved, json!({ "api_key": "hunter2", "webhook_key": "two\nlines" }));
-    let unresolved = resolve_secrets(
-        &project.connections["mailer"].settings,
-        &mailer().settings_schema,
-        dir.path(),
-        &environment(&[]),
-    );
-    assert_eq!(codes(&unresolved.unwrap_err()), ["SP0303"]);
+    let unresolved =
+        resolve_secrets(&project, file, settings, &mailer().settings_schema, &environment(&[])).unwrap_err();
+    assert_eq!(codes(&unresolved), ["SP0303"]);
+    // As the check of all secrets says it.
+    let found = check_secrets(&project, &catalog(), &environment(&[("DB", "sqlite:state.db")])).render(Style::Plain);
+    let text = unresolved.render(Style::Plain);
+    assert!(text.contains(file) && found.contains(text.split("\n\n").next().unwrap()), "{text}\n{found}");
 }
 
 #[test]
@@ -350,8 +350,8 @@ fn a_secret_in_the_place_of_its_name_is_not_shown() {
             findings.extend(check_secrets(&project, &catalog(), &environment(&[])));
             let settings = &project.connections.get("mailer").unwrap_or_else(|| panic!("{findings}")).settings;
             let schema = &mailer().settings_schema;
-            findings
-                .extend(resolve_secrets(settings, schema, dir.path(), &environment(&[])).err().into_iter().flatten());
+            let resolved = resolve_secrets(&project, "connections/mailer.toml", settings, schema, &environment(&[]));
+            findings.extend(resolved.err().into_iter().flatten());
             let shown = findings.render(Style::Plain);
             let name = reference.split('"').nth(1).unwrap();
             assert_eq!(shown.contains(name), !is_taken_for_one, "{shown}");
