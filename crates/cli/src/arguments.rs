@@ -116,7 +116,9 @@ written into the connection's file.")]
     #[command(after_help = "\
 Examples:
   segport plan                                every export
-  segport plan newsletter --out plan.json     keep the plan, then: segport run --plan plan.json")]
+  segport plan newsletter --out plan.json     keep the plan, then: segport run --plan plan.json
+
+An export that cannot be planned does not keep the others from it; then the exit code is 2, and `--out` writes nothing.")]
     Plan(Plan),
     /// Send what is new or changed
     ///

@@ -210,3 +210,23 @@ fn the_exit_code_of_a_plan_can_tell_of_changes() {
     check(0);
     scene.call("plan --full --detailed-exitcode").exits(3);
 }
+
+#[test]
+fn an_export_that_cannot_be_planned_does_not_keep_the_others_from_it() {
+    let scene = Scene::new(&people(1..=3));
+    let export = scene.read("exports/newsletter.toml");
+    for id in ["first", "second"] {
+        scene.segment(id, &people(1..=2));
+        scene.write(&format!("exports/{id}.toml"), export.replace("[\"newsletter\"]", &format!("[\"{id}\"]")));
+    }
+    std::fs::remove_file(scene.path("data/first.csv")).unwrap();
+    let planned = scene.call("plan --output json --out plan.json");
+    let plans = planned.exits(2).says("SP0601").says("plan.json was not written").objects();
+    assert_eq!(plans.iter().map(|plan| plan["export"].as_str().unwrap()).collect::<Vec<_>>(), ["newsletter", "second"]);
+    assert!(!scene.path("plan.json").exists());
+    let told = scene.call("plan --detailed-exitcode");
+    told.exits(2).prints("There is no plan of `first`.").prints("does what else is planned here");
+    assert!(!scene.call("plan --out plan.json").exits(2).stdout.contains("segport run"));
+    let none = scene.call("plan first");
+    assert_eq!(none.exits(2).says("SP0601").stdout, "");
+}

@@ -10,10 +10,10 @@ use crate::arguments::Plan;
 use crate::commands::Invocation;
 use crate::exit::{Exit, Failure};
 use crate::interrupt::Interrupt;
-use crate::output::json_line;
+use crate::output::{Output, json_line};
 use crate::{progress, project, report};
 
-/// Plans one export after the other; the first that cannot be planned ends it.
+/// Plans one export after the other; one that cannot be planned does not keep the others from it.
 pub(crate) async fn plan(invocation: &Invocation, asked: &Plan) -> Result<Exit, Failure> {
     let (dir, output) = (invocation.dir(), &invocation.output);
     let engine = project::open(dir)?.engine;
@@ -25,16 +25,28 @@ pub(crate) async fn plan(invocation: &Invocation, asked: &Plan) -> Result<Exit, 
     let mode = if asked.full { Mode::Full } else { Mode::Changes };
 
     let mut file = String::new();
-    let mut changes = false;
+    let (mut worst, mut unplanned, mut plans) = (Exit::Done, Vec::new(), 0);
     let (mut hindrances, mut feasible) = (Vec::new(), false);
     for export in exports {
-        let request = Request { mode: mode.clone(), ..Request::new(export) };
+        let request = Request { mode: mode.clone(), ..Request::new(export.clone()) };
         let planned = Box::pin(engine.plan(&store, &request, &*progress, &cancel)).await;
         if let Some(exit) = interrupt.seen() {
             return Ok(exit);
         }
-        let plan = planned?;
-        changes |= plan.has_changes();
+        let plan = match planned {
+            Ok(plan) => plan,
+            Err(error) => {
+                let failure = Failure::from(error);
+                output.failure(&failure);
+                worst = worst.max(failure.exit());
+                unplanned.push(format!("`{export}`"));
+                continue;
+            }
+        };
+        plans += 1;
+        if asked.detailed_exitcode && plan.has_changes() {
+            worst = worst.max(Exit::Changes);
+        }
         let hindered = hindrances.len();
         hindrances.extend(hindrance(&plan, engine.project()));
         feasible |= plan.has_changes() && hindrances.len() == hindered;
@@ -48,14 +60,23 @@ pub(crate) async fn plan(invocation: &Invocation, asked: &Plan) -> Result<Exit, 
         }
     }
     if let Some(out) = &asked.out {
-        let path = dir.join(out);
-        fs::write(&path, file).map_err(|error| Failure::file("write", &path, &error))?;
+        if unplanned.is_empty() {
+            let path = dir.join(out);
+            fs::write(&path, file).map_err(|error| Failure::file("write", &path, &error))?;
+        } else {
+            // Whoever carries the file out would take it for the plan of all.
+            feasible = false;
+            Output::remark(&format!("{} was not written: a plan is missing in it", out.display()));
+        }
     }
-    if !output.is_json() {
+    if !unplanned.is_empty() {
+        hindrances.push(format!("There is no plan of {}.\n", unplanned.join(", ")));
+    }
+    if !output.is_json() && plans > 0 {
         let lone = engine.project().exports.len() == 1;
         output.text(&conclusion(asked, lone, feasible, &hindrances))?;
     }
-    Ok(if asked.detailed_exitcode && changes { Exit::Changes } else { Exit::Done })
+    Ok(worst)
 }
 
 /// What would keep a run from doing what is planned.
