@@ -44,6 +44,11 @@ pub struct PlanReport {
 }
 
 impl PlanReport {
+    /// The JSON schema of a plan (draft-07), as committed in `schemas/plan.json`.
+    pub fn schema() -> serde_json::Value {
+        schemars::generate::SchemaSettings::draft07().into_generator().into_root_schema_for::<Self>().to_value()
+    }
+
     /// Whether a run would send anything.
     pub fn has_changes(&self) -> bool {
         self.rows.add + self.rows.change + self.leavers.remove > 0

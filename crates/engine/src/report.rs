@@ -284,13 +284,16 @@ impl RunReport {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan_report::PlanReport;
 
     #[test]
     fn committed_schemas_are_those_of_the_types() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../schemas/run-report.json");
-        let committed = std::fs::read_to_string(path).unwrap_or_default();
-        let current = serde_json::to_string_pretty(&RunReport::schema()).unwrap() + "\n";
-        assert_eq!(committed, current, "schemas/run-report.json is out of date; run `cargo xtask schemas`");
+        for (name, schema) in [("run-report", RunReport::schema()), ("plan", PlanReport::schema())] {
+            let path = format!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../schemas/{}.json"), name);
+            let committed = std::fs::read_to_string(path).unwrap_or_default();
+            let current = serde_json::to_string_pretty(&schema).unwrap() + "\n";
+            assert_eq!(committed, current, "schemas/{name}.json is out of date; run `cargo xtask schemas`");
+        }
     }
 
     #[test]
