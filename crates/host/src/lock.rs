@@ -47,7 +47,7 @@ pub(crate) fn read(path: &Path) -> Result<BTreeMap<String, Pin>, LoadError> {
 
 /// Lets nobody else change the lock file, in this process or another, until the result is dropped.
 pub(crate) fn hold(path: &Path) -> Result<File, LoadError> {
-    let failed = |error: io::Error| LoadError::lock_file(path.to_owned(), format!("cannot be written: {error}"));
+    let failed = |error: io::Error| LoadError::unwritable_lock_file(path.to_owned(), &error);
     // The file itself is replaced with every change, so its directory is what can be held.
     let directory = File::open(directory_of(path)).map_err(failed)?;
     match directory.lock() {
@@ -62,9 +62,9 @@ fn directory_of(path: &Path) -> &Path {
 
 /// Writes the pins in one step: a reader sees the old file or the new one.
 pub(crate) fn write(path: &Path, pins: &BTreeMap<String, Pin>) -> Result<(), LoadError> {
-    let failed = |problem: String| LoadError::lock_file(path.to_owned(), format!("cannot be written: {problem}"));
+    let failed = |error: io::Error| LoadError::unwritable_lock_file(path.to_owned(), &error);
     let document = Document { plugins: pins.values().cloned().collect() };
-    let text = toml::to_string(&document).map_err(|error| failed(error.to_string()))?;
+    let text = toml::to_string(&document).map_err(|error| failed(io::Error::other(error.to_string())))?;
     let directory = directory_of(path);
     let put = || -> io::Result<()> {
         let mut file = tempfile::Builder::new()
@@ -77,5 +77,5 @@ pub(crate) fn write(path: &Path, pins: &BTreeMap<String, Pin>) -> Result<(), Loa
         file.persist(path)?;
         Ok(())
     };
-    put().map_err(|error| failed(error.to_string()))
+    put().map_err(failed)
 }

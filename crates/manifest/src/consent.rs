@@ -50,7 +50,7 @@ pub fn write_consent(dir: &Path, connection: &str, consent: &Consent) -> Result<
     let table = consent_table(&mut document).ok_or_else(unusable)?;
     set(table, "accepted_by", value(consent.accepted_by.as_str()));
     set(table, "accepted_at", value(at));
-    replace(&path, &document.to_string()).map_err(io)
+    replace(&path, &document.to_string()).map_err(|error| io(without_path(error)))
 }
 
 /// The table as it is, or a new one in front of `[settings]`.
@@ -73,6 +73,14 @@ fn set(table: &mut dyn TableLike, key: &str, new: Item) {
         (_, new) => {
             table.insert(key, new);
         }
+    }
+}
+
+/// The error without the name of a temporary file, of which nobody knows.
+fn without_path(error: io::Error) -> io::Error {
+    match error.to_string().split_once(" at path \"") {
+        Some((said, _)) => io::Error::new(error.kind(), said.to_owned()),
+        None => error,
     }
 }
 

@@ -147,3 +147,27 @@ fn a_new_connector_is_scaffolded() {
     scene.call("connectors new mailgrid").exits(2);
     scene.call("connectors new Mail-Grid").exits(2).says("lower-case");
 }
+
+#[test]
+fn what_may_not_be_written_is_named_and_no_temporary_file() {
+    let scene = Scene::new(&people(1..=3));
+    let may = |path: &str, mode: u32| fs::set_permissions(scene.path(path), Permissions::from_mode(mode)).unwrap();
+    let unwritable = |path: &str, words: &str| {
+        may(path, 0o500);
+        let ended = scene.unprivileged(words).run();
+        may(path, 0o700);
+        let told = format!("{}{}", ended.stdout, ended.stderr);
+        assert!(told.contains("Permission denied (os error 13)\n") && !told.contains(" at path "), "{ended}");
+        (ended.code(), told)
+    };
+    let advice = "let the user that runs segport write the project's directory";
+    for (words, exit) in [("check", 1), ("connectors lock", 2)] {
+        let (code, told) = unwritable(".", words);
+        assert_eq!((code, told.matches("SP0407").count(), told.matches(advice).count()), (exit, 1, 1), "{told}");
+    }
+    scene.call("check").exits(0);
+    let consent = "[consent]\naccepted_by = \"anna@example.org\"\naccepted_at = 2026-11-23T10:00:00Z\n";
+    scene.edit("connections/autopilot.toml", consent, "");
+    let (code, told) = unwritable("connections", "connect autopilot --accept");
+    assert_eq!((code, told.contains("cannot change `connections/autopilot.toml`")), (2, true), "{told}");
+}
