@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use ring::digest::{Context, SHA256};
 use tempfile::TempDir;
 
-use crate::error::{LoadErrorKind, Problem};
+use crate::error::{LoadErrorKind, Problem, without_path};
 
 /// The bit of a file's mode that lets everybody write.
 const WORLD_WRITABLE: u32 = 0o002;
@@ -28,7 +28,12 @@ impl PrivateCopy {
     /// Copies the library at `path`, or says why it cannot be used.
     pub(crate) fn make(path: &Path) -> Result<Self, Problem> {
         let mut original = open_trusted(path)?;
-        let failed = |error: io::Error| Problem::from(format!("cannot be copied to a private directory: {error}"));
+        let failed = |error: io::Error| {
+            let place = std::env::temp_dir();
+            let text =
+                format!("cannot be copied to a private directory in {}: {}", place.display(), without_path(&error));
+            Problem::new(LoadErrorKind::NoPlaceForCopy, text)
+        };
         let directory = tempfile::Builder::new()
             .prefix("segport-")
             .permissions(Permissions::from_mode(0o700))

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use segport_core::{Error, ErrorKind};
 
 const ADD_DIRECTORY: &str = "add its directory to `[plugins] path` in segport.toml, or install it there";
+const SET_TMPDIR: &str =
+    "set the environment variable `TMPDIR` to a directory that has space and that this user may write to";
 const LOCK_ANEW: &str = "`segport connectors lock` writes the file anew";
 const LET_WRITE: &str = "let the user that runs segport write the project's directory, or accept the plugins as somebody who may, \
                          with `segport connectors lock`";
@@ -36,6 +38,8 @@ pub enum LoadErrorKind {
     NotInstalled,
     /// A file is there, but it cannot be read, is no plugin of that name, or does not fit this host.
     Unloadable,
+    /// A file is there, but there is no place for the private copy that it is loaded from.
+    NoPlaceForCopy,
     /// The project takes accepted plugins only, and the lock file does not name this one.
     NotAccepted,
     /// Everybody may write to the file or to the directory that it is in.
@@ -87,6 +91,7 @@ impl LoadError {
         let kind = attempts.iter().map(|attempt| attempt.kind).max().unwrap_or(LoadErrorKind::NotInstalled);
         let (summary, help) = match kind {
             LoadErrorKind::NotInstalled => ("is not installed", ADD_DIRECTORY),
+            LoadErrorKind::NoPlaceForCopy => ("cannot be loaded", SET_TMPDIR),
             LoadErrorKind::NotAccepted => ("cannot be loaded", "run `segport connectors lock` to accept it"),
             LoadErrorKind::Changed => ("cannot be loaded", ACCEPT_CHANGE),
             _ => ("cannot be loaded", ""),

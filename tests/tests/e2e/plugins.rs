@@ -171,3 +171,19 @@ fn what_may_not_be_written_is_named_and_no_temporary_file() {
     let (code, told) = unwritable("connections", "connect autopilot --accept");
     assert_eq!((code, told.contains("cannot change `connections/autopilot.toml`")), (2, true), "{told}");
 }
+
+#[test]
+fn without_a_place_for_temporary_files_it_is_said_how_to_name_one() {
+    let scene = Scene::new(&people(1..=3));
+    let missing = scene.path("nowhere").display().to_string();
+    for (words, exit) in [("check", 1), ("run", 2)] {
+        let ended = scene.segport(words).env("TMPDIR", &missing).run();
+        let told = format!("{}{}", ended.stdout, ended.stderr);
+        let place = format!("to a private directory in {missing}: No such file or directory (os error 2)\n");
+        assert!(
+            told.contains("SP0406") && told.contains(&place) && told.contains("set the environment variable `TMPDIR`"),
+            "{told}"
+        );
+        ended.exits(exit);
+    }
+}
