@@ -223,7 +223,11 @@ fn keys(title: &str, schema: &Value) -> String {
         .filter(|(name, _)| *name != "project_dir")
         .map(|(name, property)| {
             let about = property.get("description").and_then(Value::as_str).unwrap_or_default();
-            let sentence = about.split("\n\n").next().unwrap_or_default().replace('\n', " ");
+            let mut sentence = about.split("\n\n").next().unwrap_or_default().replace('\n', " ");
+            let values: Vec<_> = allowed(schema, property, 0).iter().map(ToString::to_string).collect();
+            if !values.is_empty() {
+                sentence.push_str(&format!(" Values: {}.", values.join(", ")));
+            }
             let default = match property.get("default") {
                 None | Some(Value::Null) if required(name) => "required".to_owned(),
                 None | Some(Value::Null) => String::new(),
@@ -235,11 +239,48 @@ fn keys(title: &str, schema: &Value) -> String {
     if rows.is_empty() { String::new() } else { format!("\n{title}\n{}", table(&rows)) }
 }
 
+/// How deep a schema is looked into: one may refer to itself.
+const DEEPEST: usize = 8;
+
+/// The values that a part of the schema `root` allows, if it names them. Those of a table or an array are its entries'.
+fn allowed<'a>(root: &'a Value, part: &'a Value, depth: usize) -> Vec<&'a Value> {
+    if depth > DEEPEST {
+        return Vec::new();
+    }
+    let array = |keyword: &str| part.get(keyword).and_then(Value::as_array).into_iter().flatten();
+    let target = part.get("$ref").and_then(Value::as_str).and_then(|target| root.pointer(target.strip_prefix('#')?));
+    let entries = ["items", "additionalProperties"].iter().filter_map(|keyword| part.get(keyword));
+    let inner = target.into_iter().chain(["anyOf", "oneOf", "allOf"].into_iter().flat_map(array)).chain(entries);
+    let own = part.get("const").into_iter().chain(array("enum"));
+    own.chain(inner.flat_map(|inner| allowed(root, inner, depth + 1))).filter(|value| !value.is_null()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use segport_core::{CustomFields, Field};
 
     use super::*;
+
+    #[test]
+    fn the_values_that_a_setting_allows_are_found_wherever_its_schema_names_them() {
+        let root = json!({ "definitions": {
+            "Format": { "oneOf": [{ "const": "csv" }, { "const": "parquet" }] },
+            "Tree": { "anyOf": [{ "$ref": "#/definitions/Tree" }, { "const": "leaf" }] },
+        }});
+        let check = |part: Value, expected: Value| {
+            let mut values = allowed(&root, &part, 0);
+            values.dedup();
+            assert_eq!(json!(values), expected, "{part}");
+        };
+        check(json!({ "type": "string" }), json!([]));
+        check(json!({ "enum": ["a", 2, null] }), json!(["a", 2]));
+        check(json!({ "$ref": "#/definitions/Format" }), json!(["csv", "parquet"]));
+        check(json!({ "anyOf": [{ "$ref": "#/definitions/Format" }, { "type": "null" }] }), json!(["csv", "parquet"]));
+        check(json!({ "additionalProperties": { "$ref": "#/definitions/Format" } }), json!(["csv", "parquet"]));
+        check(json!({ "items": { "enum": ["a"] }, "additionalProperties": false }), json!(["a"]));
+        check(json!({ "$ref": "#/definitions/Tree" }), json!(["leaf"]));
+        check(json!({ "$ref": "#/definitions/Gone" }), json!([]));
+    }
 
     #[test]
     fn a_plugin_is_described() {
@@ -260,6 +301,7 @@ mod tests {
                 "properties": {
                     "api_key": { "description": "The key.\n\nMore." },
                     "rate": { "description": "Calls a second.", "default": 5 },
+                    "mode": { "description": "How.", "oneOf": [{ "const": "probe" }, { "const": "bulk" }] },
                     "project_dir": {},
                 },
             }),
