@@ -1,5 +1,7 @@
 //! Numbers, times and tables as people read them.
 
+use std::path::Path;
+
 use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 
 /// `12345` as `12,345`.
@@ -79,6 +81,17 @@ pub(crate) fn harmless_lines(text: &str) -> String {
     text.split('\n').map(harmless).collect::<Vec<_>>().join("\n")
 }
 
+/// A path as one word of a command line, to be copied into a shell.
+pub(crate) fn word(path: &Path) -> String {
+    let text = path.display().to_string();
+    let text = if text.starts_with('-') { format!("./{text}") } else { text };
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:=@%".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text;
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
 /// Breaks paragraphs into lines of at most `width` characters, each after `indent`.
 pub(crate) fn wrap(text: &str, width: usize, indent: &str) -> String {
     let mut out = String::new();
@@ -141,6 +154,18 @@ mod tests {
     fn a_terminal_obeys_no_foreign_text() {
         assert_eq!(harmless("Zoë 🏴 \u{1b}[31m\n\u{202e}x"), "Zoë 🏴 \\u{1b}[31m\\n\\u{202e}x");
         assert_eq!(harmless_lines("a\r\n\u{7}b\n"), "a\\r\n\\u{7}b\n");
+    }
+
+    #[test]
+    fn a_path_is_one_word_for_a_shell() {
+        let check = |path: &str, expected: &str| assert_eq!(word(Path::new(path)), expected);
+        check("shop", "shop");
+        check("../a/b-c_1.2", "../a/b-c_1.2");
+        check("-x", "./-x");
+        check("Ünï cödé", "'Ünï cödé'");
+        check("it's $HOME", r"'it'\''s $HOME'");
+        check("a;b", "'a;b'");
+        check("", "''");
     }
 
     #[test]

@@ -11,7 +11,6 @@ use serde_json::Value;
 use crate::codes::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::file;
-use crate::pointer;
 use crate::place::at_secret;
 use crate::project::Project;
 use crate::walk::walk;

@@ -1,6 +1,6 @@
 //! `segport init`: a runnable project.
 
-use std::path::Path;
+use std::path::{Component, Path};
 
 use serde_json::json;
 use tokio::runtime::Handle;
@@ -10,7 +10,7 @@ use crate::commands::{Invocation, schema};
 use crate::exit::{Exit, Failure};
 use crate::sample::Quality;
 use crate::starter::{GITIGNORE, IGNORED, SANDBOX_ADDRESS, Starter, create};
-use crate::text::count;
+use crate::text::{count, word};
 
 const PROFILES: u64 = 1000;
 const SCHEMAS: &str = "schemas";
@@ -36,7 +36,7 @@ pub(crate) fn init(invocation: &Invocation, asked: &Init) -> Result<Exit, Failur
         create(&dir.join(GITIGNORE), IGNORED)?;
     }
     schema::write_all(&dir, &dir.join(SCHEMAS), Handle::current())?;
-    tell(invocation, asked, &dir, keeps_gitignore)?;
+    tell(invocation, &dir, keeps_gitignore)?;
     Ok(Exit::Done)
 }
 
@@ -56,13 +56,13 @@ fn refuse_existing(dir: &Path, starter: &Starter) -> Result<(), Failure> {
 fn name_of(dir: &Path) -> String {
     let whole = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
     let name = whole.components().rev().find_map(|part| match part {
-        std::path::Component::Normal(name) => Some(name.to_string_lossy().into_owned()),
+        Component::Normal(name) => Some(name.to_string_lossy().into_owned()),
         _ => None,
     });
     name.unwrap_or_else(|| "segport-project".to_owned())
 }
 
-fn tell(invocation: &Invocation, asked: &Init, dir: &Path, keeps_gitignore: bool) -> Result<(), Failure> {
+fn tell(invocation: &Invocation, dir: &Path, keeps_gitignore: bool) -> Result<(), Failure> {
     let output = &invocation.output;
     if keeps_gitignore {
         output.note(&format!("{GITIGNORE} was there already; add these lines to it:\n{}", indented(IGNORED)));
@@ -77,7 +77,7 @@ fn tell(invocation: &Invocation, asked: &Init, dir: &Path, keeps_gitignore: bool
         ("segport plan", "what would be sent"),
         ("segport run", "send it; run it again and nothing is sent"),
     ];
-    let change = asked.into.as_ref().map(|into| format!("cd {}", into.display()));
+    let change = elsewhere(dir).map(|dir| format!("cd {}", word(dir)));
     if let Some(change) = &change {
         next.insert(0, (change, ""));
     }
@@ -87,6 +87,12 @@ fn tell(invocation: &Invocation, asked: &Init, dir: &Path, keeps_gitignore: bool
     output.text(&format!("made a project in {} with {profiles} made-up profiles\n\nNext:\n{lines}", dir.display()))
 }
 
+/// The directory, unless it is the one that the user is in.
+fn elsewhere(dir: &Path) -> Option<&Path> {
+    let dir = dir.strip_prefix(".").unwrap_or(dir);
+    dir.components().any(|part| part != Component::CurDir).then_some(dir)
+}
+
 fn indented(text: &str) -> String {
     text.lines().map(|line| format!("  {line}\n")).collect()
 }
@@ -94,6 +100,18 @@ fn indented(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_user_is_told_to_go_where_the_project_is() {
+        let check =
+            |dir: &str, expected: Option<&str>| assert_eq!(elsewhere(Path::new(dir)), expected.map(Path::new), "{dir}");
+        check(".", None);
+        check("./.", None);
+        check("./sub", Some("sub"));
+        check("nodir/sub", Some("nodir/sub"));
+        check("../sub", Some("../sub"));
+        check("/srv/shop", Some("/srv/shop"));
+    }
 
     #[test]
     fn a_project_is_named_after_its_directory() {

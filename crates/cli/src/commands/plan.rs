@@ -11,6 +11,7 @@ use crate::commands::Invocation;
 use crate::exit::{Exit, Failure};
 use crate::interrupt::Interrupt;
 use crate::output::{Output, json_line};
+use crate::text::word;
 use crate::{progress, project, report};
 
 /// Plans one export after the other; one that cannot be planned does not keep the others from it.
@@ -114,7 +115,7 @@ fn conclusion(asked: &Plan, lone: bool, feasible: bool, hindrances: &[String]) -
 fn carrying_out(asked: &Plan, lone: bool) -> String {
     let mut run = "segport run".to_owned();
     match &asked.out {
-        Some(out) => run.push_str(&format!(" --plan {}", out.display())),
+        Some(out) => run.push_str(&format!(" --plan {}", word(out))),
         None => {
             asked.exports.iter().for_each(|export| run.push_str(&format!(" {export}")));
             run.push_str(if asked.exports.is_empty() && !lone { " --all" } else { "" });
