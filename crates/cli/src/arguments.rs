@@ -23,12 +23,18 @@ Exit codes:
   2  could not start                            130, 143  interrupted, state is consistent
   3  `plan --detailed-exitcode` with changes";
 
+/// What excludes one another, which the usage that is made of the arguments does not tell.
+const RUN_USAGE: &str = "\
+segport run [OPTIONS] [EXPORT]...
+       segport run [OPTIONS] --all
+       segport run [OPTIONS] --plan <FILE>";
+
 /// Exports segments of customer profiles to marketing tools.
 ///
 /// A project is a directory of TOML files: where profiles are read from (sources), which of them belong together (segments),
 /// the accounts they go to (connections), and what goes where (exports). Segport sends only what changed since the last run.
 #[derive(Debug, Parser)]
-#[command(name = "segport", version, after_help = EXAMPLES, max_term_width = 100, disable_help_subcommand = true)]
+#[command(name = "segport", version, after_help = EXAMPLES, max_term_width = 100)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -123,7 +129,7 @@ An export that cannot be planned does not keep the others from it; then the exit
     /// Send what is new or changed
     ///
     /// Takes leavers off their lists, too. Prints one report per export.
-    #[command(after_help = "\
+    #[command(override_usage = RUN_USAGE, after_help = "\
 Examples:
   segport run newsletter
   segport run --all --output json

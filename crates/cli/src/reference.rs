@@ -13,7 +13,7 @@ fn definition() -> Command {
 
 /// One section a command; a command of commands has one for each of them.
 fn sections(path: &str, command: &Command, text: &mut String) {
-    for inner in command.get_subcommands() {
+    for inner in command.get_subcommands().filter(|inner| inner.get_name() != "help") {
         let path = if path.is_empty() { inner.get_name().to_owned() } else { format!("{path} {}", inner.get_name()) };
         if inner.has_subcommands() {
             sections(&path, inner, text);
@@ -25,7 +25,7 @@ fn sections(path: &str, command: &Command, text: &mut String) {
 
 fn section(path: &str, command: &Command, text: &mut String) {
     let usage = command.clone().render_usage().to_string();
-    let usage = usage.trim_start_matches("Usage: ");
+    let usage = usage.trim_start_matches("Usage: ").replace("\n       ", "\n");
     text.push_str(&format!("### {path}\n\n```text\n{usage}\n```\n\n"));
     text.push_str(&paragraphs(command));
     let options = options(command, false);
