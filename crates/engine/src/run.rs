@@ -160,6 +160,10 @@ pub(crate) async fn run(
     let first = plan::begin_reading(open, 0, &run_id, store.hasher());
     let mut run = lease.begin(NewRun { run_id: &run_id, started_at, segments: &open.ledger_names }).await?;
     let scope = scope.asked(store, &mut run.snapshot).await?;
+    // Whatever becomes of this run, it was asked for; a plan may turn out to be outdated.
+    if matches!(scope, Scope::Full) && request.expected.is_none() {
+        run.journal.renew().await?;
+    }
     let held = run.snapshot.members();
     let suppressed = in_flight.suppressed().await?;
     let comparison = Comparison {
@@ -205,8 +209,7 @@ pub(crate) async fn run(
         progress,
         cancel,
     };
-    // Whatever becomes of this run, it was asked for.
-    if matches!(scope, Scope::Full) && !matches!(hold, Some(Hold::Outdated(_))) {
+    if matches!(scope, Scope::Full) && request.expected.is_some() && matches!(hold, None | Some(Hold::Guard)) {
         run.journal.renew().await?;
     }
     let waiting = Waiting::new(outbox, leavers.planned, run.snapshot.leavers(&tally.present));

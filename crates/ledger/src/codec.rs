@@ -40,7 +40,8 @@ const UPPER_UUID: u8 = 3;
 const FLAG_HELD: u8 = 1;
 const FLAG_INTENDED: u8 = 2;
 const FLAG_DOUBTFUL: u8 = 4;
-const FLAG_AGAIN: u8 = 8;
+const FLAG_VALUES_AGAIN: u8 = 8;
+const FLAG_ALL_AGAIN: u8 = 16;
 
 /// A record as it is read back; texts are borrowed from the page.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,6 +74,8 @@ pub(crate) enum Stored<'a> {
         value: Acknowledged,
         standing: Standing,
         id: DestinationId<'a>,
+        /// As of [`Stored::Done`].
+        at: Memberships,
     },
     /// Every row that is held by now is to be sent again.
     Renewed,

@@ -97,13 +97,12 @@ impl Folded {
     /// Notes an id that the destination gave while the export had these segments.
     fn identify(&mut self, id: DestinationId<'_>, at: Memberships) {
         let Some(text) = id.to_text() else { return };
-        match self.ids.iter_mut().find(|known| known.text == text || !known.at.intersection(at).is_empty()) {
-            Some(known) => *known = OwnId { text, at: known.at.union(at) },
-            None => self.ids.push(OwnId { text, at }),
-        }
+        let same = |known: &mut OwnId| known.text == text || !known.at.intersection(at).is_empty();
+        let at = self.ids.extract_if(.., same).fold(at, |at, known| at.union(known.at));
+        self.ids.push(OwnId { text, at });
     }
 
-    /// Writes where the row stands. If one id does not do for all of its memberships, each stands before that, with those it is for.
+    /// Writes where the row stands, with its newest id. Those of other accounts stand before that, as far as it has memberships there.
     fn write(&self, identity: Identity, chunk: &mut Chunk) {
         // A row that was only ever intended has no value yet; zeros are what nobody compares with, since it is not held.
         let value = self.value.unwrap_or(Acknowledged {
@@ -111,16 +110,16 @@ impl Folded {
             fingerprint: crate::Fingerprint::from_bits(0),
         });
         let memberships = self.standing.acknowledged.union(self.standing.possible);
-        let of_all = self.ids.iter().find(|id| memberships.without(id.at).is_empty());
-        if of_all.is_none() {
-            for OwnId { text, at } in &self.ids {
-                let (id, memberships, at) = (DestinationId::new(Some(text)), memberships.intersection(*at), *at);
-                if !memberships.is_empty() {
-                    chunk.again(&Stored::Done { identity, value, memberships, id, change: Change::Changed, at });
-                }
+        let (newest, others) = self.ids.split_last().unzip();
+        for OwnId { text, at } in others.unwrap_or_default() {
+            let (id, memberships, at) = (DestinationId::new(Some(text)), memberships.intersection(*at), *at);
+            if !memberships.is_empty() {
+                chunk.again(&Stored::Done { identity, value, memberships, id, change: Change::Changed, at });
             }
         }
-        chunk.held(identity, value, &self.standing, DestinationId::new(of_all.map(|id| &*id.text)));
+        let (id, at) = newest.map_or((None, memberships), |OwnId { text, at }| (Some(&**text), *at));
+        chunk.at(at);
+        chunk.held(identity, value, &self.standing, DestinationId::new(id));
     }
 
     /// The row as a record of this run finds it.
@@ -198,7 +197,8 @@ impl Fold<'_> {
             number,
             run: self.run,
             kind: PageKind::Base.number(),
-            rows: i64::from(chunk.rows()),
+            // However many records a row has, they are not worth another fold.
+            rows: i64::try_from(rows.len()).unwrap_or(i64::MAX),
             body: chunk.into_bytes(),
         };
         self.database.add_page(transaction, self.export, self.epoch, &page).await
@@ -302,13 +302,13 @@ fn gather(rows: &mut HashMap<Identity, Folded>, run: i64, records: Records<'_>) 
                     row.during(run).standing.undelivered(outcome);
                 }
             }
-            Stored::Held { identity, value, standing, id } => {
+            Stored::Held { identity, value, standing, id, at } => {
                 let row = rows.entry(identity).or_default();
                 let has_destination_id = standing.has_destination_id || row.standing.has_destination_id;
                 row.standing = Standing { has_destination_id, ..standing };
                 row.value = Some(value);
                 row.run = run;
-                row.identify(id, standing.acknowledged.union(standing.possible));
+                row.identify(id, at);
             }
             Stored::Renewed => rows.values_mut().for_each(|row| row.standing.renew()),
             Stored::Row(_) | Stored::Stayed(_) | Stored::Past { .. } => {}

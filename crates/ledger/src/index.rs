@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::standing::{Standing, Standings};
+use crate::standing::{Again, Standing, Standings};
 use crate::table::{Entry, Place, Room, Table};
 use crate::{
     Error, Fingerprint, Identity, Intent, KeyHash, Memberships, Record, Result, Row, SegmentNumber, Undelivered,
@@ -68,7 +68,11 @@ pub struct ReadIn {
 impl ReadIn {
     fn of(Standing { seen, acknowledged, again, .. }: Standing) -> Self {
         let known = seen.intersection(acknowledged);
-        Self { seen, to_add: seen.without(known), to_repeat: if again { known } else { Memberships::NONE } }
+        Self {
+            seen,
+            to_add: seen.without(known),
+            to_repeat: if again == Again::All { known } else { Memberships::NONE },
+        }
     }
 }
 
@@ -152,7 +156,7 @@ impl Index {
         } else {
             let observation = if !standing.held {
                 Observation::New
-            } else if standing.uncertain() || standing.again || row.mark != short(fingerprint) {
+            } else if standing.uncertain() || standing.again != Again::Nothing || row.mark != short(fingerprint) {
                 Observation::Changed
             } else if !standing.acknowledged.contains(segment) {
                 Observation::MembershipGrew
@@ -210,7 +214,7 @@ impl Index {
             fingerprint: (!standing.is_seen()).then_some(row.mark),
             memberships: standing.acknowledged,
             uncertain: standing.uncertain(),
-            again: standing.again,
+            again: standing.again != Again::Nothing,
         }))
     }
 
@@ -256,8 +260,8 @@ impl Index {
         }
     }
 
-    /// From here on every row that is held is sent again with its memberships, whatever is known of it, until it is acknowledged
-    /// anew. For later runs [`crate::Journal::renew`] writes it down.
+    /// From here on every row that is held or may be is sent again with its memberships, without being looked up, until it is
+    /// acknowledged anew. For later runs [`crate::Journal::renew`] writes it down.
     pub fn renew(&mut self) {
         self.standings.change_all(Standing::renew);
     }

@@ -87,7 +87,7 @@ impl Journal {
         .await
     }
 
-    /// Writes down that every row that is held is to be sent again, by this run or later ones ([`crate::Index::renew`]); resolves once
+    /// Writes down that every row that is held or may be is to be sent again, by this run or later ones ([`crate::Index::renew`]); resolves once
     /// that is durable. To be called before the first intent.
     ///
     /// # Errors
@@ -307,7 +307,7 @@ struct Batch {
 }
 
 impl Batch {
-    /// By how much the export's generation moves: not at all, if this says nothing of what the destination holds.
+    /// By how much the export's generation moves: not at all, if this says nothing of what the destination holds, or is to be sent.
     fn step(&self) -> i64 {
         i64::from(self.pages.iter().any(|page| page.kind.is_state()))
     }

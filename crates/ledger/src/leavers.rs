@@ -58,8 +58,8 @@ impl PresentKeys {
 
 /// Reads leavers in chunks, from [`crate::Snapshot::leavers`].
 ///
-/// Keys and the destination's ids are not in memory, so this walks through the pages from the newest to the oldest: the first
-/// record of a row that is met is the one that holds.
+/// Keys and the destination's ids are not in memory, so this walks through the pages from the newest to the oldest: of the records
+/// of a row the first that is met tells its key, and the first with an id of the export's account now its id.
 #[derive(Debug)]
 pub struct Leavers<'a> {
     snapshot: &'a Snapshot,
@@ -114,10 +114,10 @@ impl<'a> Leavers<'a> {
         for record in page.records() {
             let record = record.map_err(|_| database.unreadable(export, page.number))?;
             let (identity, value, id) = match record {
-                Stored::Done { identity, value, id, at, .. } if self.is_current(at) => (identity, value, id),
-                // Another account's id of somebody is somebody else's here.
-                Stored::Done { identity, value, .. } => (identity, value, DestinationId::None),
-                Stored::Held { identity, value, id, .. } => (identity, value, id),
+                Stored::Done { identity, value, id, at, .. } | Stored::Held { identity, value, id, at, .. } => {
+                    // Another account's id of somebody is somebody else's here.
+                    (identity, value, if self.is_current(at) { id } else { DestinationId::None })
+                }
                 _ => continue,
             };
             if self.left_behind(identity)?.is_some() {

@@ -106,8 +106,8 @@ impl Snapshot {
         self.index.populated()
     }
 
-    /// A number that changes with everything a run of this export writes down of what it sends. What a run that sends nothing
-    /// says of rows leaves it as it is: a plan still holds then.
+    /// A number that changes with everything a run of this export writes down of what it sends, and when it is to send all rows
+    /// again. What a run that sends nothing says of rows leaves it as it is: a plan still holds then.
     pub fn generation(&self) -> u64 {
         self.line.generation.unsigned_abs()
     }

@@ -5,6 +5,17 @@ use std::num::NonZeroU32;
 
 use crate::{Memberships, Undelivered};
 
+/// What of a row is sent again, even if nothing of it has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub(crate) enum Again {
+    #[default]
+    Nothing,
+    /// Its values: later ones than the acknowledged may have been written.
+    Values,
+    /// Its memberships too: somebody asked for it.
+    All,
+}
+
 /// Where one row stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub(crate) struct Standing {
@@ -18,9 +29,7 @@ pub(crate) struct Standing {
     pub(crate) intended: bool,
     /// An earlier delivery never got an outcome, so that only an acknowledgement makes the row certain again.
     pub(crate) doubtful: bool,
-    /// It is to be sent again, even if nothing of it has changed: a later payload than the acknowledged one may have been written, or
-    /// somebody asked for it.
-    pub(crate) again: bool,
+    pub(crate) again: Again,
     /// The destination once gave an id of its own.
     pub(crate) has_destination_id: bool,
     /// Segments in which this run has read the row.
@@ -45,7 +54,7 @@ impl Standing {
 
     /// Whether the ledger must remember the row.
     pub(crate) fn matters(&self) -> bool {
-        self.held || self.uncertain() || self.again
+        self.held || self.uncertain() || self.again != Again::Nothing
     }
 
     /// Whether this run has read the row.
@@ -82,14 +91,16 @@ impl Standing {
         self.held = true;
         self.intended = false;
         self.doubtful = false;
-        self.again = false;
+        self.again = Again::Nothing;
         self.sending = false;
         self.has_destination_id |= has_destination_id;
     }
 
     pub(crate) fn undelivered(&mut self, outcome: Undelivered) {
         // What is refused or put off may have been written in part, as where a list did not take a contact that was written.
-        self.again |= self.held && self.intended && outcome.settles_an_intent();
+        if self.held && self.intended && outcome.settles_an_intent() && self.again == Again::Nothing {
+            self.again = Again::Values;
+        }
         self.intended &= !outcome.settles_an_intent();
         self.doubtful |= outcome == Undelivered::Unknown;
     }
@@ -105,9 +116,12 @@ impl Standing {
         }
     }
 
-    /// From here on nothing that was acknowledged spares the row a call, nor does any doubt: somebody asked for all rows.
+    /// From here on nothing that was acknowledged spares the row a call, and no doubt makes anybody look it up first: somebody
+    /// asked for all rows.
     pub(crate) fn renew(&mut self) {
-        self.again = self.matters();
+        if self.matters() {
+            self.again = Again::All;
+        }
         self.intended = false;
         self.doubtful = false;
     }

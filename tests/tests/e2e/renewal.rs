@@ -1,5 +1,7 @@
 //! `--full`: every row is sent again, by the run that was asked for it or by later ones.
 
+use std::fs;
+
 use segport_tests::{Gate, Hold, Person, Scene, people};
 
 /// 250 people that were delivered, in batches of a hundred, one call at a time.
@@ -63,6 +65,15 @@ fn a_full_run_that_a_guard_stopped_is_made_up_for() {
     assert_eq!(report.summary(), "succeeded: 151 read, 151 changed; 99 planned, 99 removed");
 }
 
+#[test]
+fn a_full_run_that_could_not_read_its_source_is_made_up_for() {
+    let scene = delivered();
+    fs::rename(scene.path("data/newsletter.csv"), scene.path("data/gone.csv")).unwrap();
+    assert_eq!(scene.run("--full").exits(1).report().problems(), ["SP0601"]);
+    fs::rename(scene.path("data/gone.csv"), scene.path("data/newsletter.csv")).unwrap();
+    scene.comes_to("succeeded: 250 read, 250 changed");
+}
+
 /// Under an outdated plan nothing is asked of any row.
 #[test]
 fn a_full_plan_that_is_outdated_asks_for_nothing() {
@@ -71,6 +82,10 @@ fn a_full_plan_that_is_outdated_asks_for_nothing() {
     scene.segment("newsletter", &people(1..=251));
     scene.call("run --plan plan.json").exits(2).says("SP0604");
     scene.comes_to("succeeded: 251 read, 250 unchanged, 1 added");
+    fs::rename(scene.path("data/newsletter.csv"), scene.path("data/gone.csv")).unwrap();
+    scene.call("run --plan plan.json").exits(1).prints("SP0601");
+    fs::rename(scene.path("data/gone.csv"), scene.path("data/newsletter.csv")).unwrap();
+    assert_eq!(scene.comes_to("succeeded: 251 read, 251 unchanged").requests(), 0);
 }
 
 /// A contact may have been written although its row counts as refused, since a list did not take it.

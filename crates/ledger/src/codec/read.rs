@@ -3,12 +3,12 @@
 use std::str;
 
 use super::{
-    AT, Acknowledged, CHUNK, DONE_ADDED, DONE_CHANGED, FLAG_AGAIN, FLAG_DOUBTFUL, FLAG_HELD, FLAG_INTENDED, HELD,
-    INTEND_DELIVERY, INTEND_REMOVAL, LEFT, LOWER_UUID, NO_ID, PAST_ADDED, PAST_CHANGED, RENEWED, ROW, ROW_OF_NOBODY,
-    STAYED, STAYED_OF_NOBODY, Stored, StoredRow, TEXT_ID, UPPER_UUID,
+    AT, Acknowledged, CHUNK, DONE_ADDED, DONE_CHANGED, FLAG_ALL_AGAIN, FLAG_DOUBTFUL, FLAG_HELD, FLAG_INTENDED,
+    FLAG_VALUES_AGAIN, HELD, INTEND_DELIVERY, INTEND_REMOVAL, LEFT, LOWER_UUID, NO_ID, PAST_ADDED, PAST_CHANGED,
+    RENEWED, ROW, ROW_OF_NOBODY, STAYED, STAYED_OF_NOBODY, Stored, StoredRow, TEXT_ID, UPPER_UUID,
 };
 use crate::destination_id::DestinationId;
-use crate::standing::Standing;
+use crate::standing::{Again, Standing};
 use crate::{Change, Fingerprint, Identity, Intent, KeyHash, Memberships, Undelivered};
 
 /// The bytes are not records.
@@ -70,11 +70,16 @@ impl<'a> Records<'a> {
             held: flags & FLAG_HELD != 0,
             intended: flags & FLAG_INTENDED != 0,
             doubtful: flags & FLAG_DOUBTFUL != 0,
-            again: flags & FLAG_AGAIN != 0,
+            again: match (flags & FLAG_ALL_AGAIN, flags & FLAG_VALUES_AGAIN) {
+                (0, 0) => Again::Nothing,
+                (0, _) => Again::Values,
+                _ => Again::All,
+            },
             has_destination_id: id.is_some(),
             ..Standing::default()
         };
-        Ok(Stored::Held { identity, value, standing, id })
+        let at = self.at.unwrap_or(acknowledged.union(possible));
+        Ok(Stored::Held { identity, value, standing, id, at })
     }
 
     fn row(&mut self, identity: Option<Identity>, memberships: Memberships) -> Result<StoredRow<'a>, NotRecords> {

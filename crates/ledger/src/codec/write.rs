@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 
 use super::{
-    AT, Acknowledged, CHUNK, DONE_ADDED, DONE_CHANGED, FLAG_AGAIN, FLAG_DOUBTFUL, FLAG_HELD, FLAG_INTENDED, HELD,
-    INTEND_DELIVERY, INTEND_REMOVAL, LEFT, LOWER_UUID, NO_ID, PAST_ADDED, PAST_CHANGED, RENEWED, ROW, ROW_OF_NOBODY,
-    STAYED, STAYED_OF_NOBODY, Stored, StoredRow, TEXT_ID, UPPER_UUID,
+    AT, Acknowledged, CHUNK, DONE_ADDED, DONE_CHANGED, FLAG_ALL_AGAIN, FLAG_DOUBTFUL, FLAG_HELD, FLAG_INTENDED,
+    FLAG_VALUES_AGAIN, HELD, INTEND_DELIVERY, INTEND_REMOVAL, LEFT, LOWER_UUID, NO_ID, PAST_ADDED, PAST_CHANGED,
+    RENEWED, ROW, ROW_OF_NOBODY, STAYED, STAYED_OF_NOBODY, Stored, StoredRow, TEXT_ID, UPPER_UUID,
 };
 use crate::destination_id::DestinationId;
-use crate::standing::Standing;
+use crate::standing::{Again, Standing};
 use crate::{Change, Identity, Intent, Memberships, Record, Row, Undelivered, Untried};
 
 /// Writes one chunk.
@@ -92,7 +92,10 @@ impl Chunk {
                 };
                 self.head(tag, *identity, *memberships);
             }
-            Stored::Held { identity, value, standing, id } => self.held(*identity, *value, standing, *id),
+            Stored::Held { identity, value, standing, id, at } => {
+                self.at(*at);
+                self.held(*identity, *value, standing, *id);
+            }
             Stored::Left { identity, memberships } => self.head(LEFT, *identity, *memberships),
             Stored::Row(row) => self.row(ROW, ROW_OF_NOBODY, row),
             Stored::Stayed(row) => self.row(STAYED, STAYED_OF_NOBODY, row),
@@ -120,7 +123,8 @@ impl Chunk {
             flag(standing.held, FLAG_HELD)
                 | flag(standing.intended, FLAG_INTENDED)
                 | flag(standing.doubtful, FLAG_DOUBTFUL)
-                | flag(standing.again, FLAG_AGAIN),
+                | flag(standing.again == Again::Values, FLAG_VALUES_AGAIN)
+                | flag(standing.again == Again::All, FLAG_ALL_AGAIN),
         );
         self.value(value);
         self.id(id);

@@ -67,3 +67,37 @@ async fn who_left_while_the_export_was_elsewhere_has_the_id_of_before() {
         }
     }
 }
+
+/// What was sent to an account without an answer may be there, and the id of another account is no id for it.
+#[tokio::test]
+async fn who_was_never_acknowledged_at_an_account_has_no_id_there() {
+    for folding in [Folding::default(), Folding { idle_records: 0, rows_at_a_time: 1, ..Folding::default() }] {
+        let place = Place::new();
+        let store = place.store().await.with_folding(folding);
+        deliver_at(&store, "first", "a", "1").await;
+        deliver_at(&store, "second", "a", "2").await;
+        let ledger = begin(&store, "unanswered", &["news at b"]).await;
+        let (identity, memberships) = (store.hasher().identity(b"bob"), first_segment(&ledger));
+        ledger.journal.intend(&[Intent::Deliver { identity, memberships }]).await.unwrap();
+        finish(ledger).await;
+        let ledger = begin(&store, "last", &["news at b"]).await;
+        let found = leavers(&ledger, &PresentKeys::default()).await;
+        let of_bob: Vec<_> = found.iter().filter(|(who, left, _)| (*who, &**left) == (identity, "news at b")).collect();
+        assert_eq!(of_bob, [&(identity, "news at b".to_owned(), None)], "{folding:?}");
+    }
+}
+
+/// Else every run would fold them.
+#[tokio::test]
+async fn rows_with_ids_of_several_accounts_are_not_folded_again_and_again() {
+    let place = Place::new();
+    let folding = Folding { idle_records: 0, rows_at_a_time: 1, ..Folding::default() };
+    let faults = Switch::new("fold_state");
+    let store = place.faulty(&faults).await.with_folding(folding);
+    for (number, account) in ["a", "b", "c"].into_iter().enumerate() {
+        deliver_at(&store, &format!("run {number}"), account, "1").await;
+    }
+    finish(begin(&store, "folds", &["news at c"]).await).await;
+    faults.on.store(true, Ordering::SeqCst);
+    finish(begin(&store, "last", &["news at c"]).await).await;
+}
