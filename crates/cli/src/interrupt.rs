@@ -34,7 +34,7 @@ impl Interrupt {
             // Whoever waits for it is told.
             Err(failure) => ready.send(Err(failure)).unwrap_or(()),
         };
-        spawn(listen).map_err(|error| unheard(&error))?;
+        spawn("signals", listen).map_err(|error| unheard(&error))?;
         is_ready.recv().map_err(|error| unheard(&error))??;
         Ok(seen)
     }
@@ -45,7 +45,7 @@ impl Interrupt {
         cancel.cancel();
         // Whoever reads standard error may have stopped, and then this takes for ever. If there is no thread for it, it goes unsaid.
         let remark = || Output::remark("stopping: what is under way is finished first; once more to stop at once");
-        spawn(remark).map(drop).unwrap_or(());
+        spawn("remark", remark).map(drop).unwrap_or(());
         let exit = signals.next().await;
         std::process::exit(exit.number().into());
     }
@@ -64,8 +64,8 @@ fn listener() -> Result<(Runtime, Signals), Failure> {
     Ok((runtime, signals))
 }
 
-fn spawn(work: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
-    thread::Builder::new().name("signals".to_owned()).spawn(work)
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    thread::Builder::new().name(name.to_owned()).spawn(work)
 }
 
 fn unheard(error: &dyn std::error::Error) -> Failure {

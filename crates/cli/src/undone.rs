@@ -1,7 +1,8 @@
 //! What the runs of an export have left undone.
 //!
 //! A run that considered all rows, read its source to the end and went on to send lists all that is undone, and so makes up for
-//! every earlier one. One that came to a part only adds what it lists. A retry makes up for the runs that it took.
+//! every earlier one. One that came to a part only adds what it lists, in place of what an earlier such run listed. A retry makes
+//! up for the runs that it took.
 
 use segport_engine::Guard;
 use segport_engine::report::{RunReport, Status, Verdict};
@@ -10,8 +11,9 @@ use segport_manifest::Code;
 
 use crate::exit::{Exit, Failure};
 
-/// How many runs are looked at first. Most often one of them makes up for all that are older.
-const FIRST_LOOK: u32 = 20;
+/// How many runs are looked at: a few, of which most often one makes up for all that are older, and else as many as are known row by
+/// row.
+const LOOKS: [u32; 2] = [20, 50];
 
 /// What is undone of one export.
 #[derive(Debug, Default)]
@@ -39,14 +41,14 @@ pub(crate) struct Left {
 impl Undone {
     /// What is undone of an export now.
     pub(crate) async fn of(store: &Store, export: &str) -> Result<Self, segport_ledger::Error> {
-        let mut limit = FIRST_LOOK;
-        loop {
-            let runs = store.runs(Some(export), limit).await?;
+        let mut runs = Vec::new();
+        for limit in LOOKS {
+            runs = store.runs(Some(export), limit).await?;
             if runs.len() < limit as usize || runs.iter().any(makes_up_for_all) {
-                return Ok(Self::after(&runs));
+                break;
             }
-            limit = limit.saturating_mul(4);
         }
+        Ok(Self::after(&runs))
     }
 
     /// What is undone after these runs, the newest of which stands first.

@@ -175,12 +175,14 @@ impl Watch {
 
     fn verdict(&self, guard: Guard, limit: String, found: String, is_exceeded: bool) -> GuardVerdict {
         let Override { guards, by, reason } = &self.overridden;
-        let verdict = match (is_exceeded, guards.contains(&guard)) {
+        let is_overridden = guards.contains(&guard);
+        let verdict = match (is_exceeded, is_overridden) {
             (false, _) => Verdict::Passed,
             (true, true) => Verdict::Overridden,
             (true, false) => Verdict::Stopped,
         };
-        let said = |text: &Option<String>| text.clone().filter(|_| verdict == Verdict::Overridden);
+        // That somebody was ready to go on is worth knowing even if nothing was in the way.
+        let said = |text: &Option<String>| text.clone().filter(|_| is_overridden);
         let (overridden_by, reason) = (said(by), said(reason));
         GuardVerdict { guard: guard.as_str().to_owned(), limit, found, verdict, overridden_by, reason }
     }
@@ -208,6 +210,17 @@ mod tests {
         check(11, 100, &[], &[], [Passed, Stopped]);
         check(11, 100, &[], &[Guard::MaxRemovals], [Passed, Overridden]);
         check(0, 100, &["vip"], &[Guard::MaxRemovals], [Stopped, Passed]);
+    }
+
+    #[test]
+    fn an_override_is_recorded_even_if_nothing_was_in_the_way() {
+        let by = Some("anna@example.com".to_owned());
+        let overridden = Override { guards: vec![Guard::MaxRemovals], by: by.clone(), ..Override::default() };
+        let verdicts = Watch::new(Guards::default(), &overridden).judge_plan(&Findings::default());
+        let recorded = verdicts.iter().filter(|verdict| verdict.overridden_by.is_some());
+        let recorded: Vec<_> =
+            recorded.map(|verdict| (&*verdict.guard, verdict.verdict, &verdict.overridden_by)).collect();
+        assert_eq!(recorded, [("max_removals", Verdict::Passed, &by)]);
     }
 
     /// The verdicts on growth and loss of segments with so many rows before and now, named `0`, `1` and so on.

@@ -226,7 +226,7 @@ pub struct GuardVerdict {
     pub found: String,
     /// What follows.
     pub verdict: Verdict,
-    /// Who overrode it, if somebody did.
+    /// Who said that it may not stop the run, if somebody did, whether it would have or not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overridden_by: Option<String>,
     /// Why, if they said so.

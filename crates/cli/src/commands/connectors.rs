@@ -224,7 +224,7 @@ fn keys(title: &str, schema: &Value) -> String {
         .map(|(name, property)| {
             let about = property.get("description").and_then(Value::as_str).unwrap_or_default();
             let mut sentence = about.split("\n\n").next().unwrap_or_default().replace('\n', " ");
-            let values: Vec<_> = allowed(schema, property, 0).iter().map(ToString::to_string).collect();
+            let values: Vec<_> = allowed(schema, property).iter().map(ToString::to_string).collect();
             if !values.is_empty() {
                 sentence.push_str(&format!(" Values: {}.", values.join(", ")));
             }
@@ -239,20 +239,28 @@ fn keys(title: &str, schema: &Value) -> String {
     if rows.is_empty() { String::new() } else { format!("\n{title}\n{}", table(&rows)) }
 }
 
-/// How deep a schema is looked into: one may refer to itself.
-const DEEPEST: usize = 8;
-
-/// The values that a part of the schema `root` allows, if it names them. Those of a table or an array are its entries'.
-fn allowed<'a>(root: &'a Value, part: &'a Value, depth: usize) -> Vec<&'a Value> {
-    if depth > DEEPEST {
-        return Vec::new();
+/// The values that a part of the schema `root` allows, each once, if it names them. Those of a table or an array are its entries'.
+fn allowed<'a>(root: &'a Value, part: &'a Value) -> Vec<&'a Value> {
+    let (mut values, mut parts, mut next) = (Vec::new(), vec![part], 0);
+    while let Some(part) = parts.get(next).copied() {
+        next += 1;
+        let array = |keyword: &str| part.get(keyword).and_then(Value::as_array).into_iter().flatten();
+        for value in part.get("const").into_iter().chain(array("enum")).filter(|value| !value.is_null()) {
+            if !values.contains(&value) {
+                values.push(value);
+            }
+        }
+        let target = part.get("$ref").and_then(Value::as_str);
+        let target = target.and_then(|target| root.pointer(target.strip_prefix('#')?));
+        let entries = ["items", "additionalProperties"].iter().filter_map(|keyword| part.get(keyword));
+        for inner in target.into_iter().chain(["anyOf", "oneOf", "allOf"].into_iter().flat_map(array)).chain(entries) {
+            // A schema may refer to itself.
+            if !parts.iter().any(|known| std::ptr::eq(*known, inner)) {
+                parts.push(inner);
+            }
+        }
     }
-    let array = |keyword: &str| part.get(keyword).and_then(Value::as_array).into_iter().flatten();
-    let target = part.get("$ref").and_then(Value::as_str).and_then(|target| root.pointer(target.strip_prefix('#')?));
-    let entries = ["items", "additionalProperties"].iter().filter_map(|keyword| part.get(keyword));
-    let inner = target.into_iter().chain(["anyOf", "oneOf", "allOf"].into_iter().flat_map(array)).chain(entries);
-    let own = part.get("const").into_iter().chain(array("enum"));
-    own.chain(inner.flat_map(|inner| allowed(root, inner, depth + 1))).filter(|value| !value.is_null()).collect()
+    values
 }
 
 #[cfg(test)]
@@ -268,9 +276,7 @@ mod tests {
             "Tree": { "anyOf": [{ "$ref": "#/definitions/Tree" }, { "const": "leaf" }] },
         }});
         let check = |part: Value, expected: Value| {
-            let mut values = allowed(&root, &part, 0);
-            values.dedup();
-            assert_eq!(json!(values), expected, "{part}");
+            assert_eq!(json!(allowed(&root, &part)), expected, "{part}");
         };
         check(json!({ "type": "string" }), json!([]));
         check(json!({ "enum": ["a", 2, null] }), json!(["a", 2]));

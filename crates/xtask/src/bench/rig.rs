@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 use nix::sys::resource::{UsageWho, getrusage};
+use nix::unistd::{SysconfVar, sysconf};
 use serde_json::Value;
 
 use crate::proc::{self, Done, cargo, output, target_dir};
@@ -20,6 +21,11 @@ pub(crate) struct Figures {
 }
 
 impl Figures {
+    /// The same, and then so many seconds of something else.
+    pub(crate) fn and_then(self, seconds: f64) -> Self {
+        Self { wall: self.wall + seconds, ..self }
+    }
+
     #[expect(clippy::cast_precision_loss, reason = "row counts stay far below 2^52")]
     pub(crate) fn shown(self, rows: u64) -> String {
         let rate = rows as f64 / self.wall;
@@ -89,6 +95,17 @@ impl Sandbox {
     /// One that acknowledges every contact and keeps none.
     pub(crate) fn forgetful() -> Done<Self> {
         Self::spawn(&mut Command::new(example("acknowledge")))
+    }
+
+    /// How many seconds a processor has spent on it so far.
+    pub(crate) fn processor_time(&self) -> Done<f64> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.process.id())).map_err(problem)?;
+        // The name of the program, in parentheses, may hold blanks; the two times are the 14th and 15th field (proc(5)).
+        let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields).split_whitespace();
+        let ticks: f64 = fields.skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum();
+        let a_second = sysconf(SysconfVar::CLK_TCK).map_err(problem)?.ok_or("the system has no clock ticks")?;
+        #[expect(clippy::cast_precision_loss, reason = "usually 100")]
+        Ok(ticks / a_second as f64)
     }
 
     fn with(options: &[&str]) -> Done<Self> {
@@ -163,6 +180,11 @@ impl Project {
         let place = self.dir.join("data").join(file);
         fs::remove_file(&place).map_err(problem)?;
         fs::hard_link(other, place).map_err(problem)
+    }
+
+    /// Plans the export.
+    pub(crate) fn plan(&self) -> Done<Figures> {
+        measure(&target_dir().join("release/segport"), &["-q", "plan", "bench"], Some(&self.dir))
     }
 
     /// Runs the export and makes sure that it did what is measured.
