@@ -10,7 +10,7 @@ use ::parquet::basic::Compression;
 use ::parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 use arrow_array::{Array, BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow_buffer::BooleanBuffer;
-use arrow_schema::{Field, Schema, SchemaRef};
+use arrow_schema::{ArrowError, Field, Schema, SchemaRef};
 use arrow_select::filter::filter_record_batch;
 use segport_sdk::{Error, ErrorKind, Result, UnreadableRow, contained};
 
@@ -188,6 +188,16 @@ fn damaged(source: &SourceFile, how: &str) -> Error {
     )
 }
 
+fn unconvertible(source: &SourceFile, column: &str) -> Error {
+    Error::new(
+        ErrorKind::Rejected,
+        format!(
+            "the values of column `{column}` of `{}` cannot be read: name the columns to read with `columns`",
+            source.name
+        ),
+    )
+}
+
 /// Calls into the Parquet reader, which may panic on bytes that no writer would write.
 fn guarded<T>(source: &SourceFile, call: impl FnOnce() -> Result<T>) -> Result<T> {
     // What the closure borrows is dropped or not used again after a panic.
@@ -251,8 +261,7 @@ impl ParquetRows {
 
     /// The batch in plain types, with rows left out that cannot be read.
     fn plain(&self, batch: &RecordBatch, first_row: u64) -> Result<(RecordBatch, Vec<UnreadableRow>)> {
-        let wrong =
-            |error: &arrow_schema::ArrowError| damaged(&self.source, "a value cannot be converted").because(error);
+        let wrong = |error: &ArrowError| damaged(&self.source, "its columns do not form rows").because(error);
         let mut bad = Vec::new();
         let mut arrays = Vec::with_capacity(self.schema.fields().len());
         let mut fields = Vec::with_capacity(self.schema.fields().len());
@@ -261,7 +270,9 @@ impl ParquetRows {
                 batch.column_by_name(wanted.name()).ok_or_else(|| damaged(&self.source, "a column is missing"))?;
             let schema = batch.schema_ref();
             let field = schema.field_with_name(wanted.name()).map_err(|error| wrong(&error))?;
-            let array = plain(field, array, &mut bad, self.max_field_bytes).map_err(|error| wrong(&error))?;
+            // What Arrow says of a value repeats it.
+            let array = plain(field, array, &mut bad, self.max_field_bytes)
+                .map_err(|_| unconvertible(&self.source, wanted.name()))?;
             fields.push(Field::new(wanted.name(), array.data_type().clone(), true));
             arrays.push(array);
         }

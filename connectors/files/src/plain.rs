@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use arrow_array::builder::StringBuilder;
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float32Type, Float64Type, TimestampMillisecondType, UInt64Type};
-use arrow_array::{Array, ArrayRef, PrimitiveArray, StringArray};
+use arrow_array::types::{Float32Type, Float64Type, Int64Type, TimestampMillisecondType, UInt64Type};
+use arrow_array::{Array, ArrayRef, BooleanArray, PrimitiveArray, StringArray};
 use arrow_cast::{CastOptions, cast_with_options};
 use arrow_json::EncoderOptions;
 use arrow_json::writer::make_encoder;
 use arrow_schema::{ArrowError, DataType, Field, TimeUnit};
+use arrow_select::nullif::nullif;
 
 use crate::page::flaw;
 
@@ -93,7 +94,12 @@ pub(crate) fn plain(
         }
         DataType::Float16 => plain(field, &convert(array, &DataType::Float32)?, bad, max_bytes),
         DataType::Float32 => Ok(Arc::new(widened(array.as_primitive::<Float32Type>()))),
-        DataType::Timestamp(unit, zone) => timestamp(array, *unit, zone.is_some()),
+        DataType::Timestamp(unit, zone) => {
+            within_range(field, array, bad, |array| timestamp(array, *unit, zone.is_some()))
+        }
+        DataType::Time32(unit) | DataType::Time64(unit) => {
+            within_range(field, array, bad, |array| time_of_day(array, *unit))
+        }
         DataType::Binary | DataType::LargeBinary | DataType::BinaryView => {
             let bytes = convert(array, &DataType::LargeBinary)?;
             Ok(Arc::new(checked(field, bytes.as_binary::<i64>().iter(), bad, max_bytes)))
@@ -125,7 +131,7 @@ pub(crate) fn plain(
             Ok(Arc::new(checked(field, json.iter().map(|value| value.map(str::as_bytes)), bad, max_bytes)))
         }
         other => match plain_type(other) {
-            Some(wanted) => convert(array, &wanted),
+            Some(wanted) => within_range(field, array, bad, |array| convert(array, &wanted)),
             None => Err(ArrowError::NotYetImplemented(format!("columns of type {other}"))),
         },
     }
@@ -134,6 +140,24 @@ pub(crate) fn plain(
 fn convert(array: &ArrayRef, wanted: &DataType) -> Result<ArrayRef, ArrowError> {
     // A value that does not fit is an error, never a silent null.
     cast_with_options(array, wanted, &CastOptions { safe: false, ..CastOptions::default() })
+}
+
+/// What `conversion` makes of the values it takes; the rows of the others are added to `bad`.
+///
+/// What it says of a value is not passed on, because it repeats the value.
+fn within_range(
+    field: &Field,
+    array: &ArrayRef,
+    bad: &mut Vec<(usize, String)>,
+    conversion: impl Fn(&ArrayRef) -> Result<ArrayRef, ArrowError>,
+) -> Result<ArrayRef, ArrowError> {
+    if let Ok(converted) = conversion(array) {
+        return Ok(converted);
+    }
+    let beyond: BooleanArray = (0..array.len()).map(|row| Some(conversion(&array.slice(row, 1)).is_err())).collect();
+    let rows = beyond.values().set_indices();
+    bad.extend(rows.map(|row| (row, format!("the value of column `{}` is out of range", field.name()))));
+    conversion(&nullif(array, &beyond)?)
 }
 
 /// Through the shortest text, because 0.1 should stay 0.1 and not become 0.10000000149011612.
@@ -154,6 +178,24 @@ fn timestamp(array: &ArrayRef, unit: TimeUnit, zoned: bool) -> Result<ArrayRef, 
     }
     // Arrow writes times of offsets only; this one becomes `Z`.
     convert(&convert(&array, &labelled(unit, "+00:00"))?, &DataType::Utf8)
+}
+
+/// Times of a day as text.
+fn time_of_day(array: &ArrayRef, unit: TimeUnit) -> Result<ArrayRef, ArrowError> {
+    let a_second = match unit {
+        TimeUnit::Second => 1,
+        TimeUnit::Millisecond => 1_000,
+        TimeUnit::Microsecond => 1_000_000,
+        TimeUnit::Nanosecond => 1_000_000_000,
+    };
+    let counts = convert(array, &DataType::Int64)?;
+    let a_day = 0..86_400 * a_second;
+    // Arrow takes some counts that are far beyond a day for others within it.
+    if counts.as_primitive::<Int64Type>().iter().flatten().all(|count| a_day.contains(&count)) {
+        convert(array, &DataType::Utf8)
+    } else {
+        Err(ArrowError::CastError("a time beyond the end of the day".to_owned()))
+    }
 }
 
 /// Whether every time is in the years 1 to 9999, which is where ISO 8601 is unambiguous.

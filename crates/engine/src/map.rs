@@ -6,7 +6,8 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Float64Type;
 use arrow_array::{Array, ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray};
-use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
+use arrow_select::nullif::nullif;
 use segport_core::{Error, ErrorKind, FieldType, MappedField, Result};
 use segport_manifest::{FieldMapping, Transform, WhenNull};
 use sha2::{Digest, Sha256};
@@ -126,8 +127,9 @@ impl Mapping {
     /// `contract` if the page lacks a column that the segment's schema promised.
     pub(crate) fn map(&self, page: &RecordBatch) -> Result<MappedPage> {
         let mut flaws = Flaws(vec![None; page.num_rows()]);
-        let keys =
-            self.key.iter().map(|name| as_text(column(page, name)?, name)).collect::<Result<Vec<StringArray>>>()?;
+        // A value that has no text is none here, and so no key.
+        let key = |name: &String| as_text(column(page, name)?, name, |_| {});
+        let keys = self.key.iter().map(key).collect::<Result<Vec<StringArray>>>()?;
         let no_key = Flaw { kind: FlawKind::NoKey, field: 0 };
         for key in keys.iter().filter(|key| key.null_count() > 0) {
             (0..key.len()).filter(|&row| key.is_null(row)).for_each(|row| flaws.add(row, no_key));
@@ -202,11 +204,29 @@ fn column<'a>(page: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef> {
     })
 }
 
-fn as_text(values: &ArrayRef, name: &str) -> Result<StringArray> {
+/// The values as text. A value that has none, such as a day in the year six million, is left out, and `refuse` told of its row.
+fn as_text(values: &ArrayRef, name: &str, refuse: impl FnMut(usize)) -> Result<StringArray> {
     if let Some(text) = values.as_string_opt::<i32>() {
         return Ok(text.clone());
     }
-    let text = match values.data_type() {
+    let values = &utc(values)?;
+    let text = written(values).or_else(|_| {
+        let has_none: BooleanArray =
+            (0..values.len()).map(|row| Some(written(&values.slice(row, 1)).is_err())).collect();
+        let text = nullif(values, &has_none).and_then(|others| written(&others))?;
+        has_none.values().set_indices().for_each(refuse);
+        Ok(text)
+    });
+    // What Arrow says of a value repeats it.
+    let text = text.map_err(|_: ArrowError| {
+        Error::new(ErrorKind::Contract, "the source gave a column that cannot be read as text").with("column", name)
+    })?;
+    Ok(text.as_string::<i32>().clone())
+}
+
+/// The values as Arrow writes them.
+fn written(values: &ArrayRef) -> std::result::Result<ArrayRef, ArrowError> {
+    match values.data_type() {
         DataType::Timestamp(_, _) => {
             let format = arrow_cast::CastOptions {
                 safe: false,
@@ -214,16 +234,10 @@ fn as_text(values: &ArrayRef, name: &str) -> Result<StringArray> {
                     .with_timestamp_format(Some("%Y-%m-%dT%H:%M:%S%.f"))
                     .with_timestamp_tz_format(Some("%Y-%m-%dT%H:%M:%S%.fZ")),
             };
-            arrow_cast::cast_with_options(&utc(values)?, &DataType::Utf8, &format)
+            arrow_cast::cast_with_options(values, &DataType::Utf8, &format)
         }
         _ => arrow_cast::cast(values, &DataType::Utf8),
-    };
-    let text = text.map_err(|error| {
-        Error::new(ErrorKind::Contract, "the source gave a column that cannot be read as text")
-            .with("column", name)
-            .because(&error)
-    })?;
-    Ok(text.as_string::<i32>().clone())
+    }
 }
 
 /// A zoned timestamp as the same instant in UTC, so that its text can end in `Z`.
@@ -248,7 +262,7 @@ fn convert(values: &ArrayRef, field: &FieldMapping, position: usize, flaws: &mut
             _ => {}
         }
     }
-    let mut text = as_text(values, &field.column)?;
+    let mut text = as_text(values, &field.column, |row| flaws.add(row, wrong))?;
     for transform in &field.transform {
         text = apply(transform, &text, wrong, flaws);
     }
@@ -406,6 +420,7 @@ fn normalised_email(text: StringArray) -> StringArray {
 
 #[cfg(test)]
 mod tests {
+    use arrow_array::{Date32Array, TimestampMillisecondArray};
     use proptest::prelude::*;
 
     use super::*;
@@ -481,6 +496,24 @@ mod tests {
         check(plain(Date), text(&["2026-11-23", "23.11.2026"]), &["2026-11-23", "!wrong_type"]);
         check(plain(String), Arc::new(Int64Array::from(vec![7])), &["7"]);
         check(plain(Integer), Arc::new(Float64Array::from(vec![7.0, 7.5])), &["7", "!wrong_type"]);
+    }
+
+    #[test]
+    fn a_value_that_has_no_text_costs_its_row_and_no_other() {
+        let days: ArrayRef = Arc::new(Date32Array::from(vec![Some(20_780), Some(i32::MAX), None]));
+        let times = TimestampMillisecondArray::from(vec![Some(1_795_428_000_000), Some(i64::MAX), None]);
+        let zoned: ArrayRef = Arc::new(times.clone().with_timezone("UTC"));
+        for field_type in [FieldType::Date, FieldType::String] {
+            let plain = || field("x", field_type, vec![], WhenNull::Omit);
+            check(plain(), Arc::clone(&days), &["2026-11-23", "!wrong_type", "null"]);
+            check(plain(), Arc::new(times.clone()), &["2026-11-23T10:00:00", "!wrong_type", "null"]);
+            check(plain(), Arc::clone(&zoned), &["2026-11-23T10:00:00Z", "!wrong_type", "null"]);
+        }
+        let mapping =
+            Mapping::new(&[field("x", FieldType::Date, vec![], WhenNull::Omit)], vec![None], 9, &["c".to_owned()]);
+        let page = RecordBatch::try_from_iter_with_nullable([("c", days, true)]).unwrap();
+        let no_key = Flaw { kind: FlawKind::NoKey, field: 0 };
+        assert_eq!(mapping.map(&page).unwrap().flaws, [None, Some(no_key), Some(no_key)]);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use arrow_array::types::Int32Type;
 use arrow_array::{
     ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, DurationSecondArray, Float32Array, Int16Array,
     Int32Array, Int64Array, LargeStringArray, RecordBatch, StringArray, StringViewArray, StructArray,
-    TimestampMicrosecondArray, TimestampMillisecondArray, UInt64Array,
+    Time32MillisecondArray, Time64MicrosecondArray, TimestampMicrosecondArray, TimestampMillisecondArray, UInt64Array,
 };
 use arrow_schema::{DataType, Field};
 use serde_json::json;
@@ -81,6 +81,30 @@ fn times_finer_than_milliseconds_become_text() {
     check(Arc::new(fine), "c:Timestamp(ms)", &["2026-11-23T10:00:00.123456"], &[]);
     let fine = TimestampMicrosecondArray::from(vec![1_795_428_000_123_456]).with_timezone("Europe/Oslo");
     check(Arc::new(fine), "c:Timestamp(ms, \"UTC\")", &["2026-11-23T10:00:00.123456Z"], &[]);
+}
+
+#[test]
+fn a_value_out_of_range_costs_its_row_and_no_other() {
+    let lost = |rows: &[u64]| -> Vec<String> {
+        rows.iter().map(|row| format!("{row}@-: the value of column `c` is out of range")).collect()
+    };
+    let check = |column: ArrayRef, schema: &str, rows: &[&str], unreadable: &[u64]| {
+        let unreadable = lost(unreadable);
+        check(column, schema, rows, &unreadable.iter().map(String::as_str).collect::<Vec<_>>());
+    };
+    let (ten, fine) = (1_795_428_000_000_000, 1_795_428_000_000_001);
+    let micros = vec![Some(ten), Some(i64::MAX), None, Some(i64::MIN), Some(i64::MAX), Some(fine)];
+    let micros = TimestampMicrosecondArray::from(micros);
+    let rows = ["2026-11-23T10:00:00", "∅", "2026-11-23T10:00:00.000001"];
+    check(Arc::new(micros.clone()), "c:Timestamp(ms)", &rows, &[2, 4, 5]);
+    let rows = ["2026-11-23T10:00:00Z", "∅", "2026-11-23T10:00:00.000001Z"];
+    check(Arc::new(micros.with_timezone("UTC")), "c:Timestamp(ms, \"UTC\")", &rows, &[2, 4, 5]);
+    let millis = TimestampMillisecondArray::from(vec![i64::MAX, ten / 1_000]);
+    check(Arc::new(millis), "c:Timestamp(ms)", &["2026-11-23T10:00:00"], &[1]);
+    // The last one is midnight to whoever counts seconds in 32 bits.
+    let times = vec![36_000_000_000, 86_399_999_999, 86_400_000_000, -1, i64::MAX, 4_294_967_296_000_000];
+    check(Arc::new(Time64MicrosecondArray::from(times)), "c:Utf8", &["10:00:00", "23:59:59.999999"], &[3, 4, 5, 6]);
+    check(Arc::new(Time32MillisecondArray::from(vec![86_400_000, 0])), "c:Utf8", &["00:00:00"], &[1]);
 }
 
 #[test]
