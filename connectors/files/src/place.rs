@@ -1,9 +1,10 @@
 //! Where files are: from `path` to a sorted list of regular files, none of them outside the root.
 
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
-use std::time::UNIX_EPOCH;
 
 use segport_sdk::{Error, ErrorKind, Result};
 
@@ -17,31 +18,70 @@ pub(crate) struct SourceFile {
     pub(crate) name: String,
     path: PathBuf,
     pub(crate) size: u64,
-    modified_ns: u128,
+    version: Version,
+}
+
+/// What tells a file, as it was once, from any other and from itself after a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Version {
+    device: u64,
+    inode: u64,
+    /// Seconds and nanoseconds.
+    modified: (i64, i64),
+    /// Of contents or anything else. Unlike the time above it cannot be set.
+    changed: (i64, i64),
+}
+
+impl Version {
+    fn of(found: &Metadata) -> Self {
+        Self {
+            device: found.dev(),
+            inode: found.ino(),
+            modified: (found.mtime(), found.mtime_nsec()),
+            changed: (found.ctime(), found.ctime_nsec()),
+        }
+    }
 }
 
 impl SourceFile {
-    /// Opens the file.
+    /// Opens the file. It is the one that was found below the root, whatever stands in its place by now.
     ///
     /// # Errors
-    /// Names the file and what the system said.
+    /// Names the file and what the system said; `unavailable` if it is not what it was when the read began.
     pub(crate) fn open(&self) -> Result<File> {
-        File::open(&self.path).map_err(|error| self.failed("opened", &error))
+        let failed = |error: io::Error| self.failed("opened", &error);
+        let file = hold(&self.path).map_err(failed)?;
+        self.check_version(&file.metadata().map_err(failed)?)?;
+        File::open(place_of(&file)).map_err(failed)
     }
 
     /// Makes sure the file is still what it was when the read began.
     ///
     /// # Errors
-    /// `unavailable` if its size or its time of change differ.
+    /// `unavailable` if another is in its place, or its size or a time of change differ.
     pub(crate) fn unchanged(&self) -> Result<()> {
-        let now = fs::metadata(&self.path).map_err(|error| self.failed("looked at", &error))?;
-        if now.len() == self.size && modified_ns(&now) == self.modified_ns { Ok(()) } else { Err(changed(&self.name)) }
+        self.check_version(&fs::metadata(&self.path).map_err(|error| self.failed("looked at", &error))?)
+    }
+
+    fn check_version(&self, now: &Metadata) -> Result<()> {
+        if now.len() == self.size && Version::of(now) == self.version { Ok(()) } else { Err(changed(&self.name)) }
     }
 
     /// The error for an operation that the system refused.
     pub(crate) fn failed(&self, done: &str, error: &io::Error) -> Error {
         io_error(&format!("the file `{}` could not be {done}", self.name), error)
     }
+}
+
+/// Takes hold of what is at `path`, a link itself and not what it leads to, without opening it to be read: of a pipe that would
+/// wait for a writer.
+fn hold(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(libc::O_PATH | libc::O_NOFOLLOW).open(path)
+}
+
+/// The link that the system keeps from an open file to where it lies.
+fn place_of(file: &File) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }
 
 /// The error for data that moved while it was read.
@@ -64,7 +104,9 @@ pub(crate) fn fingerprint(files: &[SourceFile]) -> u64 {
         feed(file.name.as_bytes());
         feed(&[0]);
         feed(&file.size.to_le_bytes());
-        feed(&file.modified_ns.to_le_bytes());
+        let Version { device, inode, modified, changed } = file.version;
+        [device, inode].iter().for_each(|number| feed(&number.to_le_bytes()));
+        [modified.0, modified.1, changed.0, changed.1].iter().for_each(|number| feed(&number.to_le_bytes()));
     }
     hash
 }
@@ -135,16 +177,18 @@ impl Place<'_> {
     }
 
     fn file(&self, path: &Path, name: String) -> Result<SourceFile> {
-        let real =
-            fs::canonicalize(path).map_err(|error| io_error(&format!("`{name}` could not be opened"), &error))?;
-        if !real.starts_with(&self.real_root) {
+        let failed = |error: io::Error| io_error(&format!("`{name}` could not be opened"), &error);
+        let real = fs::canonicalize(path).map_err(failed)?;
+        let file = hold(&real).map_err(failed)?;
+        // Where the file itself lies: what its path leads to can become another at any moment.
+        if !fs::read_link(place_of(&file)).map_err(failed)?.starts_with(&self.real_root) {
             return Err(invalid(format!("`{name}` is a symbolic link that leads out of the source's root")));
         }
-        let found = fs::metadata(&real).map_err(|error| io_error(&format!("`{name}` could not be opened"), &error))?;
+        let found = file.metadata().map_err(failed)?;
         if !found.is_file() {
             return Err(invalid(format!("`{name}` is not a regular file")));
         }
-        Ok(SourceFile { name, path: real, size: found.len(), modified_ns: modified_ns(&found) })
+        Ok(SourceFile { name, path: real, size: found.len(), version: Version::of(&found) })
     }
 
     fn folder(&self, folder: &Path, name: &str, format: Option<Format>) -> Result<Vec<SourceFile>> {
@@ -273,11 +317,6 @@ fn joined(folder: &str, name: &str) -> String {
     if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
 }
 
-fn modified_ns(found: &Metadata) -> u128 {
-    let since = found.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-    since.map_or(0, |since| since.as_nanos())
-}
-
 fn not_found(message: String) -> Error {
     Error::new(ErrorKind::NotFound, message)
 }
@@ -293,7 +332,45 @@ fn io_error(message: &str, error: &io::Error) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+
     use super::*;
+
+    #[test]
+    fn what_takes_the_place_of_a_file_is_not_read() {
+        let outside = tempfile::tempdir().unwrap();
+        fs::write(outside.path().join("in.csv"), "a\nsecret").unwrap();
+        let check = |replace: &dyn Fn(&Path)| {
+            let folder = tempfile::tempdir().unwrap();
+            fs::create_dir(folder.path().join("lists")).unwrap();
+            let listed = folder.path().join("lists/in.csv");
+            fs::write(&listed, "a\npublic").unwrap();
+            let files = Root::new(folder.path().to_owned()).files("lists", None).unwrap();
+            let [file] = files.as_slice() else { panic!("{files:?}") };
+            assert!(file.open().is_ok() && file.unchanged().is_ok());
+
+            let modified = fs::metadata(&listed).unwrap().modified().unwrap();
+            let other = File::options().write(true).open(outside.path().join("in.csv")).unwrap();
+            other.set_modified(modified).unwrap();
+            replace(folder.path());
+            for refused in [file.open().map(drop), file.unchanged()] {
+                let message = refused.unwrap_err().to_string();
+                assert!(message.contains("`lists/in.csv` changed while it was being read"), "{message}");
+            }
+        };
+        check(&|folder| {
+            fs::remove_file(folder.join("lists/in.csv")).unwrap();
+            symlink(outside.path().join("in.csv"), folder.join("lists/in.csv")).unwrap();
+        });
+        check(&|folder| {
+            fs::rename(folder.join("lists"), folder.join("former")).unwrap();
+            symlink(outside.path(), folder.join("lists")).unwrap();
+        });
+        check(&|folder| {
+            fs::rename(folder.join("lists/in.csv"), folder.join("lists/former.csv")).unwrap();
+            fs::hard_link(outside.path().join("in.csv"), folder.join("lists/in.csv")).unwrap();
+        });
+    }
 
     #[test]
     fn a_folder_that_cannot_be_listed_is_named_by_its_place_below_the_root() {
