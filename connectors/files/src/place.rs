@@ -1,5 +1,6 @@
 //! Where files are: from `path` to a sorted list of regular files, none of them outside the root.
 
+use std::ffi::OsString;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
@@ -135,8 +136,8 @@ impl Root {
         let components = place.components()?;
         let literal = place.real_root.join(components.iter().collect::<PathBuf>());
         let mut files = match fs::metadata(&literal) {
-            Ok(found) if found.is_dir() => place.folder(&literal, &components.join("/"), format)?,
-            Ok(_) => vec![place.file(&literal, components.join("/"))?],
+            Ok(found) if found.is_dir() => place.folder(&literal, format)?,
+            Ok(_) => vec![place.file(&literal)?],
             Err(_) if glob::is_pattern(path) => place.matching(&components)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(place.missing(&components)),
             Err(error) => return Err(io_error(&format!("`{path}` could not be opened"), &error)),
@@ -176,7 +177,19 @@ impl Place<'_> {
         Ok(components)
     }
 
-    fn file(&self, path: &Path, name: String) -> Result<SourceFile> {
+    /// The path below the root, as text.
+    fn name(&self, path: &Path) -> Result<String> {
+        let below = path.strip_prefix(&self.real_root).unwrap_or(path);
+        below.to_str().map(str::to_owned).ok_or_else(|| {
+            invalid(format!(
+                "the name of the file `{}` is no text in UTF-8: rename it, or choose others with a pattern in `path`",
+                below.as_os_str().as_encoded_bytes().escape_ascii()
+            ))
+        })
+    }
+
+    fn file(&self, path: &Path) -> Result<SourceFile> {
+        let name = self.name(path)?;
         let failed = |error: io::Error| io_error(&format!("`{name}` could not be opened"), &error);
         let real = fs::canonicalize(path).map_err(failed)?;
         let file = hold(&real).map_err(failed)?;
@@ -191,7 +204,7 @@ impl Place<'_> {
         Ok(SourceFile { name, path: real, size: found.len(), version: Version::of(&found) })
     }
 
-    fn folder(&self, folder: &Path, name: &str, format: Option<Format>) -> Result<Vec<SourceFile>> {
+    fn folder(&self, folder: &Path, format: Option<Format>) -> Result<Vec<SourceFile>> {
         let real = fs::canonicalize(folder)
             .map_err(|error| io_error(&format!("`{}` could not be opened", self.path), &error))?;
         if !real.starts_with(&self.real_root) {
@@ -199,11 +212,12 @@ impl Place<'_> {
         }
         let entries = self.entries(folder)?;
         let mut files = Vec::new();
-        for entry in entries.iter().filter(|entry| !entry.starts_with(['.', '_'])) {
-            let fits = Format::of(entry).is_some_and(|of| format.is_none_or(|wanted| wanted == of));
+        for entry in &entries {
+            let shown = entry.to_string_lossy();
+            let fits = Format::of(&shown).is_some_and(|of| format.is_none_or(|wanted| wanted == of));
             let path = folder.join(entry);
-            if fits && !path.is_dir() {
-                files.push(self.file(&path, joined(name, entry))?);
+            if fits && !shown.starts_with(['.', '_']) && !path.is_dir() {
+                files.push(self.file(&path)?);
             }
         }
         if files.is_empty() {
@@ -220,7 +234,7 @@ impl Place<'_> {
 
     fn matching(&self, components: &[String]) -> Result<Vec<SourceFile>> {
         let mut found = Vec::new();
-        self.expand(&self.real_root, "", components, &mut found)?;
+        self.expand(&self.real_root, components, &mut found)?;
         if found.is_empty() {
             let fixed: PathBuf = components.iter().take_while(|component| !glob::is_pattern(component)).collect();
             let there = self.entries(&self.real_root.join(fixed)).unwrap_or_default();
@@ -228,30 +242,30 @@ impl Place<'_> {
         }
         found.sort();
         found.dedup();
-        found.into_iter().map(|name| self.file(&self.real_root.join(&name), name)).collect()
+        found.iter().map(|path| self.file(path)).collect()
     }
 
-    /// Adds the names below `folder` that fit the rest of the pattern.
-    fn expand(&self, folder: &Path, name: &str, rest: &[String], found: &mut Vec<String>) -> Result<()> {
+    /// Adds the files below `folder` that fit the rest of the pattern.
+    fn expand(&self, folder: &Path, rest: &[String], found: &mut Vec<PathBuf>) -> Result<()> {
         let Some((first, rest)) = rest.split_first() else { return Ok(()) };
         if first == "**" {
             // As the last component it means every file below, otherwise it also stands for no folder at all.
             let every = ["*".to_owned()];
-            self.expand(folder, name, if rest.is_empty() { &every } else { rest }, found)?;
+            self.expand(folder, if rest.is_empty() { &every } else { rest }, found)?;
         }
         for entry in self.entries(folder)? {
-            let path = folder.join(&entry);
+            let (path, shown) = (folder.join(&entry), entry.to_string_lossy());
             if first == "**" {
                 // Links to folders are not followed here: they may lead back up.
                 let real_folder = fs::symlink_metadata(&path).is_ok_and(|found| found.is_dir());
-                if real_folder && !entry.starts_with('.') {
+                if real_folder && !shown.starts_with('.') {
                     let again: Vec<String> = std::iter::once("**".to_owned()).chain(rest.iter().cloned()).collect();
-                    self.expand(&path, &joined(name, &entry), &again, found)?;
+                    self.expand(&path, &again, found)?;
                 }
-            } else if glob::fits(first, &entry) {
+            } else if glob::fits(first, &shown) {
                 match (rest.is_empty(), path.is_dir()) {
-                    (true, false) => found.push(joined(name, &entry)),
-                    (false, true) => self.expand(&path, &joined(name, &entry), rest, found)?,
+                    (true, false) => found.push(path),
+                    (false, true) => self.expand(&path, rest, found)?,
                     _ => {}
                 }
             }
@@ -259,7 +273,7 @@ impl Place<'_> {
         Ok(())
     }
 
-    fn entries(&self, folder: &Path) -> Result<Vec<String>> {
+    fn entries(&self, folder: &Path) -> Result<Vec<OsString>> {
         let shown = match folder.strip_prefix(&self.real_root) {
             Ok(below) if below.as_os_str().is_empty() => ".".to_owned(),
             Ok(below) => below.display().to_string(),
@@ -270,7 +284,7 @@ impl Place<'_> {
         };
         let mut names = Vec::new();
         for entry in fs::read_dir(folder).map_err(|error| failed(&error))? {
-            names.push(entry.map_err(|error| failed(&error))?.file_name().to_string_lossy().into_owned());
+            names.push(entry.map_err(|error| failed(&error))?.file_name());
         }
         names.sort();
         Ok(names)
@@ -283,7 +297,7 @@ impl Place<'_> {
             let next = folder.join(component);
             if !next.exists() {
                 let there = self.entries(&folder).unwrap_or_default();
-                let hint = did_you_mean(component, there.iter().map(String::as_str));
+                let hint = did_you_mean(component, there.iter().filter_map(|name| name.to_str()));
                 let hint = if hint.is_empty() { listing(&there) } else { hint };
                 return not_found(format!("`{}` does not exist in the source's root{hint}", self.path));
             }
@@ -302,8 +316,9 @@ pub(crate) fn did_you_mean<'a>(name: &str, known: impl Iterator<Item = &'a str>)
     }
 }
 
-fn listing(names: &[String]) -> String {
+fn listing(names: &[OsString]) -> String {
     const SHOWN: usize = 5;
+    let names: Vec<_> = names.iter().map(|name| name.to_string_lossy()).collect();
     let shown: Vec<String> =
         names.iter().filter(|name| !name.starts_with('.')).take(SHOWN).map(|name| format!("`{name}`")).collect();
     match (shown.is_empty(), names.len() > SHOWN) {
@@ -311,10 +326,6 @@ fn listing(names: &[String]) -> String {
         (false, false) => format!("; there is {}", shown.join(", ")),
         (false, true) => format!("; there is {} and more", shown.join(", ")),
     }
-}
-
-fn joined(folder: &str, name: &str) -> String {
-    if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
 }
 
 fn not_found(message: String) -> Error {

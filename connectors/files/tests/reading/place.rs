@@ -1,5 +1,8 @@
 //! Finding the files that a segment names.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
 use serde_json::{Value, json};
 
 use crate::folder::Folder;
@@ -50,6 +53,24 @@ fn what_is_missing_is_named_with_what_is_there() {
     refused(&folder, json!({"path": "empty"}), "the folder is empty");
     std::fs::remove_dir_all(folder.path()).unwrap();
     refused(&folder, json!({"path": "lists"}), "the source's root");
+}
+
+#[test]
+fn a_name_that_is_no_text_is_shown_in_escaped_form() {
+    let folder = Folder::with("lists/a.csv", "a\n1\n");
+    let odd = |name: &[u8]| folder.path().join(OsStr::from_bytes(name));
+    std::fs::write(odd(b"lists/caf\xe9.csv"), "a\n2\n").unwrap();
+    for path in ["lists", "lists/*.csv", "**/*.csv"] {
+        let expected = r"the name of the file `lists/caf\xe9.csv` is no text in UTF-8: rename it";
+        refused(&folder, json!({"path": path}), expected);
+    }
+    for path in ["lists/a.csv", "lists/a*"] {
+        assert_eq!(folder.read(json!({"path": path})).unwrap().rows, ["1"], "{path}");
+    }
+    std::fs::rename(odd(b"lists/caf\xe9.csv"), odd(b"lists/caf\xe9.txt")).unwrap();
+    assert_eq!(folder.read(json!({"path": "lists"})).unwrap().rows, ["1"], "what is no data may have any name");
+    std::fs::rename(odd(b"lists"), odd(b"list\xff")).unwrap();
+    refused(&folder, json!({"path": "*/a.csv"}), r"`list\xff/a.csv` is no text in UTF-8");
 }
 
 #[test]
