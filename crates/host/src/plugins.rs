@@ -9,7 +9,7 @@ use std::thread::{self, Builder};
 use tokio::runtime::Handle;
 
 use crate::copy::{self, PrivateCopy};
-use crate::error::{LoadError, LoadErrorKind, Problem};
+use crate::error::{Attempt, LoadError, LoadErrorKind, Problem};
 use crate::library::{LibraryPlugin, Loaded};
 use crate::lock::{self, Pin};
 use crate::plugin::Plugin;
@@ -134,6 +134,12 @@ impl Plugins {
     /// The ids of all plugins there are, going by the names of their files. Loads none.
     pub fn ids(&self) -> Vec<String> {
         self.search.all().into_keys().collect()
+    }
+
+    /// The directories that are there and do not tell what is in them, and why not. A plugin in one can be loaded, but is not
+    /// among those that are listed.
+    pub fn unlistable(&self) -> Vec<Attempt> {
+        self.search.unlistable()
     }
 
     /// Every plugin there is and every plugin that was accepted, in the order of their ids. Loads none.

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+
+use crate::error::{Attempt, LoadErrorKind, Problem};
 
 /// Where plugins and their lock file are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,7 +65,7 @@ impl Search {
     pub(crate) fn all(&self) -> BTreeMap<String, PathBuf> {
         let mut found = BTreeMap::new();
         for directory in &self.directories {
-            // A directory that cannot be read has no plugins; `load` says so when one is missed.
+            // `unlistable` tells of it, and `load` finds what is in it nevertheless.
             let Ok(entries) = fs::read_dir(directory) else { continue };
             for id in entries.flatten().filter_map(|entry| id_of(&entry.path())) {
                 let file = names(&id).map(|name| directory.join(name)).into_iter().find(|file| file.exists());
@@ -72,6 +75,16 @@ impl Search {
             }
         }
         found
+    }
+
+    /// The directories that are there and do not tell what is in them.
+    pub(crate) fn unlistable(&self) -> Vec<Attempt> {
+        let problem = |directory: &PathBuf| {
+            let error = fs::read_dir(directory).err().filter(|error| error.kind() != ErrorKind::NotFound)?;
+            let problem = Problem::new(LoadErrorKind::Unloadable, format!("cannot be listed: {error}"));
+            Some(problem.at(directory.clone()))
+        };
+        self.directories.iter().filter_map(problem).collect()
     }
 }
 
@@ -97,6 +110,17 @@ pub(crate) fn is_id(id: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_directory_that_cannot_be_listed_is_told_of() {
+        let place = tempfile::tempdir().unwrap();
+        let (absent, file) = (place.path().join("absent"), place.path().join("file"));
+        fs::write(&file, "").unwrap();
+        let search = Search::new(vec![place.path().to_owned(), absent, file.clone()], "segport.lock");
+        let told = search.unlistable();
+        let told: Vec<_> = told.iter().map(|attempt| (&attempt.place, attempt.problem.as_str())).collect();
+        assert_eq!(told, [(&file, "cannot be listed: Not a directory (os error 20)")]);
+    }
 
     #[test]
     fn a_directory_is_looked_at_once() {

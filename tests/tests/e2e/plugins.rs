@@ -136,6 +136,21 @@ fn plugins_are_found_where_the_project_says() {
 }
 
 #[test]
+fn a_directory_that_cannot_be_listed_is_named() {
+    let scene = Scene::new(&people(1..=3));
+    scene.write("segport.toml", format!("{}\n[plugins]\npath = [\"plugins\"]\n", scene.read("segport.toml")));
+    fs::create_dir(scene.path("plugins")).unwrap();
+    for (mode, exit, told) in [(0o311, 1, 1), (0o755, 0, 0)] {
+        fs::set_permissions(scene.path("plugins"), Permissions::from_mode(mode)).unwrap();
+        for words in ["connectors list", "connectors list --output json", "connectors verify"] {
+            let ended = scene.unprivileged(words).run();
+            let said = ended.stderr.matches("plugins cannot be listed: Permission denied (os error 13)").count();
+            assert_eq!((ended.code(), said), (exit, told), "{words}: {ended}");
+        }
+    }
+}
+
+#[test]
 fn a_new_connector_is_scaffolded() {
     let scene = Scene::new(&[]);
     let made = scene.call("connectors new mailgrid --output json");

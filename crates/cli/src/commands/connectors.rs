@@ -1,13 +1,14 @@
 //! `segport connectors`: the plugins.
 
 use segport_core::{Descriptor, FieldType, PluginKind};
-use segport_host::{Installed, PinState};
+use segport_host::{Attempt, Installed, PinState};
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
 use crate::arguments::Connectors;
 use crate::commands::Invocation;
 use crate::exit::{Exit, Failure};
+use crate::output::Output;
 use crate::project::Installation;
 use crate::scaffold;
 use crate::text::{count, counted, table, wrap};
@@ -45,7 +46,20 @@ fn list(invocation: &Invocation, installation: &Installation) -> Result<Exit, Fa
     } else {
         output.text(&as_table(&installed))?;
     }
-    Ok(Exit::Done)
+    Ok(if tell_unlistable(installation) { Exit::Unfinished } else { Exit::Done })
+}
+
+/// Names the directories whose plugins are not shown; whether there are any.
+fn tell_unlistable(installation: &Installation) -> bool {
+    let unlistable = installation.plugins.unlistable();
+    for Attempt { place, problem, .. } in &unlistable {
+        Output::remark(&format!(
+            "{} {problem}, so that the plugins in it are not shown; let the user that runs segport list it, or name another \
+             directory in `[plugins] path`",
+            place.display()
+        ));
+    }
+    !unlistable.is_empty()
 }
 
 fn verify(invocation: &Invocation, installation: &Installation) -> Result<Exit, Failure> {
@@ -67,7 +81,8 @@ fn verify(invocation: &Invocation, installation: &Installation) -> Result<Exit, 
             ),
         })?;
     }
-    Ok(if bad == 0 { Exit::Done } else { Exit::Unfinished })
+    let all_seen = !tell_unlistable(installation);
+    Ok(if bad == 0 && all_seen { Exit::Done } else { Exit::Unfinished })
 }
 
 fn lock(invocation: &Invocation, installation: &Installation) -> Result<Exit, Failure> {
