@@ -1,7 +1,7 @@
 //! The one error that crosses crates and the plugin boundary.
 
-use std::fmt;
 use std::time::Duration;
+use std::{fmt, io};
 
 use serde::{Deserialize, Serialize};
 
@@ -182,6 +182,13 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+/// What the system said, without the path of a temporary file, of which nobody knows. The library that makes such files writes it
+/// behind the reason and offers no other way to tell them apart.
+pub fn without_temporary_path(error: &io::Error) -> String {
+    let said = error.to_string();
+    said.split_once(" at path \"").map_or(&*said, |(said, _)| said).to_owned()
+}
 
 #[cfg(test)]
 mod tests {

@@ -28,7 +28,7 @@ pub use context::Context;
 pub use descriptor::{
     Capabilities, CustomFields, Descriptor, Estimate, Field, FieldType, Limits, PluginKind, Workload,
 };
-pub use error::{Error, ErrorKind, Result, Retry};
+pub use error::{Error, ErrorKind, Result, Retry, without_temporary_path};
 pub use frame::Frame;
 pub use outcome::{Found, FoundRows, Outcomes, RowOutcome};
 pub use secret::Secret;

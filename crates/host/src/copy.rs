@@ -6,9 +6,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use ring::digest::{Context, SHA256};
+use segport_core::without_temporary_path;
 use tempfile::TempDir;
 
-use crate::error::{LoadErrorKind, Problem, without_path};
+use crate::error::{LoadErrorKind, Problem};
 
 /// The bit of a file's mode that lets everybody write.
 const WORLD_WRITABLE: u32 = 0o002;
@@ -30,8 +31,11 @@ impl PrivateCopy {
         let mut original = open_trusted(path)?;
         let failed = |error: io::Error| {
             let place = std::env::temp_dir();
-            let text =
-                format!("cannot be copied to a private directory in {}: {}", place.display(), without_path(&error));
+            let text = format!(
+                "cannot be copied to a private directory in {}: {}",
+                place.display(),
+                without_temporary_path(&error)
+            );
             Problem::new(LoadErrorKind::NoPlaceForCopy, text)
         };
         let directory = tempfile::Builder::new()

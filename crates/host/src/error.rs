@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::io;
 use std::path::PathBuf;
 
-use segport_core::{Error, ErrorKind};
+use segport_core::{Error, ErrorKind, without_temporary_path};
 
 const ADD_DIRECTORY: &str = "add its directory to `[plugins] path` in segport.toml, or install it there";
 const SET_TMPDIR: &str =
@@ -13,9 +13,6 @@ const LOCK_ANEW: &str = "`segport connectors lock` writes the file anew";
 const LET_WRITE: &str = "let the user that runs segport write the project's directory, or accept the plugins as somebody who may, \
                          with `segport connectors lock`";
 const ACCEPT_CHANGE: &str = "run `segport connectors lock` to accept it, if you changed it on purpose";
-
-/// What stands in an error of a temporary file before the path of that.
-const PATH_OF_TEMPORARY: &str = " at path \"";
 
 /// Why a plugin could not be loaded: every place that was looked at, and what was wrong there.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -114,7 +111,7 @@ impl LoadError {
 
     /// The lock file cannot be written.
     pub(crate) fn unwritable_lock_file(place: PathBuf, error: &io::Error) -> Self {
-        Self::of_lock_file(place, format!("cannot be written: {}", without_path(error)), LET_WRITE)
+        Self::of_lock_file(place, format!("cannot be written: {}", without_temporary_path(error)), LET_WRITE)
     }
 
     fn of_lock_file(place: PathBuf, problem: String, help: &str) -> Self {
@@ -164,12 +161,6 @@ impl Details {
         let help = if self.help.is_empty() { String::new() } else { format!("\nhelp: {}", self.help) };
         self.report() + &help
     }
-}
-
-/// What the operating system said, without the name of a temporary file, of which nobody knows.
-pub(crate) fn without_path(error: &io::Error) -> String {
-    let said = error.to_string();
-    said.split_once(PATH_OF_TEMPORARY).map_or(&*said, |(said, _)| said).to_owned()
 }
 
 impl From<LoadError> for Error {

@@ -60,7 +60,7 @@ impl<'a> Buckets<'a> {
         self.buckets.len()
     }
 
-    /// Adds a record of a run to the bucket of the row whose it is.
+    /// Adds a record of a run to the bucket of the row with this identity, which the record is about.
     ///
     /// # Errors
     /// If the disk is full, or no file can be made.

@@ -77,7 +77,7 @@ pub(crate) enum Stored<'a> {
         /// As of [`Stored::Done`].
         at: Memberships,
     },
-    /// Every row that is held by now is to be sent again.
+    /// Every row that is held by now, or may be, is to be sent again.
     Renewed,
 }
 

@@ -87,8 +87,8 @@ impl Journal {
         .await
     }
 
-    /// Writes down that every row that is held or may be is to be sent again, by this run or later ones ([`crate::Index::renew`]); resolves once
-    /// that is durable. To be called before the first intent.
+    /// Writes down that every row that is held or may be is to be sent again, by this run or later ones
+    /// ([`crate::Index::renew`]); resolves once that is durable. To be called before the first intent.
     ///
     /// # Errors
     /// If it could not be committed, or the lease was lost.

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::Path;
 
+use segport_core::without_temporary_path;
 use tempfile::NamedTempFile;
 use toml_edit::{DocumentMut, Item, Table, TableLike, value};
 
@@ -50,7 +51,8 @@ pub fn write_consent(dir: &Path, connection: &str, consent: &Consent) -> Result<
     let table = consent_table(&mut document).ok_or_else(unusable)?;
     set(table, "accepted_by", value(consent.accepted_by.as_str()));
     set(table, "accepted_at", value(at));
-    replace(&path, &document.to_string()).map_err(|error| io(without_path(error)))
+    replace(&path, &document.to_string())
+        .map_err(|error| io(io::Error::new(error.kind(), without_temporary_path(&error))))
 }
 
 /// The table as it is, or a new one in front of `[settings]`.
@@ -73,14 +75,6 @@ fn set(table: &mut dyn TableLike, key: &str, new: Item) {
         (_, new) => {
             table.insert(key, new);
         }
-    }
-}
-
-/// The error without the name of a temporary file, of which nobody knows.
-fn without_path(error: io::Error) -> io::Error {
-    match error.to_string().split_once(" at path \"") {
-        Some((said, _)) => io::Error::new(error.kind(), said.to_owned()),
-        None => error,
     }
 }
 

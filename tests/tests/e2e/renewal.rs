@@ -53,6 +53,32 @@ fn what_a_full_run_did_not_get_to_before_it_was_killed_is_sent_by_the_next_run()
     assert_eq!(scene.comes_to("succeeded: 250 read, 250 unchanged").requests(), 0);
 }
 
+/// Either nobody was asked for yet, or whoever is off the list is back on it by the time that a run has succeeded: a row that was in
+/// doubt is looked up, and sent if it is not as it should be.
+#[test]
+fn a_full_run_may_die_or_find_no_space_at_any_durable_operation() {
+    for blow in ["kill", "fail"] {
+        let scene = Scene::new(&people(1..=5));
+        scene.connection("max_in_flight = 1");
+        scene.delivers();
+        let list = scene.sandbox.autopilot().counts().lists[0].list_id.clone();
+        let third = Person::new(3).email;
+        let mut asked = Vec::new();
+        for nth in 1.. {
+            scene.sandbox.autopilot().take_off(&list, &third);
+            let failpoint = format!("any:{nth}={blow}");
+            let ended = scene.segport("run --full").env("SEGPORT_FAILPOINT", &failpoint).run();
+            let is_over = !ended.was_killed() && ended.code() == 0;
+            scene.call("run").exits(0);
+            asked.push(scene.members(&list).contains(&third));
+            if is_over {
+                break;
+            }
+        }
+        assert!(asked.is_sorted() && asked.first() == Some(&false) && asked.len() > 5, "{blow}: {asked:?}");
+    }
+}
+
 #[test]
 fn a_full_run_that_a_guard_stopped_is_made_up_for() {
     let scene = delivered();
