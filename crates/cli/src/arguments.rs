@@ -46,7 +46,7 @@ pub(crate) struct Arguments {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
-    /// The project's directory
+    /// The project's directory; other paths are relative to it
     #[arg(short = 'C', value_name = "DIR", default_value = ".", global = true, hide_default_value = true)]
     pub(crate) dir: PathBuf,
     /// How results are printed; JSON is one object a line

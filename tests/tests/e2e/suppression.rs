@@ -228,6 +228,10 @@ fn the_list_is_filled_and_asked() {
     call("import --column mail list.csv").exits(0).prints("2 new, 0 known, 0 invalid; 5 on the list");
     call("import --column email list.csv").exits(2).says("list.csv has no column `email`");
     call("import nowhere.csv").exits(2).says("cannot read nowhere.csv");
+    let elsewhere = |words: &str| {
+        scene.shell(&format!("cd / && segport -C '{}' suppress import {words}", scene.dir().display())).run()
+    };
+    elsewhere("--column mail list.csv").exits(0).prints("0 new, 2 known, 0 invalid; 5 on the list");
     call("add -- - p1@example.com").exits(2).says("stands alone");
 }
 

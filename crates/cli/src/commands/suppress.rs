@@ -27,7 +27,7 @@ pub(crate) async fn suppress(invocation: &Invocation, asked: Suppress) -> Result
     match asked {
         Suppress::Add(asked) => change(invocation, Input::given(asked)?, Change::Add).await,
         Suppress::Remove(asked) => change(invocation, Input::given(asked)?, Change::Remove).await,
-        Suppress::Import(asked) => change(invocation, Input::file(&asked)?, Change::Add).await,
+        Suppress::Import(asked) => change(invocation, Input::file(invocation.dir(), &asked)?, Change::Add).await,
         Suppress::Check(asked) => check(invocation, Input::given(asked)?).await,
     }
 }
@@ -58,12 +58,15 @@ impl Input {
         Ok(Self { unit: "address", entries: Box::new(entries) })
     }
 
-    fn file(Import { file, column }: &Import) -> Result<Self, Failure> {
+    /// A file, whose path is relative to the project as all others are.
+    fn file(dir: &Path, Import { file, column }: &Import) -> Result<Self, Failure> {
         let (name, stream): (_, Box<dyn Read>) = if file == Path::new("-") {
             ("standard input".to_owned(), Box::new(io::stdin().lock()))
         } else {
-            let opened = File::open(file).map_err(|error| Failure::file("read", file, &error))?;
-            (file.display().to_string(), Box::new(opened))
+            let path = dir.join(file);
+            let shown = path.strip_prefix(".").unwrap_or(&path);
+            let opened = File::open(&path).map_err(|error| Failure::file("read", shown, &error))?;
+            (shown.display().to_string(), Box::new(opened))
         };
         match column {
             Some(column) => Self::csv(&name, stream, column),
