@@ -133,11 +133,11 @@ impl Plugins {
 
     /// The ids of all plugins there are, going by the names of their files. Loads none.
     pub fn ids(&self) -> Vec<String> {
-        self.search.all().into_keys().collect()
+        self.search.all([]).into_keys().collect()
     }
 
-    /// The directories that are there and do not tell what is in them, and why not. A plugin in one can be loaded, but is not
-    /// among those that are listed.
+    /// The directories that are there and do not tell what is in them, and why not. A plugin in one can be loaded, but is among
+    /// those that are listed only if it was accepted.
     pub fn unlistable(&self) -> Vec<Attempt> {
         self.search.unlistable()
     }
@@ -148,7 +148,7 @@ impl Plugins {
     /// [`LoadError`] if the lock file cannot be read.
     pub fn installed(&self) -> Result<Vec<Installed>, LoadError> {
         let mut pins = lock::read(&self.search.lock_file)?;
-        let files = self.search.all();
+        let files = self.search.all(pins.keys());
         let mut installed: Vec<Installed> = files
             .into_iter()
             .map(|(id, file)| {
@@ -179,8 +179,10 @@ impl Plugins {
     /// accepted then.
     pub fn lock(&self) -> Result<Vec<Pin>, LoadError> {
         let _pinning = lock::hold(&self.search.lock_file)?;
+        // A lock file that cannot be read is written anew.
+        let accepted = lock::read(&self.search.lock_file).unwrap_or_default();
         let mut pins = BTreeMap::new();
-        for (id, file) in self.search.all() {
+        for (id, file) in self.search.all(accepted.keys()) {
             let loaded = PrivateCopy::make(&file)
                 .and_then(|copy| Ok(loaded(&id, &copy)?))
                 .map_err(|problem| LoadError::plugin(&id, vec![problem.at(file.clone())]))?;

@@ -1,6 +1,6 @@
 //! Where a plugin's library is looked for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -61,20 +61,15 @@ impl Search {
         self.directories.iter().flat_map(|directory| names(id).map(|name| directory.join(name))).collect()
     }
 
-    /// The first file of every plugin there is, by id.
-    pub(crate) fn all(&self) -> BTreeMap<String, PathBuf> {
-        let mut found = BTreeMap::new();
-        for directory in &self.directories {
-            // `unlistable` tells of it, and `load` finds what is in it nevertheless.
-            let Ok(entries) = fs::read_dir(directory) else { continue };
-            for id in entries.flatten().filter_map(|entry| id_of(&entry.path())) {
-                let file = names(&id).map(|name| directory.join(name)).into_iter().find(|file| file.exists());
-                if let Some(file) = file {
-                    found.entry(id).or_insert(file);
-                }
-            }
-        }
-        found
+    /// The first file of every plugin there is, by id. Those of a directory that cannot be listed are found if they are among
+    /// the `known` ones.
+    pub(crate) fn all<'a>(&self, known: impl IntoIterator<Item = &'a String>) -> BTreeMap<String, PathBuf> {
+        let entries = self.directories.iter().filter_map(|directory| fs::read_dir(directory).ok()).flatten().flatten();
+        let listed = entries.filter_map(|entry| id_of(&entry.path()));
+        let known = known.into_iter().filter(|id| is_id(id)).cloned();
+        let ids: BTreeSet<String> = listed.chain(known).collect();
+        let first = |id: &String| self.candidates(id).into_iter().find(|file| file.exists());
+        ids.into_iter().filter_map(|id| first(&id).map(|file| (id, file))).collect()
     }
 
     /// The directories that are there and do not tell what is in them.

@@ -151,6 +151,24 @@ fn a_directory_that_cannot_be_listed_is_named() {
 }
 
 #[test]
+fn what_was_accepted_stays_so_where_it_cannot_be_listed() {
+    let (scene, copy) = (Scene::new(&people(1..=3)), Copy::new());
+    scene.write("segport.toml", format!("{}\n[plugins]\npath = [\"plugins\"]\n", scene.read("segport.toml")));
+    scene.write("plugins/libsegport_files.so", fs::read(copy.file("libsegport_files.so")).unwrap());
+    fs::remove_file(copy.file("libsegport_files.so")).unwrap();
+    copy.call(&scene, "connectors lock").exits(0);
+    let pins = scene.read("segport.lock");
+    fs::set_permissions(scene.path("plugins"), Permissions::from_mode(0o311)).unwrap();
+    let path = format!("{}:{}", copy.0.path().display(), std::env::var("PATH").unwrap());
+    let call = |words: &str| scene.unprivileged(words).env("PATH", &path).run();
+    call("connectors lock").exits(0).prints("accepted files");
+    assert_eq!(scene.read("segport.lock"), pins);
+    let verified = call("connectors verify");
+    verified.exits(1).prints("2 plugins as accepted").says("cannot be listed");
+    fs::set_permissions(scene.path("plugins"), Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
 fn a_new_connector_is_scaffolded() {
     let scene = Scene::new(&[]);
     let made = scene.call("connectors new mailgrid --output json");

@@ -49,12 +49,12 @@ fn list(invocation: &Invocation, installation: &Installation) -> Result<Exit, Fa
     Ok(if tell_unlistable(installation) { Exit::Unfinished } else { Exit::Done })
 }
 
-/// Names the directories whose plugins are not shown; whether there are any.
+/// Names the directories whose plugins are not all shown; whether there are any.
 fn tell_unlistable(installation: &Installation) -> bool {
     let unlistable = installation.plugins.unlistable();
     for Attempt { place, problem, .. } in &unlistable {
         Output::remark(&format!(
-            "{} {problem}, so that the plugins in it are not shown; let the user that runs segport list it, or name another \
+            "{} {problem}, so that only accepted plugins in it are shown; let the user that runs segport list it, or name another \
              directory in `[plugins] path`",
             place.display()
         ));
