@@ -30,7 +30,7 @@ pub enum EditError {
     },
 }
 
-/// Writes `consent` into `connections/<connection>.toml` and keeps comments and layout.
+/// Writes `consent` into `connections/<connection>.toml` and keeps comments, layout and the ends of lines.
 ///
 /// The file is replaced as a whole: after a crash it is either the old or the new one.
 ///
@@ -51,8 +51,13 @@ pub fn write_consent(dir: &Path, connection: &str, consent: &Consent) -> Result<
     let table = consent_table(&mut document).ok_or_else(unusable)?;
     set(table, "accepted_by", value(consent.accepted_by.as_str()));
     set(table, "accepted_at", value(at));
-    replace(&path, &document.to_string())
+    replace(&path, &with_line_ends_of(&text, document.to_string()))
         .map_err(|error| io(io::Error::new(error.kind(), without_temporary_path(&error))))
+}
+
+/// Gives lines the ends they had, which the parser does not keep.
+fn with_line_ends_of(before: &str, after: String) -> String {
+    if before.contains("\r\n") { after.replace("\r\n", "\n").replace('\n', "\r\n") } else { after }
 }
 
 /// The table as it is, or a new one in front of `[settings]`.

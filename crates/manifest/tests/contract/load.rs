@@ -420,8 +420,10 @@ fn consent_is_written_and_the_rest_stays() {
             "plugin = \"mailer\"\n[consent]\naccepted_by = \"anna@example.com\" # before\naccepted_at = 2026-11-23T10:00:00Z\n[settings]\napi_key = { env = \"K\" }\n",
         ),
     ];
-    for (before, after) in cases {
-        let dir = project(&[("connections/mailer.toml", before)]);
+    let with_carriage_returns = cases.map(|(before, after)| [before, after].map(|text| text.replace('\n', "\r\n")));
+    let cases = cases.map(|(before, after)| [before, after].map(str::to_owned));
+    for [before, after] in cases.into_iter().chain(with_carriage_returns) {
+        let dir = project(&[("connections/mailer.toml", &before)]);
         write_consent(dir.path(), "mailer", &consent).unwrap();
         assert_eq!(fs::read_to_string(dir.path().join("connections/mailer.toml")).unwrap(), after);
         assert_eq!(loaded(&dir).connections["mailer"].consent.as_ref(), Some(&consent));
