@@ -135,9 +135,9 @@ pub(crate) fn is_iso_date(text: &str) -> bool {
     }
     match text.as_bytes().get(10) {
         None => true,
-        Some(b'T' | b' ') => {
-            text.parse::<jiff::Timestamp>().is_ok()
-                || text.parse::<jiff::civil::DateTime>().is_ok() && !text.contains('[')
+        // A time zone's name in brackets is no part of ISO 8601, and neither is `T1000` behind a date with hyphens.
+        Some(b'T' | b' ') if !text.contains('[') && !text.as_bytes().get(13).is_some_and(u8::is_ascii_digit) => {
+            text.parse::<jiff::Timestamp>().is_ok() || text.parse::<jiff::civil::DateTime>().is_ok()
         }
         Some(_) => false,
     }
@@ -257,6 +257,16 @@ mod tests {
             ["", "23.11.2026", "2026-13-01", "2025-02-29", "2026-11-23x", "2026-11-23T", "+002026-11", "20261123"]
         {
             assert!(!is_iso_date(date), "{date}");
+        }
+        for more_than_iso in [
+            "2026-11-23T10:00:00+01:00[Europe/Oslo]",
+            "2026-11-23T10:00:00Z[Europe/Oslo]",
+            "2026-11-23T10:00:00Z[u-ca=hebrew]",
+            "2026-11-23T10:00:00[Europe/Oslo]",
+            "2026-11-23T100000Z",
+            "2026-11-23T1000",
+        ] {
+            assert!(!is_iso_date(more_than_iso), "{more_than_iso}");
         }
     }
 }
