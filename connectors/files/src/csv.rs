@@ -149,8 +149,7 @@ impl Files for CsvFiles {
 const BEGINNING: Position = Position { offset: 0, row: 1, line: 1 };
 
 fn records(source: &SourceFile, options: &CsvOptions, from: Position) -> Result<Records> {
-    let tabs = source.name.ends_with(".tsv") || source.name.ends_with(".tab");
-    let delimiter = options.delimiter.unwrap_or(if tabs { b'\t' } else { b',' });
+    let delimiter = options.delimiter_of(&source.name);
     let input = Input::open(source, from.offset)?;
     let next = RowAt { row: from.row, line: from.line };
     Ok(Records::new(input, delimiter, options.quote, options.text.max_field_bytes, next))

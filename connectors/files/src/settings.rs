@@ -88,11 +88,15 @@ pub enum Format {
     Parquet,
 }
 
+/// The ending of a file's name, in small letters.
+fn ending(name: &str) -> Option<String> {
+    Some(Path::new(name).extension()?.to_str()?.to_ascii_lowercase())
+}
+
 impl Format {
     /// The format that a file's ending stands for.
     pub(crate) fn of(name: &str) -> Option<Self> {
-        let ending = Path::new(name).extension()?.to_str()?.to_ascii_lowercase();
-        match ending.as_str() {
+        match ending(name)?.as_str() {
             "csv" | "tsv" | "tab" => Some(Self::Csv),
             "jsonl" | "ndjson" | "jsonlines" => Some(Self::JsonLines),
             "parquet" | "pq" => Some(Self::Parquet),
@@ -178,6 +182,14 @@ pub(crate) struct CsvOptions {
     pub(crate) header: bool,
     pub(crate) encoding: Encoding,
     pub(crate) null_values: Vec<String>,
+}
+
+impl CsvOptions {
+    /// What separates the values of a file with this name.
+    pub(crate) fn delimiter_of(&self, name: &str) -> u8 {
+        let by_ending = || if matches!(ending(name).as_deref(), Some("tsv" | "tab")) { b'\t' } else { b',' };
+        self.delimiter.unwrap_or_else(by_ending)
+    }
 }
 
 /// What [`Read`] means for Parquet.

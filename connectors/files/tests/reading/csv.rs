@@ -48,8 +48,10 @@ fn quoted_fields_keep_delimiters_line_ends_and_quotes() {
 #[test]
 fn delimiters_and_the_byte_order_mark() {
     check("\u{feff}a;b\n1;2\n", json!({"delimiter": ";"}), "a:Int64 b:Int64", &["1|2"], &[]);
-    let seen = Folder::with("f.tsv", "a\tb\n1\tx,y\n").read(json!({"path": "f.tsv"})).unwrap();
-    assert_eq!(seen.rows, ["1|x,y"]);
+    for name in ["f.tsv", "f.tab", "F.TSV", "f.Tab"] {
+        let seen = Folder::with(name, "a\tb\n1\tx,y\n").read(json!({"path": name})).unwrap();
+        assert_eq!(seen.rows, ["1|x,y"], "{name}");
+    }
 }
 
 #[test]
