@@ -3,8 +3,8 @@
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use segport_sdk::http::{Request, Response};
 use segport_sdk::{Bytes, Context, Error, ErrorKind, Members, Result, Secret};
-use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, json};
 use tokio::sync::Semaphore;
 
@@ -34,8 +34,13 @@ pub(crate) struct Client {
 pub(crate) struct List {
     #[serde(rename = "list_id")]
     pub(crate) id: String,
-    #[serde(default)]
+    /// Empty where it has none.
+    #[serde(default, deserialize_with = "text_or_null")]
     pub(crate) title: String,
+}
+
+fn text_or_null<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<String, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 /// A list that was just made.

@@ -228,9 +228,11 @@ fn only_lists_of_first_runs_that_were_there_before_are_looked_at() {
 
 #[test]
 fn a_list_without_a_title_is_called_by_its_id() {
-    let http = Script::new();
-    http.expect("GET", "/lists", json(200, r#"{"lists":[{"list_id":"L1"}]}"#));
-    http.expect("GET", "/list/L1/contacts", json(200, r#"{"contacts":[{}]}"#));
-    let session = block_on(open(value!({ "list_id": "L1" }), &http).begin(&first_run(&["News"]))).unwrap();
-    assert_eq!(session.occupied[0].list, "L1");
+    for list in [r#"{"list_id":"L1"}"#, r#"{"list_id":"L1","title":null}"#] {
+        let http = Script::new();
+        http.expect("GET", "/lists", json(200, format!("{{\"lists\":[{list}]}}")));
+        http.expect("GET", "/list/L1/contacts", json(200, r#"{"contacts":[{}]}"#));
+        let session = block_on(open(value!({ "list_id": "L1" }), &http).begin(&first_run(&["News"]))).unwrap();
+        assert_eq!(session.occupied[0].list, "L1");
+    }
 }
