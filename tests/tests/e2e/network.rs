@@ -28,6 +28,19 @@ fn a_key_that_is_revoked_in_the_middle_stops_the_run_at_once() {
     }
 }
 
+/// A page of some proxy under a 200 says nothing of any row: rows that were sent are unknown, and no more are sent into the blue.
+#[test]
+fn a_destination_that_never_says_anything_of_a_row_is_given_up() {
+    let scene = Scene::faulty(&["POST /contacts status=200 body=\"<html></html>\""], &people(1..=200));
+    scene.connection("rows_per_batch = 5\nmax_in_flight = 1");
+    let report = scene.run("").exits(1).report();
+    assert_eq!(report.summary(), "failed: 200 read, 175 deferred, 25 unknown");
+    assert_eq!(scene.requests_to("POST /contacts"), 5);
+    scene.faults(&[]);
+    scene.comes_to("succeeded: 200 read, 200 added");
+    scene.has_contacts(&people(1..=200));
+}
+
 #[test]
 fn a_storm_of_429_is_waited_out() {
     let scene = Scene::faulty(&["POST /contacts times=2 status=429 retry-after=1"], &people(1..=20));

@@ -80,6 +80,15 @@ impl Judged {
     }
 
     pub(super) fn take(&mut self, part: &[u32], outcomes: Outcomes) {
+        let unknown = |outcome: &RowOutcome| match outcome {
+            RowOutcome::Unknown { reason } => Some(reason.clone()),
+            _ => None,
+        };
+        let reasons: Option<Vec<String>> = outcomes.rows.iter().map(unknown).collect();
+        // Whoever answers and never says anything of a row is no better than whoever does not answer.
+        if let Some(reason) = reasons.and_then(|reasons| reasons.into_iter().next()) {
+            self.error = Some(Error::new(ErrorKind::Unavailable, format!("no row got a usable answer: {reason}")));
+        }
         for (&row, outcome) in part.iter().zip(outcomes.rows) {
             self.set(row, Fate::Answered(outcome));
         }
