@@ -33,7 +33,6 @@ use segport_sdk::{
     Account, Batch, BatchKind, Capabilities, Connector, Context, Descriptor, Error, ErrorKind, Estimate, ExportSpec,
     FoundRows, Limits, Outcomes, Result, Session, Workload, async_trait, export_connector,
 };
-use tokio::sync::Semaphore;
 
 use client::Client;
 use contact::Layout;
@@ -49,8 +48,6 @@ pub struct Autopilot {
     client: Client,
     membership: Membership,
     plans: Plans,
-    /// One run at a time looks for its lists and makes them: two that share a title would each make one.
-    lists: Semaphore,
 }
 
 export_connector!(Autopilot, "autopilot");
@@ -87,7 +84,6 @@ impl Connector for Autopilot {
             client: Client::new(base, settings.api_key.clone(), settings.max_in_flight()),
             membership: Membership::new(settings.list_membership),
             plans: Plans::default(),
-            lists: Semaphore::new(1),
             settings,
         })
     }
@@ -149,14 +145,7 @@ impl Connector for Autopilot {
 
     async fn begin(&self, cx: &Context, export: &ExportSpec) -> Result<Session> {
         self.accepts(export)?;
-        let found = {
-            let _turn = self
-                .lists
-                .acquire()
-                .await
-                .map_err(|_| Error::new(ErrorKind::Internal, "the connection's queue for its lists was closed"))?;
-            lists::prepare(&self.client, cx, export, self.settings.list_id.as_deref()).await?
-        };
+        let found = lists::prepare(&self.client, cx, export, self.settings.list_id.as_deref()).await?;
         let state = State { lists: found.lists, fields: export.fields.clone() }.to_json()?;
         Ok(Session { state, notes: found.notes, occupied: found.occupied })
     }

@@ -44,7 +44,8 @@ pub trait Connector: Send + Sync + Sized + 'static {
         Estimate { at_least, at_most, notes: Vec::new() }
     }
 
-    /// Prepares a run, such as finding or creating the list of each segment.
+    /// Prepares a run, such as finding or creating the list of each segment. The runs of one connection on one machine do this
+    /// one after the other, so that two of them never create the same list.
     async fn begin(&self, cx: &Context, export: &ExportSpec) -> Result<Session>;
 
     /// Delivers one batch and says what became of each row.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use segport_core::{Capabilities, Error, ErrorKind, Result, Session};
+use segport_core::{Capabilities, Error, ErrorKind, ExportSpec, Result, Session};
 use segport_ledger::{Index, Journal, Leaver, Leavers, Memberships, Row, Snapshot, Undelivered, Untried};
 use segport_manifest::Code;
 use segport_transport::Permit;
@@ -151,7 +151,8 @@ impl Sending<'_> {
 
     /// Which of these leavers come off which list. Of those who stay until a run can be sure it is written down.
     async fn removals(&self, leavers: Vec<Leaver>) -> Result<Vec<(Listed, Vec<Leaver>)>> {
-        let unreadable = "rows of the source could not be read, and this might be one of them".into();
+        let unreadable =
+            "of some rows of the source nobody can tell whose they are, and this might be one of them".into();
         let mut deferred = Vec::new();
         let mut removals: Vec<(Listed, Vec<Leaver>)> = Vec::new();
         for leaver in leavers {
@@ -186,7 +187,7 @@ impl Sending<'_> {
         let begin = async {
             match self.open.refusal.get() {
                 Some(error) => Err(error.clone()),
-                None => self.open.connector.begin(self.run_id, &spec, SESSION_TIMEOUT).await,
+                None => self.begin(&spec).await,
             }
         };
         let begun = tokio::select! {
@@ -228,6 +229,19 @@ impl Sending<'_> {
             problems.push(problem(Severity::Warning, Code::of(error.kind()), error.to_string()));
         }
         Ok(Sent { settlement, refusals: Some(delivered.refusals), problems, end })
+    }
+
+    /// Prepares the destination, after everybody else who does so through this connection: each of two that found no list of a
+    /// title would make one.
+    async fn begin(&self, spec: &ExportSpec) -> Result<Session> {
+        let late = |_| Error::new(ErrorKind::Timeout, "another run of the connection is still beginning");
+        let _exclusive = match self.open.line.connection() {
+            Some(connection) => {
+                Some(tokio::time::timeout(SESSION_TIMEOUT, connection.exclusive()).await.map_err(late)?)
+            }
+            None => None,
+        };
+        self.open.connector.begin(self.run_id, spec, SESSION_TIMEOUT).await
     }
 
     /// Packs what waits and delivers it, side by side; returns what was declined after a halt, and what the delivery came to.

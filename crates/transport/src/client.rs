@@ -19,6 +19,7 @@ use crate::clock::{Clock, Random, SystemClock, SystemRandom};
 use crate::egress::{Egress, GuardedResolver, Reach};
 use crate::error::{End, Failure, recalled, refused, wound_up};
 use crate::limits::Gate;
+use crate::queue::{Exclusive, Queue};
 use crate::retry::{Ladder, Standing, retry_after};
 use crate::slot::SharedSlot;
 
@@ -87,6 +88,7 @@ struct Shared {
 struct Lane {
     gate: Arc<Gate>,
     budget: Arc<Budget>,
+    queue: Arc<Queue>,
     in_flight: Arc<Semaphore>,
     max_in_flight: u32,
 }
@@ -117,6 +119,7 @@ impl Transport {
         let lane = lanes.entry(name.to_owned()).or_insert_with(|| Lane {
             gate: Arc::new(Gate::new(limits.requests_per_second, self.shared.options.shared_slot(name))),
             budget: Arc::new(Budget::new(max_in_flight)),
+            queue: Arc::new(Queue::new(self.shared.options.slots.as_deref(), name)),
             in_flight: Arc::new(Semaphore::new(permits)),
             max_in_flight,
         });
@@ -250,6 +253,11 @@ impl Connection {
     /// How long the connection still pauses because the destination asked for it; `None` while it does not.
     pub fn throttled_for(&self) -> Option<Duration> {
         self.lane.gate.paused_for(self.shared.options.clock.now())
+    }
+
+    /// Waits for everybody who uses the connection and asked for this before, here or in another process of the machine.
+    pub async fn exclusive(&self) -> Exclusive {
+        self.lane.queue.exclusive(&*self.shared.options.clock).await
     }
 
     async fn may_send(&self) -> bool {

@@ -5,6 +5,7 @@
 //! * `limits`: one pace per connection, shared by every run that uses it, and the pause that a 429 asks for;
 //! * `retry`: the table of what is tried again, and when;
 //! * `budget`: how many retries there are, so that they never become a flood;
+//! * `queue`: what those that use one connection do one after the other;
 //! * `egress`: which addresses may be destinations, judged after the name was resolved;
 //! * `attempt`: one request and its answer, within a deadline and a body limit;
 //! * `error`: what is told when no answer came: layer, whether anything was sent, and never an address's path or a header;
@@ -22,6 +23,7 @@ mod clock;
 mod egress;
 mod error;
 mod limits;
+mod queue;
 mod retry;
 mod slot;
 
@@ -30,3 +32,4 @@ pub use client::{Connection, Counters, Options, Permit, Transport};
 pub use clock::{Clock, Random, SystemClock, SystemRandom};
 pub use egress::Egress;
 pub use error::RECALLED;
+pub use queue::Exclusive;

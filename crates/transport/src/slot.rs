@@ -119,7 +119,7 @@ enum Unchanged {
     Unshared,
 }
 
-fn open(path: &Path) -> io::Result<File> {
+pub(crate) fn open(path: &Path) -> io::Result<File> {
     if let Some(directory) = path.parent() {
         // It may be the first one to be made in the directory of the project's state, which is the owner's alone.
         DirBuilder::new().recursive(true).mode(0o700).create(directory)?;

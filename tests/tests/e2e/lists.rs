@@ -392,3 +392,22 @@ fn every_row_without_a_key_is_told_of() {
     assert_eq!(report.summary(), "succeeded: 6 read, 2 added, 4 invalid");
     assert_eq!(scene.rows_of(report.run_id()).iter().filter(|row| row.starts_with("invalid")).count(), 4);
 }
+
+/// Each of two that found no list would make one, and the next run knows of one of them only.
+#[test]
+fn two_runs_that_begin_at_once_make_one_list() {
+    let mut scene = Scene::new(&people(1..=5));
+    let gate = Gate::new(&scene.sandbox);
+    scene.through(&gate, "");
+    scene.write("exports/again.toml", scene.read("exports/newsletter.toml"));
+    gate.hold("POST /list", 1, Hold::Unseen);
+    let first = scene.segport("run newsletter").start();
+    gate.wait();
+    let mut second = scene.segport("-vv run again").start();
+    second.says("waiting for another process that uses the connection");
+    gate.open();
+    first.wait().exits(0);
+    second.wait().exits(0);
+    assert_eq!(scene.sandbox.autopilot().counts().lists.len(), 1);
+    scene.has_members("newsletter", &people(1..=5));
+}

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::{FutureExt, future::join_all};
 use segport_sdk::http::{HttpClient, Request, Response};
-use segport_sdk::{Connector, Context, Result, Session, async_trait};
+use segport_sdk::{Connector, Context, Result, async_trait};
 use serde_json::json as value;
 
 use crate::model::{Hang, Model};
@@ -74,18 +74,6 @@ fn a_dropped_begin_makes_no_second_list() {
         let titles: Vec<String> = model.state().lists.iter().map(|(_, title)| title.clone()).collect();
         assert_eq!(titles, ["News", "Vip"], "{hang:?}");
     }
-}
-
-#[test]
-fn runs_that_begin_at_once_share_their_lists() {
-    let http = Arc::new(Slow::default());
-    let cx = Context::new("run", Arc::<Slow>::clone(&http));
-    let autopilot = http.model.connect(value!({}));
-    let spec = export(&["News"]);
-    let sessions: Vec<Session> =
-        block_on(join_all((0..4).map(|_| autopilot.begin(&cx, &spec)))).into_iter().map(Result::unwrap).collect();
-    assert_eq!(http.model.state().lists.len(), 1);
-    assert!(sessions.iter().all(|session| session.state["lists"][0]["id"] == "contactlist_1"));
 }
 
 #[test]
