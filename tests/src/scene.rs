@@ -121,6 +121,13 @@ impl Scene {
         self.connection(settings);
     }
 
+    /// Gives its stand-in for another one, which the connection then goes to.
+    pub fn relocate(&mut self, other: &mut Sandbox, settings: &str) {
+        std::mem::swap(&mut self.sandbox, other);
+        self.base_url = self.sandbox.base_url();
+        self.connection(settings);
+    }
+
     /// Writes the export with further tables, such as `[guards]`.
     pub fn export(&self, tables: &str) {
         self.write("exports/newsletter.toml", format!("{EXPORT}\n{tables}\n"));

@@ -39,6 +39,7 @@ const SHAPE: Shape = Shape {
     bulk_lists: true,
     folds: true,
     index_in_files: false,
+    accounts: 1,
 };
 
 /// How many leave and come before a later run; the others change.

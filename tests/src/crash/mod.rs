@@ -1,7 +1,8 @@
 //! The crash driver: runs the binary against a stand-in, strikes it down, lets it go on, and compares with an undisturbed twin.
 //!
 //! A *case* is one project with its twin, made from a seed and a number. In each round the source changes; then runs are
-//! struck, at a moment, at a request or at a durable operation; then one is let through. After that
+//! struck, at a moment, at a request or at a durable operation; then one is let through. Some rounds begin with a move to
+//! another account or back, and in some the first runs are asked for all rows again. After that
 //!
 //! * both destinations hold the same contacts, with the same values, on the same lists, and no list twice,
 //! * both ledgers hold as many rows, and a further run sends nothing,
@@ -71,6 +72,10 @@ pub struct Figures {
     pub failures: Count,
     /// Runs that were over before they could be struck.
     pub missed: Count,
+    /// Moves to another account or back.
+    pub moves: Count,
+    /// Rounds in which all rows were asked for again.
+    pub renewals: Count,
     /// Rows written again.
     pub repeated: Count,
     /// People left on a list by a struck run, gone from the source before the next one.
@@ -79,13 +84,13 @@ pub struct Figures {
 
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { cases, rounds, kills, failures, missed, repeated, strays } = self;
-        let [cases, rounds, kills, failures, missed, repeated, strays] =
-            [cases, rounds, kills, failures, missed, repeated, strays].map(Count::get);
+        let Self { cases, rounds, kills, failures, missed, moves, renewals, repeated, strays } = self;
+        let [cases, rounds, kills, failures, missed, moves, renewals, repeated, strays] =
+            [cases, rounds, kills, failures, missed, moves, renewals, repeated, strays].map(Count::get);
         write!(
             f,
-            "{kills} kills and {failures} failures ({missed} too late) in {cases} cases of {rounds} rounds; \
-             {repeated} rows repeated, {strays} strays"
+            "{kills} kills and {failures} failures ({missed} too late) in {cases} cases of {rounds} rounds, {moves} begun at \
+             another account and {renewals} with everything; {repeated} rows repeated, {strays} strays"
         )
     }
 }
@@ -136,6 +141,20 @@ fn play(seed: u64, case: u64, figures: &Figures, log: &mut Vec<String>) {
         if round > 1 || dice.hits(50) {
             pair.world.turn(40, &mut dice);
         }
+        if round > 1 && dice.hits(60) && pair.relocate() {
+            log.push(format!("round {round}: to the other account"));
+            figures.moves.add(1);
+        }
+        if round > 1 && dice.hits(30) {
+            figures.renewals.add(1);
+            loop {
+                let blow = Blow::roll(pair.usual_requests(), &mut dice);
+                log.push(format!("round {round}: asked for everything, {blow}"));
+                if pair.strike_full(blow, &mut dice, figures) {
+                    break;
+                }
+            }
+        }
         for _ in 0..dice.between(3..=8) {
             let blow = Blow::roll(pair.usual_requests(), &mut dice);
             log.push(format!("round {round}: {blow}"));
@@ -170,6 +189,7 @@ pub fn sweep(action: Action) -> Figures {
         bulk_lists: true,
         folds: true,
         index_in_files: false,
+        accounts: 1,
     };
     // The state and what is in it first are made only once in a project's life.
     for nth in 1..=FIRST_OPERATIONS {

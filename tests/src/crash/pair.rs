@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::mem::swap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use segport_sandbox::Options;
+use segport_sandbox::{Options, Sandbox};
 
 use super::Figures;
 use super::blow::Blow;
@@ -28,6 +29,8 @@ pub(super) struct Shape {
     pub(super) folds: bool,
     /// Whether the index of rows is in files, as that of very many rows is.
     pub(super) index_in_files: bool,
+    /// Accounts that the connection has in turn, one or two.
+    pub(super) accounts: u32,
 }
 
 impl Shape {
@@ -43,11 +46,16 @@ impl Shape {
             bulk_lists,
             folds: dice.hits(40),
             index_in_files: dice.hits(25),
+            accounts: dice.pick(&[1, 1, 2]),
         }
     }
 
+    fn options(&self) -> Options {
+        Options { bulk_lists: self.bulk_lists, ..Options::default() }
+    }
+
     fn scene(&self) -> Scene {
-        let scene = Scene::with(Options { bulk_lists: self.bulk_lists, ..Options::default() }, &[]);
+        let scene = Scene::with(self.options(), &[]);
         SEGMENTS.iter().for_each(|id| scene.segment(id, &[]));
         let guards = "[guards]\nmax_removals = \"100%\"\nmax_growth = 1000\nmax_shrink = \"100%\"\nmax_refused = \"100%\"\nallow_empty = true";
         scene.segments(&SEGMENTS[..self.segments], guards);
@@ -70,15 +78,39 @@ pub(super) struct Pair {
     disturbed: Scene,
     gate: Gate,
     twin: Scene,
+    /// Their other account, if they have one.
+    elsewhere: Option<Elsewhere>,
     /// Addresses that came into the source, or left it, in passing: before it changed once more.
     doubtful: BTreeSet<String>,
     round: Round,
+}
+
+/// An account of each that is not in use.
+#[derive(Debug)]
+struct Elsewhere {
+    disturbed: Sandbox,
+    gate: Gate,
+    twin: Sandbox,
+    /// What both held when they were left.
+    held: [Picture; 2],
+    /// Who had been left on a list there.
+    strays: BTreeSet<Membership>,
+}
+
+impl Elsewhere {
+    fn new(shape: Shape) -> Self {
+        let [disturbed, twin] = [(); 2].map(|()| Sandbox::start(shape.options()).unwrap());
+        let held = [&disturbed, &twin].map(Picture::of);
+        Self { gate: Gate::new(&disturbed), disturbed, twin, held, strays: BTreeSet::new() }
+    }
 }
 
 /// What has happened since the last settlement.
 #[derive(Debug, Default)]
 struct Round {
     blows: u64,
+    /// Whether all rows are to be sent again.
+    is_full: bool,
     /// How often the source changed after a blow.
     detours: u64,
     /// Who was in which segment with which address before it did.
@@ -104,11 +136,16 @@ impl Pair {
         fs::create_dir(disturbed.path("tmp")).unwrap();
         let world = World::new(shape.customers, shape.segments, dice);
         let round = Round { twin_took: Duration::from_millis(500), twin_asked: 40, ..Round::default() };
-        Self { shape, world, disturbed, gate, twin, doubtful: BTreeSet::new(), round }
+        let elsewhere = (shape.accounts > 1).then(|| Elsewhere::new(shape));
+        Self { shape, world, disturbed, gate, twin, elsewhere, doubtful: BTreeSet::new(), round }
     }
 
     fn run(&self, scene: &Scene) -> Segport {
-        let run = scene.segport("run --output json").env("TMPDIR", self.tmp());
+        self.segport(scene, "run --output json")
+    }
+
+    fn segport(&self, scene: &Scene, words: &str) -> Segport {
+        let run = scene.segport(words).env("TMPDIR", self.tmp());
         let run = if self.shape.folds { run.env("SEGPORT_FOLDING", "0") } else { run };
         if self.shape.index_in_files { run.env("SEGPORT_INDEX_MEMORY", "0") } else { run }
     }
@@ -123,15 +160,63 @@ impl Pair {
         self.round.twin_asked
     }
 
+    /// Takes the connections to the other account, which must be as it was left; whether there is one.
+    pub(super) fn relocate(&mut self) -> bool {
+        let Some(elsewhere) = &mut self.elsewhere else { return false };
+        let held = [&elsewhere.disturbed, &elsewhere.twin].map(Picture::of);
+        assert!(
+            held == elsewhere.held,
+            "an account that was not in use has changed: {held:?}, not {:?}",
+            elsewhere.held
+        );
+        elsewhere.held = [&self.disturbed.sandbox, &self.twin.sandbox].map(Picture::of);
+        swap(&mut self.gate, &mut elsewhere.gate);
+        swap(&mut self.round.strays, &mut elsewhere.strays);
+        let settings = self.shape.settings();
+        self.disturbed.relocate(&mut elsewhere.disturbed, &settings);
+        self.disturbed.through(&self.gate, &settings);
+        self.twin.relocate(&mut elsewhere.twin, &settings);
+        self.round.members = Picture::of(&self.twin.sandbox).members();
+        self.round.writes = self.writes();
+        true
+    }
+
     /// Disturbs a run; whether that came in time.
     pub(super) fn strike(&mut self, blow: Blow, figures: &Figures) -> bool {
         let usual = self.round.twin_took;
-        self.disturb(|run, gate| blow.strike(run, gate, usual), "failpoint", figures)
+        self.disturb("run --output json", |run, gate| blow.strike(run, gate, usual), "failpoint", figures)
+    }
+
+    /// Takes some people off their lists by hand, and disturbs a run that must put them back; whether that is on record now, so
+    /// that the next run without further ado must do it.
+    pub(super) fn strike_full(&mut self, blow: Blow, dice: &mut Dice, figures: &Figures) -> bool {
+        // Where bulk calls do not heed lists and those who are looked up are on them, the others are taken to be.
+        if self.shape.bulk_lists {
+            for Membership { title, email } in self.round.members.iter().filter(|_| dice.hits(5)) {
+                for autopilot in [self.disturbed.sandbox.autopilot(), self.twin.sandbox.autopilot()] {
+                    let lists = autopilot.counts().lists;
+                    let list = lists.iter().find(|list| list.title == *title).expect("it has members");
+                    autopilot.take_off(&list.list_id, email);
+                }
+            }
+        }
+        let (usual, [before, _]) = (self.round.twin_took, self.writes());
+        let struck =
+            self.disturb("run --full --output json", |run, gate| blow.strike(run, gate, usual), "failpoint", figures);
+        // Nothing is sent before it is on record, and nothing is unchanged from then on until it was sent.
+        self.round.is_full = !struck || self.writes()[0] > before || self.unchanged() == 0;
+        self.round.is_full
+    }
+
+    /// How many rows a run would leave as they are.
+    fn unchanged(&self) -> u64 {
+        let plan = self.segport(&self.disturbed, "plan --output json").run();
+        plan.exits(0).objects()[0]["rows"]["unchanged"].as_u64().unwrap()
     }
 
     /// Lets a run find no space from its nth change of the state on; which change that was, if it had as many.
     pub(super) fn fill_disk(&mut self, disk: &FullDisk, nth: u32, last: Last, figures: &Figures) -> Option<String> {
-        let failed = self.disturb(|run, _| disk.under(run, nth, last).run(), "SP0602", figures);
+        let failed = self.disturb("run --output json", |run, _| disk.under(run, nth, last).run(), "SP0602", figures);
         let struck = disk.struck();
         assert!(struck.is_some() || !failed, "it failed before change {nth}");
         if !failed {
@@ -142,9 +227,15 @@ impl Pair {
     }
 
     /// Lets a run be disturbed; whether it died or failed. If it failed it must say why, with these words.
-    fn disturb(&mut self, disturb: impl FnOnce(Segport, &Gate) -> Ended, words: &str, figures: &Figures) -> bool {
+    fn disturb(
+        &mut self,
+        command: &str,
+        disturb: impl FnOnce(Segport, &Gate) -> Ended,
+        words: &str,
+        figures: &Figures,
+    ) -> bool {
         self.world.write(&self.disturbed);
-        let ended = disturb(self.run(&self.disturbed), &self.gate);
+        let ended = disturb(self.segport(&self.disturbed, command), &self.gate);
         let struck = if ended.was_killed() {
             figures.kills.add(1);
             fs::remove_dir_all(self.tmp()).unwrap();
@@ -182,7 +273,8 @@ impl Pair {
         self.world.write(&self.twin);
         self.world.write(&self.disturbed);
         let begun = Instant::now();
-        let undisturbed = self.run(&self.twin).run().exits(0).report();
+        let command = if self.round.is_full { "run --full --output json" } else { "run --output json" };
+        let undisturbed = self.segport(&self.twin, command).run().exits(0).report();
         self.round.twin_took = begun.elapsed();
         self.round.twin_asked = u32::try_from(undisturbed.requests()).unwrap();
         self.run(&self.disturbed).run().exits(0).report();
