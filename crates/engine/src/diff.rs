@@ -89,6 +89,7 @@ pub(crate) struct Diff<'a> {
 struct Reasons {
     suppressed: Arc<str>,
     duplicate: Arc<str>,
+    of_other_key: Arc<str>,
     over_cap: Arc<str>,
 }
 
@@ -108,6 +109,8 @@ impl<'a> Diff<'a> {
         let reasons = Reasons {
             suppressed: "on the suppression list".into(),
             duplicate: "an earlier row has the same identity at the destination".into(),
+            of_other_key: "a row of an earlier segment has the same identity at the destination, under another key"
+                .into(),
             over_cap: format!("over the {} rows that one run sends; the next run takes it", rules.cap).into(),
         };
         Self { rules, index, outbox, tally: Tally::default(), present, skipped_in, has_doubts, reasons }
@@ -137,6 +140,7 @@ impl<'a> Diff<'a> {
                     if let Some(identity) = identity {
                         self.index.keep(identity, place.number)?;
                     }
+                    self.tally.nameless += u64::from(key.is_none() && !self.is_known(identity)?);
                     self.tally.absorb(u128::from(key.map_or(0, KeyHash::bits)) ^ flaw.field as u128);
                     if let Some(key) = key {
                         self.present.add(place.number, key);
@@ -228,6 +232,14 @@ impl<'a> Diff<'a> {
             .collect()
     }
 
+    /// Whether somebody with this identity was ever sent.
+    fn is_known(&self, identity: Option<Identity>) -> Result<bool, StartError> {
+        Ok(match identity {
+            Some(identity) => self.index.held(identity)?.is_some(),
+            None => false,
+        })
+    }
+
     /// Whether a skipped row is counted in this segment: a profile that is in several counts in the first.
     fn counts_here(&mut self, place: Place, key: KeyHash) -> bool {
         !self.rules.has_several_segments || *self.skipped_in.entry(key).or_insert(place.number) == place.number
@@ -271,14 +283,17 @@ impl<'a> Diff<'a> {
                 return Ok(Judgement::Nothing);
             }
             Observation::LeftOut => return Ok(Judgement::Stays),
-            Observation::Duplicate => {
+            duplicate @ (Observation::Duplicate | Observation::DuplicateOfOtherKey) => {
+                let reason = match duplicate {
+                    Observation::Duplicate => &self.reasons.duplicate,
+                    _ => {
+                        self.tally.of_other_keys += u64::from(is_considered);
+                        &self.reasons.of_other_key
+                    }
+                };
+                let skip = Skip { outcome: Undelivered::Duplicate, code: "duplicate", reason: Arc::clone(reason) };
                 // Its own key may be the ledger's now, but once the earlier row is delivered that one's is.
                 self.index.keep(name.identity, place.number)?;
-                let skip = Skip {
-                    outcome: Undelivered::Duplicate,
-                    code: "duplicate",
-                    reason: Arc::clone(&self.reasons.duplicate),
-                };
                 return Ok(Judgement::skip_if(is_considered, skip));
             }
         };

@@ -170,7 +170,7 @@ pub(crate) struct LeaverRule<'a> {
     policy: Policy,
     scope: &'a Scope,
     listed: &'a [Listed],
-    /// Rows that could not be read might be the very ones that seem to have left.
+    /// Rows of which nobody knows whose they are might be the very ones that seem to have left.
     is_blind: bool,
 }
 
@@ -189,7 +189,7 @@ pub(crate) enum LeaverFate {
 
 impl<'a> LeaverRule<'a> {
     pub(crate) fn new(open: &OpenExport, scope: &'a Scope, listed: &'a [Listed], tally: &Tally) -> Self {
-        Self { policy: open.export.leavers, scope, listed, is_blind: tally.unreadable > 0 }
+        Self { policy: open.export.leavers, scope, listed, is_blind: tally.unreadable + tally.nameless > 0 }
     }
 
     pub(crate) fn judge(&self, leaver: &Leaver) -> LeaverFate {
@@ -199,6 +199,8 @@ impl<'a> LeaverRule<'a> {
         let listed = self.listed.iter().find(|segment| segment.number == leaver.segment);
         match (self.policy, listed) {
             (Policy::Keep, _) | (Policy::Remove, None) => LeaverFate::Keep,
+            // The next run could not do it either.
+            (Policy::Remove, Some(_)) if leaver.is_out_of_reach => LeaverFate::Keep,
             (Policy::Remove, Some(_)) if self.is_blind => LeaverFate::Defer,
             (Policy::Remove, Some(&segment)) => LeaverFate::Remove(segment),
         }
@@ -339,10 +341,25 @@ pub(crate) fn problems(open: &OpenExport, tally: &Tally, leavers: &LeaverTally, 
         );
         add(Severity::Warning, Code::SourceUnreadable, message, None);
     }
+    if tally.of_other_keys > 0 {
+        let message = format!(
+            "the `{}` of {} is that of a row of an earlier segment, under another key: they count as duplicates, and are not put \
+             on the list of their own segment",
+            open.identity(),
+            counted(tally.of_other_keys, "row"),
+        );
+        let help = "let `key` of these segments name columns that say the same of a person, or export them separately";
+        add(Severity::Warning, Code::OtherKeys, message, Some(help));
+    }
     if leavers.planned.deferred > 0 {
         let message = format!(
-            "{} not taken off the list this time: rows could not be read, and might be theirs",
-            counted(leavers.planned.deferred, "leaver")
+            "{} not taken off the list this time: rows {}, and might be theirs",
+            counted(leavers.planned.deferred, "leaver"),
+            if tally.unreadable > 0 {
+                "could not be read"
+            } else {
+                "have neither a key nor an address that was ever sent"
+            }
         );
         add(Severity::Warning, Code::SourceUnreadable, message, Some("repair the source; the next run removes them"));
     }

@@ -17,10 +17,14 @@ pub(crate) struct Tally {
     pub(crate) skipped: BTreeMap<(&'static str, Arc<str>), Skipped>,
     /// Keys of rows that are there but not sent.
     pub(crate) present: PresentKeys,
-    /// Rows whose identity and key nobody knows.
+    /// Rows that the source could not read, so that nobody knows whose they are.
     pub(crate) unreadable: u64,
+    /// Rows that were read, and of which nobody knows whose they are either: they have no key, and no address that was ever sent.
+    pub(crate) nameless: u64,
     /// The first of them, for the report.
     pub(crate) first_unreadable: Option<UnreadableRow>,
+    /// Duplicates of rows that an earlier segment has under another key.
+    pub(crate) of_other_keys: u64,
     /// Rows whose values are wanted and were not found yet.
     pub(crate) wanted: u64,
     /// Keyed fingerprint of all that was read.

@@ -29,8 +29,10 @@ pub enum Observation {
     },
     /// The same profile was read in an earlier segment of this run, which does not send it ([`Index::leave_out`]).
     LeftOut,
-    /// Another profile, or the same one in the same segment, had this identity first.
+    /// An earlier row of the same segment had this identity.
     Duplicate,
+    /// A row of an earlier segment had this identity, under another key: by what the segments say, that is somebody else.
+    DuplicateOfOtherKey,
 }
 
 /// What the ledger knows of a row that was acknowledged, or that was about to be.
@@ -144,8 +146,11 @@ impl Index {
         let (place, row) = self.rows.find_or_add(identity).map_err(|error| self.failed(error))?;
         let mut standing = self.standings.get(row.standing);
         let observation = if standing.is_seen() {
-            if row.mark != key.bits() || standing.seen.contains(segment) {
+            if standing.seen.contains(segment) {
                 return Ok(Observation::Duplicate);
+            }
+            if row.mark != key.bits() {
+                return Ok(Observation::DuplicateOfOtherKey);
             }
             let membership_grew = !standing.sending && !standing.acknowledged.contains(segment);
             standing.sending |= membership_grew;
@@ -398,7 +403,9 @@ mod tests {
 
     #[test]
     fn a_row_is_compared_with_its_payload_until_it_is_read_and_then_with_its_key() {
-        use Observation::{Changed, Duplicate, MembershipGrew, New, SeenInEarlierSegment, Unchanged};
+        use Observation::{
+            Changed, Duplicate, DuplicateOfOtherKey, MembershipGrew, New, SeenInEarlierSegment, Unchanged,
+        };
         use Step::{Acknowledged, ChangedHands, Done as Settled, Read};
         const SEEN: Observation = SeenInEarlierSegment { membership_grew: false };
         const GREW: Observation = SeenInEarlierSegment { membership_grew: true };
@@ -419,8 +426,20 @@ mod tests {
             ],
             &[Settled(7), Settled(8), Read(0, 1, 7, Changed), Read(0, 1, 8, Duplicate), Read(1, 1, 7, SEEN)],
             // A payload that looks like the key is no key, and the other way round.
-            &[Settled(1), Read(0, 7, 1, Unchanged), Read(1, 1, 1, Duplicate), Read(1, 7, 9, GREW), Read(2, 7, 9, SEEN)],
-            &[Read(0, 1, 7, New), Settled(7), ChangedHands(1, false), Read(1, 7, 7, Duplicate), Read(1, 1, 7, GREW)],
+            &[
+                Settled(1),
+                Read(0, 7, 1, Unchanged),
+                Read(1, 1, 1, DuplicateOfOtherKey),
+                Read(1, 7, 9, GREW),
+                Read(2, 7, 9, SEEN),
+            ],
+            &[
+                Read(0, 1, 7, New),
+                Settled(7),
+                ChangedHands(1, false),
+                Read(1, 7, 7, DuplicateOfOtherKey),
+                Read(1, 1, 7, GREW),
+            ],
             &[Settled(7), Read(1, 1, 7, MembershipGrew), Settled(8), Acknowledged(8, false), ChangedHands(2, true)],
         ];
         let identity = Identity::from_bits(3);

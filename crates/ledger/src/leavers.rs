@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use crate::codec::{Acknowledged, Stored};
 use crate::destination_id::DestinationId;
 use crate::page::Page;
+use crate::standing::Standing;
 use crate::table::Place;
 use crate::walk::Walk;
 use crate::{Identity, KeyHash, Memberships, Result, SegmentNumber, Snapshot};
@@ -22,6 +23,9 @@ pub struct Leaver {
     pub destination_id: Option<String>,
     /// Whether this run was asked to consider the row ([`Snapshot::ask_about`]).
     pub asked: bool,
+    /// Whether the destination has ids of its own, and gave none with which the row could be taken off: it was sent to the account
+    /// that the export has now, and was acknowledged at others only.
+    pub is_out_of_reach: bool,
 }
 
 /// Collects the keys of rows that are in a segment but cannot be delivered: eight bytes each.
@@ -144,7 +148,12 @@ impl<'a> Leavers<'a> {
         let mut leavers = Vec::new();
         for (identity, key) in rest {
             if let Some(behind) = self.left_behind(identity)? {
+                let known = leavers.len();
                 self.leave(&mut leavers, identity, key, &behind, DestinationId::None)?;
+                let unanswered = behind.possible.intersection(self.snapshot.current());
+                for leaver in leavers.iter_mut().skip(known) {
+                    leaver.is_out_of_reach = unanswered.contains(leaver.segment);
+                }
             }
         }
         Ok(leavers)
@@ -169,6 +178,7 @@ impl<'a> Leavers<'a> {
             segment,
             destination_id: id.to_text(),
             asked,
+            is_out_of_reach: false,
         }));
         Ok(())
     }
@@ -184,8 +194,8 @@ impl<'a> Leavers<'a> {
         let segments = standing.left_behind();
         let met = self.met.get(place.get() / 64).is_none_or(|word| word >> (place.get() % 64) & 1 == 1);
         let needs_id = standing.has_destination_id && self.is_current(segments);
-        let asked = standing.asked;
-        Ok((!met && !segments.is_empty()).then_some(Behind { place, segments, needs_id, asked }))
+        let Standing { asked, possible, .. } = standing;
+        Ok((!met && !segments.is_empty()).then_some(Behind { place, segments, possible, needs_id, asked }))
     }
 
     fn meet(&mut self, place: Place) {
@@ -200,6 +210,8 @@ impl<'a> Leavers<'a> {
 struct Behind {
     place: Place,
     segments: Memberships,
+    /// Those of them in which it was not acknowledged since something was last sent.
+    possible: Memberships,
     /// It must be taken off a list, and a destination once gave an id of its own.
     needs_id: bool,
     asked: bool,

@@ -192,6 +192,8 @@ codes! {
     RowsFound = "SP0623";
     /// The list of a first run has members already.
     ListHasMembers = "SP0624";
+    /// Rows of several segments have one identity under different keys.
+    OtherKeys = "SP0625";
 }
 
 impl Code {

@@ -197,7 +197,7 @@ async fn execute(store: &Store, number: usize, plan: &Plan, world: &mut World) {
                 Observation::Unchanged
                 | Observation::SeenInEarlierSegment { membership_grew: false }
                 | Observation::LeftOut => {}
-                Observation::Duplicate => panic!("nobody is in a segment twice"),
+                Observation::Duplicate | Observation::DuplicateOfOtherKey => panic!("nobody is in a segment twice"),
             }
             let other = hasher.key(&[who, who]);
             let again = ledger.snapshot.index.observe(identity(who), other, fingerprint, segment).unwrap();

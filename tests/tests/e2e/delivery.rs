@@ -1,7 +1,7 @@
 //! What is sent, and what is not.
 
 use segport_sandbox::{Options, Sandbox};
-use segport_tests::{Person, Scene, people};
+use segport_tests::{Gate, Hold, Person, Scene, people};
 
 /// Contacts written by the stand-in so far.
 fn writes(scene: &Scene) -> u64 {
@@ -176,6 +176,27 @@ fn who_leaves_after_a_change_of_account_and_back_comes_off_the_list() {
     let report = scene.run("").exits(0).report();
     assert_eq!(report.count("leavers", "removed"), 1);
     scene.has_members("newsletter", &people(2..=20));
+    assert_eq!(other.autopilot().list_members("newsletter").map(|members| members.len()), Some(20));
+}
+
+/// Nobody can tell what to take off, in this run or any later one.
+#[test]
+fn who_was_never_acknowledged_at_an_account_and_left_keeps_no_run_from_succeeding() {
+    let mut scene = Scene::new(&people(1..=20));
+    scene.delivers();
+    let other = Sandbox::start(Options::default()).unwrap();
+    let gate = Gate::new(&other);
+    scene.through(&gate, "");
+    gate.hold("POST /contacts", 1, Hold::Done);
+    let run = scene.segport("run").start();
+    gate.wait();
+    run.kill();
+    gate.cut();
+    scene.segment("newsletter", &people(2..=20));
+    for _ in 0..2 {
+        let report = scene.run("").exits(0).report();
+        assert_eq!((report.count("leavers", "kept"), report.count("leavers", "planned")), (21, 21));
+    }
     assert_eq!(other.autopilot().list_members("newsletter").map(|members| members.len()), Some(20));
 }
 

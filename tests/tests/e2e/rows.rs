@@ -77,6 +77,43 @@ fn nobody_is_a_leaver_while_rows_cannot_be_read() {
     assert_eq!(scene.members("newsletter").len(), 2);
 }
 
+/// A row without a key, whose address nobody knows, may be that of anybody who seems to have left.
+#[test]
+fn nobody_is_a_leaver_while_nobody_knows_whose_a_row_is() {
+    for nameless in [",,Bo,30", ",new@example.com,Bo,30"] {
+        let scene = scene_of(&["c1,ok@example.com,Ann,41", "c2,bo@example.com,Bo,30"]);
+        scene.delivers();
+        let rows = |row: &str| format!("customer_id,email_address,given_name,age\nc1,ok@example.com,Ann,41\n{row}\n");
+        scene.write("data/newsletter.csv", rows(nameless));
+        let report = scene.comes_to("partial: 2 read, 1 unchanged, 1 invalid; 1 planned, 1 deferred");
+        assert_eq!(report.problems(), ["SP0601"], "{nameless}");
+        assert_eq!(scene.members("newsletter").len(), 2, "{nameless}");
+        // Where the address says whose it is, others may leave.
+        scene.write("data/newsletter.csv", rows(",bo@example.com,Bo,30").replace("c1,ok@example.com,Ann,41\n", ""));
+        scene.export("[guards]\nmax_removals = \"100%\"\nallow_empty = true\nmax_shrink = \"100%\"");
+        scene.edit("exports/newsletter.toml", "company = \"employer\"", "");
+        scene.comes_to("succeeded: 1 read, 1 invalid; 1 planned, 1 removed");
+        assert_eq!(scene.members("newsletter"), ["bo@example.com"], "{nameless}");
+    }
+}
+
+#[test]
+fn a_person_whom_segments_know_by_different_keys_is_told_of() {
+    let scene = Scene::new(&[Person::new(1), Person::new(2)]);
+    scene.segment("vip", &[Person::new(7).email("p1@example.com"), Person::new(2)]);
+    scene.segments(&["newsletter", "vip"], "");
+    let report = scene.comes_to("succeeded: 3 read, 2 added, 1 duplicate");
+    assert_eq!(report.problems(), ["SP0625"]);
+    scene.has_members("vip", &[Person::new(2)]);
+    let rows = scene.rows();
+    assert!(
+        rows.iter().any(|row| row.starts_with("duplicate duplicate: ") && row.ends_with("under another key")),
+        "{rows:?}"
+    );
+    let plan = scene.call("plan");
+    plan.exits(0).prints("SP0625").prints("the `email` of 1 row is that of a row of an earlier segment");
+}
+
 #[test]
 fn a_leaver_who_could_not_be_told_from_unreadable_rows_is_retried() {
     let staying = (1..=20).map(|number| format!("c{number},p{number}@example.com,Ann,41\n")).collect::<String>();

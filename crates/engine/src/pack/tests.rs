@@ -141,6 +141,7 @@ async fn what_nobody_takes_any_more_comes_back_without_an_intent() {
         segment: listed[0].number,
         destination_id: None,
         asked: false,
+        is_out_of_reach: false,
     };
     assert_eq!(packer.pack_leavers(listed[0], vec![leaver.clone()], &parcels).await.unwrap(), [leaver]);
     let mut intents = store.rows("run", None).await.unwrap();

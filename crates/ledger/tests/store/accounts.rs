@@ -84,6 +84,13 @@ async fn who_was_never_acknowledged_at_an_account_has_no_id_there() {
         let found = leavers(&ledger, &PresentKeys::default()).await;
         let of_bob: Vec<_> = found.iter().filter(|(who, left, _)| (*who, &**left) == (identity, "news at b")).collect();
         assert_eq!(of_bob, [&(identity, "news at b".to_owned(), None)], "{folding:?}");
+        let present = PresentKeys::default();
+        let (mut leavers, mut out_of_reach) = (ledger.snapshot.leavers(&present), Vec::new());
+        while let Some(chunk) = leavers.next().await.unwrap() {
+            let chunk = chunk.into_iter().filter(|leaver| leaver.is_out_of_reach);
+            out_of_reach.extend(chunk.map(|leaver| (leaver.identity, leaver.segment)));
+        }
+        assert_eq!(out_of_reach, [(identity, ledger.snapshot.segments()[0])], "{folding:?}");
     }
 }
 
