@@ -235,6 +235,18 @@ fn the_list_is_filled_and_asked() {
     call("add -- - p1@example.com").exits(2).says("stands alone");
 }
 
+/// Her batch waits to be repeated, and must not be; without her it may.
+#[test]
+fn who_is_suppressed_while_a_batch_waits_to_be_repeated_leaves_no_doubt_about_the_others() {
+    let scene = Scene::faulty(&["POST /contacts nth=1 status=503 retry-after=2"], &people(1..=10));
+    let mut run = scene.segport("run -vv --output json").start();
+    run.says("status=503");
+    scene.call("suppress add p5@example.com").exits(0);
+    let report = run.wait().exits(0).report();
+    assert_eq!(report.summary(), "succeeded: 10 read, 9 added, 1 suppressed");
+    assert!(scene.sandbox.autopilot().contact("p5@example.com").is_none());
+}
+
 #[test]
 fn hashes_are_those_of_the_rows() {
     let scene = Scene::new(&people(1..=1));

@@ -76,6 +76,13 @@ impl Delivery<'_> {
                     let rest = part.split_off(part.len() / 2);
                     parts.extend([rest, part]);
                 }
+                // It may have been kept from repeating a request for somebody who was suppressed, which says nothing of the others.
+                Err(error) if repeatable && self.in_flight.recalls() != recalls && !is_final(error.kind()) => {
+                    judged.put_off(&part, &error);
+                    let rows = self.recalled(part).await;
+                    // What may have had its effect stays in doubt.
+                    parts.extend(rows.filter(|_| !self.cancel.is_cancelled()));
+                }
                 Err(error) => {
                     judged.fail(&part, error);
                     if judged.error.is_some() {
