@@ -6,7 +6,7 @@ use segport_ledger::RunEnd;
 use segport_manifest::Code;
 
 use crate::engine::OpenExport;
-use crate::plan::LeaverTally;
+use crate::plan::{LeaverTally, shared_contacts};
 use crate::report::{
     CallCounts, GuardVerdict, LeaverCounts, Problem, RowCounts, RunReport, Severity, Status, Trigger, Verdict,
 };
@@ -74,7 +74,7 @@ impl Story<'_> {
         let leavers = LeaverCounts {
             planned: planned.planned,
             removed: done.removed,
-            kept: planned.keep,
+            kept: planned.keep + done.kept,
             deferred: planned.deferred + done.deferred,
             refused: done.refused,
             unknown: done.unknown,
@@ -82,6 +82,7 @@ impl Story<'_> {
         let calls = self.open.line.connection().map(segport_transport::Connection::counters).unwrap_or_default();
         let mut status = self.status(rows, leavers);
         self.problems.extend(self.settlement.problems(self.run_id));
+        self.problems.extend(shared_contacts(self.leavers.shared + done.kept));
         match &self.end {
             Ending::Failed { code, error } => self.problems.push(problem(Severity::Error, *code, error.to_string())),
             Ending::Unwritten(error) => self.problems.push(unwritten(error)),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures::stream::{FuturesUnordered, StreamExt};
 use segport_core::{Error, ErrorKind, RowOutcome};
 use segport_host::Writer;
-use segport_ledger::Journal;
+use segport_ledger::{Done, Journal, Record, SharedIds};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, mpsc, oneshot};
 
 pub(crate) use self::judged::Fate;
@@ -19,6 +19,7 @@ use crate::guard::Watch;
 use crate::in_flight::InFlight;
 use crate::pack::{Dispatched, Parcel};
 use crate::progress::Progress;
+use crate::read_segments::ReadSegments;
 use crate::report::{GuardVerdict, Verdict};
 use crate::run::Cancel;
 use crate::settle::Settlement;
@@ -63,6 +64,9 @@ pub(crate) struct Delivery<'a> {
     pub(crate) in_flight: &'a InFlight,
     pub(crate) watch: &'a Watch,
     pub(crate) cancel: &'a Cancel,
+    pub(crate) read: ReadSegments<'a>,
+    /// Told of every id that the destination gives.
+    pub(crate) shared: &'a SharedIds,
     /// Rows the run set out to send.
     pub(crate) planned: u64,
     /// The same and the leavers to remove.
@@ -88,6 +92,16 @@ pub(crate) struct Delivered {
     pub(crate) in_doubt: Handed,
     /// Why outcomes could not be written down any more. The next run sends those rows again.
     pub(crate) failure: Option<Error>,
+}
+
+impl Delivered {
+    /// The same, and then that of the leavers. What was refused is judged with the rows.
+    pub(crate) fn then(mut self, leavers: Self) -> Self {
+        self.settlement.absorb(leavers.settlement);
+        self.in_doubt.rows += leavers.in_doubt.rows;
+        self.in_doubt.leavers += leavers.in_doubt.leavers;
+        Self { halt: leavers.halt, failure: leavers.failure, ..self }
+    }
 }
 
 /// Rows and leavers that were handed to the connector.
@@ -196,6 +210,18 @@ impl Delivery<'_> {
         refused > 0 && self.watch.judge_refusals(refused, self.planned).verdict == Verdict::Stopped
     }
 
+    /// Tells whose ids these are, if there are leavers that may have the same.
+    fn tell_ids(&self, records: &[Record]) {
+        if self.shared.is_empty() {
+            return;
+        }
+        for record in records {
+            if let Record::Done(Done { destination_id: Some(id), memberships, .. }) = record {
+                self.shared.claim_now(id, *memberships);
+            }
+        }
+    }
+
     /// Writes outcomes down, as many at once as are waiting.
     async fn settle(&self, mut answered: mpsc::Receiver<Answered<'_>>) -> Settled {
         let mut settled = Settled::default();
@@ -217,12 +243,18 @@ impl Delivery<'_> {
                 }
                 places.push(place);
                 next.settlement.notes.extend(notes);
-                records.extend(next.settlement.settle(&parcel, fates));
+                match next.settlement.settle(&parcel, fates, self.read) {
+                    Ok(more) => records.extend(more),
+                    Err(error) => settled.failure = Some(error),
+                }
             }
-            if let Err(error) = self.journal.settle(&records).await {
-                settled.failure = Some(error.into());
+            if settled.failure.is_none() {
+                settled.failure = self.journal.settle(&records).await.err().map(Error::from);
+            }
+            if settled.failure.is_some() {
                 break;
             }
+            self.tell_ids(&records);
             drop(places);
             settled.settlement.absorb(next.settlement);
             settled.handed.rows += next.handed.rows;

@@ -25,6 +25,7 @@ mod plan;
 mod plan_report;
 mod progress;
 mod read;
+mod read_segments;
 pub mod report;
 mod reveal;
 mod room;

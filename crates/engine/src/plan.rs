@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use segport_core::{Error, ErrorKind, Result, Workload};
-use segport_ledger::{Hasher, Identity, Journal, Leaver, SegmentNumber, Snapshot, Untried, WantedRows};
+use segport_ledger::{Hasher, Identity, Journal, Leaver, SegmentNumber, SharedIds, Snapshot, Untried, WantedRows};
 use segport_manifest::{Code, Leavers as Policy};
 
 use crate::conclusion::problem;
@@ -170,6 +170,8 @@ pub(crate) struct LeaverRule<'a> {
     policy: Policy,
     scope: &'a Scope,
     listed: &'a [Listed],
+    /// Ids of leavers, and who else has them.
+    shared: SharedIds,
     /// Rows of which nobody knows whose they are might be the very ones that seem to have left.
     is_blind: bool,
 }
@@ -183,13 +185,21 @@ pub(crate) enum LeaverFate {
     Keep,
     /// Stays on the list until a run can be sure.
     Defer,
+    /// Stays on the list, since somebody who is still in the segment is the same contact at the destination.
+    Stay,
     /// Comes off this list.
     Remove(Listed),
 }
 
 impl<'a> LeaverRule<'a> {
     pub(crate) fn new(open: &OpenExport, scope: &'a Scope, listed: &'a [Listed], tally: &Tally) -> Self {
-        Self { policy: open.export.leavers, scope, listed, is_blind: tally.unreadable + tally.nameless > 0 }
+        Self {
+            policy: open.export.leavers,
+            scope,
+            listed,
+            shared: SharedIds::default(),
+            is_blind: tally.unreadable + tally.nameless > 0,
+        }
     }
 
     pub(crate) fn judge(&self, leaver: &Leaver) -> LeaverFate {
@@ -202,8 +212,30 @@ impl<'a> LeaverRule<'a> {
             // The next run could not do it either.
             (Policy::Remove, Some(_)) if leaver.is_out_of_reach => LeaverFate::Keep,
             (Policy::Remove, Some(_)) if self.is_blind => LeaverFate::Defer,
+            (Policy::Remove, Some(segment)) if self.is_shared(leaver, SharedIds::is_claimed, segment) => {
+                LeaverFate::Stay
+            }
             (Policy::Remove, Some(&segment)) => LeaverFate::Remove(segment),
         }
+    }
+
+    /// Ids of leavers, to be told who gets them during the run.
+    pub(crate) fn shared(&self) -> &SharedIds {
+        &self.shared
+    }
+
+    /// Whether the run has learnt meanwhile that somebody who is still in the segment is the same contact.
+    pub(crate) fn turned_out_to_be_shared(&self, leaver: &Leaver, segment: &Listed) -> bool {
+        self.is_shared(leaver, SharedIds::is_claimed_now, segment)
+    }
+
+    fn is_shared(
+        &self,
+        leaver: &Leaver,
+        is_claimed: fn(&SharedIds, &str, SegmentNumber) -> bool,
+        segment: &Listed,
+    ) -> bool {
+        leaver.destination_id.as_deref().is_some_and(|id| is_claimed(&self.shared, id, segment.number))
     }
 }
 
@@ -211,14 +243,33 @@ impl<'a> LeaverRule<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct LeaverTally {
     pub(crate) planned: PlannedLeavers,
+    /// Of those that stay, the ones of whom somebody in the segment is the same contact.
+    pub(crate) shared: u64,
     by_segment: BTreeMap<SegmentNumber, u64>,
 }
 
-/// Counts the leavers of a compared snapshot.
+/// Counts the leavers of a compared snapshot, and finds out who of them is the same contact as somebody who is still there.
 pub(crate) async fn count_leavers(
+    snapshot: &Snapshot,
+    rule: &mut LeaverRule<'_>,
+    tally: &Tally,
+) -> Result<LeaverTally, StartError> {
+    let mut ids = SharedIds::default();
+    let count = count(snapshot, rule, tally, |leaver| ids.leave(leaver)).await?;
+    if ids.is_empty() {
+        return Ok(count);
+    }
+    snapshot.find_claims(&mut ids).await?;
+    rule.shared = ids;
+    if rule.shared.has_claims() { self::count(snapshot, rule, tally, |_| ()).await } else { Ok(count) }
+}
+
+/// Counts leavers by their fate, and tells of each id by which one is to be removed.
+async fn count(
     snapshot: &Snapshot,
     rule: &LeaverRule<'_>,
     tally: &Tally,
+    mut removed_by: impl FnMut(&str),
 ) -> Result<LeaverTally, StartError> {
     let mut count = LeaverTally::default();
     let mut leavers = snapshot.leavers(&tally.present);
@@ -227,8 +278,15 @@ pub(crate) async fn count_leavers(
             let slot = match rule.judge(leaver) {
                 LeaverFate::Ignore => continue,
                 LeaverFate::Keep => &mut count.planned.keep,
+                LeaverFate::Stay => {
+                    count.shared += 1;
+                    &mut count.planned.keep
+                }
                 LeaverFate::Defer => &mut count.planned.deferred,
-                LeaverFate::Remove(_) => &mut count.planned.remove,
+                LeaverFate::Remove(_) => {
+                    leaver.destination_id.as_deref().into_iter().for_each(&mut removed_by);
+                    &mut count.planned.remove
+                }
             };
             *slot += 1;
             count.planned.planned += 1;
@@ -287,6 +345,7 @@ pub(crate) async fn report(
     #[expect(clippy::cast_precision_loss, reason = "calls stay far below 2^52")]
     let seconds = |calls: u64| (rate > 0.0).then(|| calls as f64 / rate);
     let mut problems = problems(open, tally, leavers, snapshot);
+    problems.extend(shared_contacts(leavers.shared));
     if workload.in_doubt > 0 {
         let message = format!(
             "{} of those to send may have reached the destination already: an earlier run did not learn what became of them",
@@ -390,6 +449,16 @@ pub(crate) fn problems(open: &OpenExport, tally: &Tally, leavers: &LeaverTally, 
         );
     }
     problems
+}
+
+/// That leavers stay on their lists because somebody else would come off, if there are any.
+pub(crate) fn shared_contacts(leavers: u64) -> Option<Problem> {
+    let message = format!(
+        "{} not taken off the list: somebody who is still in the segment, with another address, is the same contact at the \
+         destination",
+        counted(leavers, "leaver")
+    );
+    (leavers > 0).then(|| problem(Severity::Note, Code::SharedContact, message))
 }
 
 /// The export's segments with their numbers in the ledger.

@@ -83,7 +83,7 @@ pub struct PlannedLeavers {
     pub planned: u64,
     /// To be taken off the list.
     pub remove: u64,
-    /// Left on the list by the export's policy.
+    /// Left on the list, as in a report.
     pub keep: u64,
     /// Left alone this time, because rows could not be read and might be among them.
     pub deferred: u64,

@@ -172,7 +172,8 @@ pub struct LeaverCounts {
     pub planned: u64,
     /// Taken off the list.
     pub removed: u64,
-    /// Left on the list: the policy is `keep`, or the export no longer names the segment.
+    /// Left on the list: the policy is `keep`, the export no longer names the segment, somebody who is still in it is the same
+    /// contact, or it was never acknowledged at the account that the export has now.
     pub kept: u64,
     /// Not tried, as for `rows`; also where rows of the source could not be read, since the leaver might be one of them.
     pub deferred: u64,

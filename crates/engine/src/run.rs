@@ -127,8 +127,8 @@ pub(crate) async fn plan(
         return Err(StartError::Source(error));
     }
     let listed = plan::listed(&snapshot);
-    let rule = LeaverRule::new(open, &scope, &listed, &compared.tally);
-    let leavers = plan::count_leavers(&snapshot, &rule, &compared.tally).await?;
+    let mut rule = LeaverRule::new(open, &scope, &listed, &compared.tally);
+    let leavers = plan::count_leavers(&snapshot, &mut rule, &compared.tally).await?;
     let watch = Watch::new(open.export.guards, &request.overrides);
     let guards = plan::judge(&watch, open, &snapshot, &compared.tally, &leavers, held);
     Ok(plan::report(open, &snapshot, &compared, &leavers, guards, &scope).await?)
@@ -180,13 +180,13 @@ pub(crate) async fn run(
     let generation = run.snapshot.generation().to_string();
     let Compared { outbox, tally, error } = comparison.compare(&mut run.snapshot, first).await?;
     let listed = plan::listed(&run.snapshot);
-    let rule = LeaverRule::new(open, &scope, &listed, &tally);
+    let mut rule = LeaverRule::new(open, &scope, &listed, &tally);
     let watch = Watch::new(open.export.guards, &request.overrides);
     let (leavers, mut guards) = match error {
         // Neither who left nor how large a segment is can be told from half a source.
         Some(_) => (LeaverTally::default(), Vec::new()),
         None => {
-            let leavers = plan::count_leavers(&run.snapshot, &rule, &tally).await?;
+            let leavers = plan::count_leavers(&run.snapshot, &mut rule, &tally).await?;
             let guards = plan::judge(&watch, open, &run.snapshot, &tally, &leavers, held);
             (leavers, guards)
         }

@@ -17,10 +17,11 @@ use crate::first_run;
 use crate::guard::Watch;
 use crate::in_flight::InFlight;
 use crate::outbox::{BUNDLES_PER_BLOCK, Sealed, Ticket};
-use crate::pack::{BatchSize, Dispatched, Listed, MOST_LOOSE, MOST_ON_THEIR_WAY, Packer};
+use crate::pack::{Dispatched, Listed, MOST_LOOSE, MOST_ON_THEIR_WAY, Packer};
 use crate::plan::{self, LeaverFate, LeaverRule};
 use crate::plan_report::PlannedLeavers;
 use crate::progress::{Progress, Stage};
+use crate::read_segments::ReadSegments;
 use crate::report::{GuardVerdict, Problem, Severity};
 use crate::room::Room;
 use crate::run::Cancel;
@@ -59,12 +60,14 @@ pub(crate) struct Waiting<'a> {
     leavers: Leavers<'a>,
     /// Those of them to be removed that were read already.
     removals: Vec<(Listed, Vec<Leaver>)>,
+    /// Leavers that were to be removed and stay, since somebody turned out to be the same contact.
+    kept: u64,
 }
 
 impl<'a> Waiting<'a> {
     /// All that waits in an outbox, and the leavers of a snapshot.
     pub(crate) fn new(outbox: Sealed, planned: PlannedLeavers, leavers: Leavers<'a>) -> Self {
-        Self { outbox, rows: Vec::new(), planned, leavers, removals: Vec::new() }
+        Self { outbox, rows: Vec::new(), planned, leavers, removals: Vec::new(), kept: 0 }
     }
 
     /// The next leavers; none at all where the plan has nothing to do with any.
@@ -114,26 +117,23 @@ impl Sending<'_> {
         let removals = std::mem::take(&mut waiting.removals);
         declined.leavers.deferred += self.decline_removals(&removals, &reason).await?;
         while let Some(leavers) = waiting.next_leavers().await? {
-            let removals = self.removals(leavers).await?;
+            let removals = self.removals(leavers, &mut waiting.kept).await?;
             declined.leavers.deferred += self.decline_removals(&removals, &reason).await?;
         }
+        declined.keep(waiting.kept);
         Ok(declined)
     }
 
     fn not_sent(&self, rows: &[Ticket], reason: &Arc<str>) -> Result<Vec<Untried>> {
         let mut untried = Vec::with_capacity(rows.len());
         let mut ahead = Vec::with_capacity(Index::AHEAD);
+        let read = ReadSegments::new(&self.snapshot.index, self.listed);
         for near in rows.chunks(Index::AHEAD) {
             ahead.clear();
             ahead.extend(near.iter().map(|ticket| ticket.identity));
-            if self.listed.len() > 1 {
-                self.snapshot.index.warm(&ahead);
-            }
+            read.warm(&ahead);
             for &identity in &ahead {
-                let memberships = match self.listed {
-                    [only] => only.number.into(),
-                    _ => self.snapshot.index.read_in(identity).map_err(ledger)?.seen,
-                };
+                let memberships = read.of(identity)?;
                 let (code, reason) = ("not_sent".into(), Arc::clone(reason));
                 let outcome = Undelivered::Deferred;
                 untried.push(Untried::Row(Row { outcome, identity: Some(identity), memberships, code, reason }));
@@ -149,16 +149,18 @@ impl Sending<'_> {
         Ok(untried.len() as u64)
     }
 
-    /// Which of these leavers come off which list. Of those who stay until a run can be sure it is written down.
-    async fn removals(&self, leavers: Vec<Leaver>) -> Result<Vec<(Listed, Vec<Leaver>)>> {
+    /// Which of these leavers come off which list. Of those who stay until a run can be sure it is written down, and those who
+    /// were to come off and stay are counted.
+    async fn removals(&self, leavers: Vec<Leaver>, kept: &mut u64) -> Result<Vec<(Listed, Vec<Leaver>)>> {
         let unreadable =
             "of some rows of the source nobody can tell whose they are, and this might be one of them".into();
         let mut deferred = Vec::new();
         let mut removals: Vec<(Listed, Vec<Leaver>)> = Vec::new();
         for leaver in leavers {
             match self.rule.judge(&leaver) {
-                LeaverFate::Ignore | LeaverFate::Keep => {}
+                LeaverFate::Ignore | LeaverFate::Keep | LeaverFate::Stay => {}
                 LeaverFate::Defer => deferred.push(stays(&leaver, "unreadable_rows", &unreadable)),
+                LeaverFate::Remove(listed) if self.rule.turned_out_to_be_shared(&leaver, &listed) => *kept += 1,
                 LeaverFate::Remove(listed) => match removals.iter_mut().find(|(at, _)| at.number == listed.number) {
                     Some((_, leavers)) => leavers.push(leaver),
                     None => removals.push((listed, vec![leaver])),
@@ -244,7 +246,8 @@ impl Sending<'_> {
         self.open.connector.begin(self.run_id, spec, SESSION_TIMEOUT).await
     }
 
-    /// Packs what waits and delivers it, side by side; returns what was declined after a halt, and what the delivery came to.
+    /// Delivers the rows that wait, and then the leavers: only when all rows have their outcomes is it known whose ids they have.
+    /// Returns what was declined after a halt, and what the delivery came to.
     async fn deliver(
         &self,
         session: &Session,
@@ -261,6 +264,8 @@ impl Sending<'_> {
             in_flight: self.in_flight,
             watch: self.watch,
             cancel: self.cancel,
+            read: ReadSegments::new(&self.snapshot.index, self.listed),
+            shared: self.rule.shared(),
             planned: planned.rows,
             to_send: planned.all(),
             rows_per_batch: batch.rows,
@@ -273,28 +278,37 @@ impl Sending<'_> {
         if let Some(connection) = self.open.line.connection() {
             connection.ask(Arc::clone(self.in_flight) as Arc<dyn Permit>);
         }
-        let ahead = parcels_ahead(self.open.limits.requests_per_second, writer.capabilities());
-        let (parcels, to_deliver) = mpsc::channel(ahead);
-        let (halt, halted) = oneshot::channel::<String>();
-        let pack = async {
-            match self.pack(batch, waiting, parcels).await? {
-                None => Ok(Settlement::default()),
-                Some(rest) => match halted.await {
-                    Ok(reason) => Ok(self.decline(rest, &reason).await?.put_off(&reason)),
-                    // Outcomes cannot be written down any more, so this cannot either.
-                    Err(_) => Ok(Settlement::default()),
-                },
-            }
+        let room = Room::new(MOST_ON_THEIR_WAY);
+        let packer = Packer {
+            index: &self.snapshot.index,
+            journal: self.journal,
+            batch,
+            segments: self.listed,
+            most_loose: MOST_LOOSE,
+            room: &room,
         };
         let work = async {
-            let (declined, delivered) = tokio::join!(pack, delivery.deliver(to_deliver, halt));
-            match declined {
-                Ok(declined) => (declined, delivered),
-                Err(error) => {
-                    let failure = delivered.failure.or(Some(error));
-                    (Settlement::default(), Delivered { failure, ..delivered })
+            let rows = async |waiting, parcels| pack_rows(&packer, waiting, parcels).await;
+            let Part { rest, mut declined, mut delivered } = self.part(&delivery, waiting, rows).await;
+            match (rest, &delivered.failure, &delivered.halt) {
+                (Some(rest), None, None) => {
+                    let leavers = async |waiting, parcels| self.pack_leavers(&packer, waiting, parcels).await;
+                    let part = self.part(&delivery, rest, leavers).await;
+                    declined.absorb(part.declined);
+                    declined.keep(part.rest.map_or(0, |rest| rest.kept));
+                    delivered = delivered.then(part.delivered);
                 }
+                (Some(rest), None, Some(halt)) => {
+                    let reason = halt.reason();
+                    match self.decline(rest, &reason).await {
+                        Ok(more) => declined.absorb(more.put_off(&reason)),
+                        Err(error) => delivered.failure = Some(error),
+                    }
+                }
+                // All that waits is declined, or can be written down no more.
+                (None, ..) | (_, Some(_), _) => {}
             }
+            (declined, delivered)
         };
         let mut work = Box::pin(work);
         loop {
@@ -309,41 +323,83 @@ impl Sending<'_> {
         }
     }
 
-    /// Sends what waits into `parcels`; returns the rest if nobody takes them any more.
-    async fn pack<'w>(
+    /// Packs some of what waits and delivers it, side by side. If that halts before all is packed, all that waits is declined.
+    async fn part<'w>(
         &self,
-        batch: BatchSize,
+        delivery: &Delivery<'_>,
+        waiting: Waiting<'w>,
+        pack: impl AsyncFnOnce(Waiting<'w>, mpsc::Sender<Dispatched>) -> Result<Packed<'w>>,
+    ) -> Part<'w> {
+        let ahead = parcels_ahead(self.open.limits.requests_per_second, delivery.writer.capabilities());
+        let (parcels, to_deliver) = mpsc::channel(ahead);
+        let (halt, halted) = oneshot::channel::<String>();
+        let pack = async {
+            match pack(waiting, parcels).await? {
+                Packed::All(rest) => Ok((Some(rest), Settlement::default())),
+                Packed::Halted(rest) => match halted.await {
+                    Ok(reason) => Ok((None, self.decline(rest, &reason).await?.put_off(&reason))),
+                    // Outcomes cannot be written down any more, so this cannot either.
+                    Err(_) => Ok((None, Settlement::default())),
+                },
+            }
+        };
+        match tokio::join!(pack, delivery.deliver(to_deliver, halt)) {
+            (Ok((rest, declined)), delivered) => Part { rest, declined, delivered },
+            (Err(error), delivered) => {
+                let failure = delivered.failure.or(Some(error));
+                Part { rest: None, declined: Settlement::default(), delivered: Delivered { failure, ..delivered } }
+            }
+        }
+    }
+
+    /// Sends the removal of the leavers that wait into `parcels`.
+    async fn pack_leavers<'w>(
+        &self,
+        packer: &Packer<'_>,
         mut waiting: Waiting<'w>,
         parcels: mpsc::Sender<Dispatched>,
-    ) -> Result<Option<Waiting<'w>>> {
-        let packer = Packer {
-            index: &self.snapshot.index,
-            journal: self.journal,
-            batch,
-            segments: self.listed,
-            most_loose: MOST_LOOSE,
-            room: &Room::new(MOST_ON_THEIR_WAY),
-        };
-        waiting.rows = packer.pack_rows(|| waiting.outbox.next_block().transpose(), &parcels).await?;
-        if !waiting.rows.is_empty() {
-            return Ok(Some(waiting));
-        }
+    ) -> Result<Packed<'w>> {
         while let Some(leavers) = waiting.next_leavers().await? {
-            let mut removals = self.removals(leavers).await?.into_iter();
+            let mut removals = self.removals(leavers, &mut waiting.kept).await?.into_iter();
             for (listed, leavers) in removals.by_ref() {
                 let rest = packer.pack_leavers(listed, leavers, &parcels).await?;
                 if !rest.is_empty() {
                     waiting.removals.push((listed, rest));
-                    break;
+                    waiting.removals.extend(removals);
+                    return Ok(Packed::Halted(waiting));
                 }
             }
-            if !waiting.removals.is_empty() {
-                waiting.removals.extend(removals);
-                return Ok(Some(waiting));
-            }
         }
-        Ok(None)
+        Ok(Packed::All(waiting))
     }
+}
+
+/// Sends the rows that wait into `parcels`.
+async fn pack_rows<'w>(
+    packer: &Packer<'_>,
+    mut waiting: Waiting<'w>,
+    parcels: mpsc::Sender<Dispatched>,
+) -> Result<Packed<'w>> {
+    waiting.rows = packer.pack_rows(|| waiting.outbox.next_block().transpose(), &parcels).await?;
+    Ok(if waiting.rows.is_empty() { Packed::All(waiting) } else { Packed::Halted(waiting) })
+}
+
+/// What still waits after packing.
+#[derive(Debug)]
+enum Packed<'a> {
+    /// Nothing of what was to be packed.
+    All(Waiting<'a>),
+    /// Some of it: nobody takes it any more.
+    Halted(Waiting<'a>),
+}
+
+/// What came of delivering a part of what waits.
+#[derive(Debug)]
+struct Part<'a> {
+    /// What still waits, unless it was declined.
+    rest: Option<Waiting<'a>>,
+    declined: Settlement,
+    delivered: Delivered,
 }
 
 /// How many parcels have their intents written and wait to be sent, so that nobody waits for the disk: those of a second, and

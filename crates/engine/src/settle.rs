@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use segport_core::RowOutcome;
+use segport_core::{Result, RowOutcome};
 use segport_ledger::{Change, Done, Memberships, Record, Row, Undelivered};
 use segport_manifest::Code;
 
 use crate::deliver::{Fate, Handed};
+use crate::outbox::Ticket;
 use crate::pack::Parcel;
+use crate::read_segments::ReadSegments;
 use crate::report::{LeaverCounts, Problem, RowCounts, Severity, counted};
 
 /// What a delivery came to so far.
@@ -28,38 +30,23 @@ const MAX_TROUBLES: usize = 20;
 
 impl Settlement {
     /// Turns a parcel's outcomes into records and counts them.
-    pub(crate) fn settle(&mut self, parcel: &Parcel, fates: Vec<Fate>) -> Vec<Record> {
-        self.found += fates.iter().filter(|fate| matches!(fate, Fate::Found(_))).map(|_| 1).sum::<u64>();
+    pub(crate) fn settle(&mut self, parcel: &Parcel, fates: Vec<Fate>, read: ReadSegments<'_>) -> Result<Vec<Record>> {
+        self.found += fates.iter().filter(|fate| matches!(fate, Fate::Found(_))).count() as u64;
         match parcel {
-            Parcel::Upsert { tickets, links, .. } => tickets
+            Parcel::Upsert { tickets, .. } => {
+                let mut records = Vec::with_capacity(tickets.len());
+                read.warm(&tickets.iter().map(|ticket| ticket.identity).collect::<Vec<_>>());
+                for (ticket, fate) in tickets.iter().zip(fates) {
+                    // Those that the call did not name were acknowledged before.
+                    let memberships = read.of(ticket.identity)?;
+                    records.push(self.settle_row(ticket, fate, memberships));
+                }
+                Ok(records)
+            }
+            Parcel::Remove { leavers, segment } => Ok(leavers
                 .iter()
                 .zip(fates)
-                .map(|(ticket, fate)| match undelivered(fate) {
-                    Ok(destination_id) => {
-                        let change = if ticket.added { Change::Added } else { Change::Changed };
-                        match change {
-                            Change::Added => self.rows.added += 1,
-                            Change::Changed => self.rows.changed += 1,
-                        }
-                        Record::Done(Done {
-                            identity: ticket.identity,
-                            key: ticket.key,
-                            fingerprint: ticket.fingerprint,
-                            memberships: links.all(),
-                            destination_id,
-                            change,
-                        })
-                    }
-                    Err(trouble) => {
-                        self.count_row(&trouble);
-                        Record::Row(trouble.row(Some(ticket.identity), links.all()))
-                    }
-                })
-                .collect(),
-            Parcel::Remove { leavers, segment } => leavers
-                .iter()
-                .zip(fates)
-                .map(|(leaver, fate)| match undelivered(fate) {
+                .map(|(leaver, fate)| match acknowledged(fate) {
                     Ok(_) => {
                         self.leavers.removed += 1;
                         Record::Left { identity: leaver.identity, memberships: Memberships::from(segment.number) }
@@ -69,8 +56,31 @@ impl Settlement {
                         Record::Stayed(trouble.row(Some(leaver.identity), Memberships::from(segment.number)))
                     }
                 })
-                .collect(),
+                .collect()),
         }
+    }
+
+    fn settle_row(&mut self, ticket: &Ticket, fate: Fate, memberships: Memberships) -> Record {
+        let destination_id = match acknowledged(fate) {
+            Ok(destination_id) => destination_id,
+            Err(trouble) => {
+                self.count_row(&trouble);
+                return Record::Row(trouble.row(Some(ticket.identity), memberships));
+            }
+        };
+        let (change, count) = if ticket.added {
+            (Change::Added, &mut self.rows.added)
+        } else {
+            (Change::Changed, &mut self.rows.changed)
+        };
+        *count += 1;
+        let Ticket { identity, key, fingerprint, .. } = *ticket;
+        Record::Done(Done { identity, key, fingerprint, memberships, destination_id, change })
+    }
+
+    /// Counts leavers that were to be removed, and stay because somebody turned out to be the same contact.
+    pub(crate) fn keep(&mut self, leavers: u64) {
+        self.leavers.kept += leavers;
     }
 
     fn count_row(&mut self, trouble: &Trouble) {
@@ -194,7 +204,7 @@ fn suppressed(reason: &str) -> Trouble {
 }
 
 /// The destination's id of an acknowledged row, or why there is no acknowledgement.
-fn undelivered(fate: Fate) -> Result<Option<String>, Trouble> {
+fn acknowledged(fate: Fate) -> Result<Option<String>, Trouble> {
     let outcome = match fate {
         Fate::Answered(outcome) => outcome,
         Fate::Found(id) => return Ok(id),

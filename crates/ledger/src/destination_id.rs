@@ -1,7 +1,7 @@
 //! A destination's own ids, packed.
 
 /// The destination's own id of a row. Ids that are a prefix and a UUID, as is common, take 18 bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum DestinationId<'a> {
     None,
     Text(&'a str),

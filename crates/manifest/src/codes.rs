@@ -194,6 +194,8 @@ codes! {
     ListHasMembers = "SP0624";
     /// Rows of several segments have one identity under different keys.
     OtherKeys = "SP0625";
+    /// A leaver is the same contact as somebody who is still in the segment.
+    SharedContact = "SP0626";
 }
 
 impl Code {

@@ -174,3 +174,16 @@ fn a_name_in_a_file_of_data_does_not_drive_the_terminal() {
     }
     scene.call("plan").exits(2).says(&shown);
 }
+
+/// Also where nothing of them changed with the row.
+#[test]
+fn rows_tell_the_segments_they_are_in() {
+    let scene = Scene::new(&people(1..=2));
+    scene.segment("vip", &people(2..=2));
+    scene.segments(&["newsletter", "vip"], "");
+    scene.delivers();
+    scene.segment("newsletter", &[Person::new(1), Person::new(2).given_name("New")]);
+    scene.comes_to("succeeded: 2 read, 1 unchanged, 1 changed");
+    let rows = scene.call("rows latest --output json").exits(0).objects();
+    assert_eq!(rows[0]["segments"], serde_json::json!(["newsletter", "vip"]));
+}

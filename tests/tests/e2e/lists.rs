@@ -411,3 +411,38 @@ fn two_runs_that_begin_at_once_make_one_list() {
     assert_eq!(scene.sandbox.autopilot().counts().lists.len(), 1);
     scene.has_members("newsletter", &people(1..=5));
 }
+
+/// As after an address was corrected in the source and at the destination: there it is one contact, and whoever leaves under the
+/// former address must not take it off the list.
+#[test]
+fn who_is_still_there_as_the_same_contact_stays_on_the_list() {
+    let scene = Scene::new(&people(1..=20));
+    scene.delivers();
+    let contact = scene.sandbox.autopilot().contact("p5@example.com").unwrap();
+    let id = contact["contact_id"].as_str().unwrap();
+    let moved = || {
+        people(1..=20)
+            .into_iter()
+            .map(|person| if person.id == "c5" { person.email("new5@example.com") } else { person })
+    };
+    scene.segment("newsletter", &moved().collect::<Vec<_>>());
+    let answer = json!({"email_contact_map": {"new5@example.com": id}}).to_string().replace('"', "\\\"");
+    scene.faults(&[&format!("POST /contacts status=200 body=\"{answer}\"")]);
+    let report = scene.comes_to("succeeded: 20 read, 19 unchanged, 1 added; 1 planned, 1 kept");
+    assert_eq!(report.problems(), ["SP0626"]);
+    assert_eq!(scene.members("newsletter").len(), 20);
+
+    // Later runs know it from the ledger.
+    scene.segment("newsletter", &moved().filter(|person| person.id != "c6").collect::<Vec<_>>());
+    scene.call("plan").exits(0).prints("SP0626");
+    let report = scene.comes_to("succeeded: 19 read, 19 unchanged; 2 planned, 1 removed, 1 kept");
+    assert_eq!(report.problems(), ["SP0626"]);
+    assert!(scene.members("newsletter").contains(&"p5@example.com".to_owned()));
+
+    // When nobody is the contact any more, it comes off.
+    scene.segment("newsletter", &moved().filter(|person| !["c5", "c6"].contains(&&*person.id)).collect::<Vec<_>>());
+    let report = scene.run("").exits(0).report();
+    assert_eq!(report.count("leavers", "removed"), 2);
+    assert!(!scene.members("newsletter").contains(&"p5@example.com".to_owned()));
+    assert_eq!(scene.comes_to("succeeded: 18 read, 18 unchanged").requests(), 0);
+}

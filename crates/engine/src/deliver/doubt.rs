@@ -21,7 +21,7 @@ use super::races::{NoNetwork, open};
 use super::*;
 use crate::guard::Override;
 use crate::outbox::Ticket;
-use crate::pack::{Links, Parcel};
+use crate::pack::{Links, Listed, Parcel};
 use crate::progress::Silent;
 
 const ANNA: &str = "anna";
@@ -111,6 +111,8 @@ async fn deliver(
         in_flight: &in_flight,
         watch: &Watch::new(Guards::default(), &Override::default()),
         cancel,
+        read: ReadSegments::new(&run.snapshot.index, &[Listed { number, position: 0 }]),
+        shared: &SharedIds::default(),
         planned: 2,
         to_send: 2,
         rows_per_batch: 100,

@@ -287,12 +287,15 @@ async fn check(case: Case) {
     let connector = ConnectorInstance::open(&Fake::new(&destination), Value::Null, Arc::new(NoNetwork)).unwrap();
     let in_flight = InFlight::new(store.suppressions().await.unwrap());
     let planned = u64::from(case.people);
+    let listed = [Listed { number, position: 0 }];
     let delivery = Delivery {
         writer: &connector.writer("run", &Session::default()).unwrap(),
         journal: &run.journal,
         in_flight: &in_flight,
         watch: &Watch::new(Guards::default(), &Override { guards: vec![Guard::MaxRefused], ..Override::default() }),
         cancel: &Cancel::new(),
+        read: ReadSegments::new(&run.snapshot.index, &listed),
+        shared: &SharedIds::default(),
         planned,
         to_send: planned,
         rows_per_batch: case.rows_per_batch,
@@ -302,7 +305,6 @@ async fn check(case: Case) {
         progress: &Silent,
         refused: AtomicU64::new(0),
     };
-    let listed = [Listed { number, position: 0 }];
     let has_room = !case.people.is_multiple_of(2);
     let packer = Packer {
         index: &run.snapshot.index,
