@@ -190,7 +190,9 @@ fn transport(project: &Project) -> Transport {
 /// If it cannot be opened.
 pub(crate) async fn state(dir: &Path, state: &State) -> Result<Store, Failure> {
     let path = state_path(dir, state)?;
-    let key = state_key(dir, state, StateKey::load_or_create)?;
+    // A state that is there has its key already: another one would not fit it.
+    let kept = if Store::exists(&path)? { StateKey::load } else { StateKey::load_or_create };
+    let key = state_key(dir, state, kept)?;
     #[cfg(any(debug_assertions, feature = "failpoints"))]
     let store = crate::failpoint::open(&path, &key).await?;
     #[cfg(not(any(debug_assertions, feature = "failpoints")))]

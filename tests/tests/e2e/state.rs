@@ -95,6 +95,11 @@ fn a_state_that_cannot_be_right_is_refused() {
         &["does not fit", "restore the state.key"],
     );
     check(&|db| fs::write(db.with_file_name("state.key"), "no key").unwrap(), &["64 hexadecimal digits", "restore it"]);
+    check(
+        &|db| fs::remove_file(db.with_file_name("state.key")).unwrap(),
+        &["it is missing", "restore it from a backup"],
+    );
+    fs::set_permissions(scene.path(".segport/state.key"), fs::Permissions::from_mode(0o600)).unwrap();
     assert_eq!(scene.requests(), asked);
     is_carried_on(&scene);
 }
