@@ -227,6 +227,8 @@ fn the_list_is_filled_and_asked() {
     scene.write("list.csv", "id,mail\n1,p7@example.com\n2,p8@example.com\n");
     call("import --column mail list.csv").exits(0).prints("2 new, 0 known, 0 invalid; 5 on the list");
     call("import --column email list.csv").exits(2).says("list.csv has no column `email`");
+    scene.write("twice.csv", "mail,mail\np7@example.com,p8@example.com\n");
+    call("import --column mail twice.csv").exits(2).says("twice.csv has several columns `mail`");
     call("import nowhere.csv").exits(2).says("cannot read nowhere.csv");
     let elsewhere = |words: &str| {
         scene.shell(&format!("cd / && segport -C '{}' suppress import {words}", scene.dir().display())).run()

@@ -104,10 +104,18 @@ impl Input {
             .trim(csv::Trim::Headers)
             .from_reader(stream);
         let header = reader.byte_headers().map_err(|error| unreadable(name, &error))?;
-        let at = header.iter().position(|header| header == column.as_bytes()).ok_or_else(|| {
-            Failure::new(format!("{name} has no column `{column}`"))
-                .help("its first line must name the columns, separated by commas")
-        })?;
+        let places = (0..).zip(header).filter(|(_, header)| *header == column.as_bytes());
+        let at = match *places.map(|(at, _)| at).collect::<Vec<usize>>() {
+            [at] => at,
+            [] => {
+                return Err(Failure::new(format!("{name} has no column `{column}`"))
+                    .help("its first line must name the columns, separated by commas"));
+            }
+            _ => {
+                return Err(Failure::new(format!("{name} has several columns `{column}`"))
+                    .help("whoever stands in one of them only would be missed: give each a name of its own"));
+            }
+        };
         let name = name.to_owned();
         let mut record = csv::ByteRecord::new();
         let next = move || loop {
