@@ -284,12 +284,19 @@ pub(crate) fn schedule(
     raw: &ScheduleTable,
     findings: &mut Vec<Diagnostic>,
 ) -> Option<Schedule> {
-    let cron = raw.cron.parse::<croner::Cron>();
-    if let Err(error) = &cron {
+    let fields = raw.cron.split_whitespace().count();
+    // The library knows years and nicknames too, which nobody promised.
+    let cron = match fields {
+        5 | 6 => raw.cron.parse::<croner::Cron>().map_err(|error| cron_problem(&error)),
+        0 => Err("it is empty".to_owned()),
+        1 => Err("it has one field, not five, or six with seconds".to_owned()),
+        _ => Err(format!("it has {fields} fields, not five, or six with seconds")),
+    };
+    if let Err(problem) = &cron {
         let help = "minute, hour, day of the month, month and day of the week, such as `0 6 * * 1-5`";
         findings.push(
             Diagnostic::error(Code::BadCron, format!("`{}` is no cron expression", raw.cron))
-                .at(document.at_value(&format!("{pointer}/cron")), cron_problem(error))
+                .at(document.at_value(&format!("{pointer}/cron")), problem)
                 .help(help),
         );
     }
@@ -297,7 +304,6 @@ pub(crate) fn schedule(
         Ok(time_zone) => {
             cron.ok()?;
             let schedule = Schedule { cron: raw.cron.clone(), time_zone };
-            // From a time long ago: a schedule of years that are over has come once.
             if schedule.next_run(Timestamp::UNIX_EPOCH).is_some() {
                 return Some(schedule);
             }
@@ -324,7 +330,6 @@ pub(crate) fn schedule(
 fn cron_problem(error: &croner::errors::CronError) -> String {
     use croner::errors::CronError;
     match error {
-        CronError::EmptyPattern => "it is empty".to_owned(),
         CronError::InvalidPattern(text) | CronError::IllegalCharacters(text) | CronError::ComponentError(text) => {
             text.trim_end_matches('.').to_owned()
         }
