@@ -147,7 +147,7 @@ fn settings_document(dir: &Path, findings: &mut Vec<Diagnostic>) -> Option<Docum
     let path = dir.join(SETTINGS);
     let bytes = match file::read(&path) {
         Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             findings.push(
                 Diagnostic::error(Code::NoProject, format!("there is no `{SETTINGS}` in {}", dir.display()))
                     .help("run `segport init` to make a project here, or name its directory with `-C DIR`"),

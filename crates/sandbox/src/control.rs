@@ -10,7 +10,7 @@ use crate::shared::Shared;
 
 const PREFIX: &str = "/_sandbox";
 
-const PATHS: &str = "GET /_sandbox/state, GET /_sandbox/requests[?bodies=1], GET /_sandbox/counts, \
+const PATHS: &str = "GET /_sandbox/state, GET /_sandbox/requests, GET /_sandbox/counts, \
                      GET /_sandbox/faults, POST /_sandbox/faults, POST /_sandbox/reset";
 
 /// Whether a path belongs to the tests' view.

@@ -1,6 +1,6 @@
 //! Looking back: runs, rows and status.
 
-use segport_tests::{Ended, Scene, people};
+use segport_tests::{Ended, Person, Scene, people};
 use serde_json::Value;
 
 #[test]

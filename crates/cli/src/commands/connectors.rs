@@ -11,7 +11,7 @@ use crate::exit::{Exit, Failure};
 use crate::output::Output;
 use crate::project::Installation;
 use crate::scaffold;
-use crate::text::{count, counted, table, wrap};
+use crate::text::{count, counted, table, word, wrap};
 
 /// List, show, verify, lock or new.
 pub(crate) fn connectors(invocation: &Invocation, asked: &Connectors) -> Result<Exit, Failure> {
@@ -73,7 +73,12 @@ fn verify(invocation: &Invocation, installation: &Installation) -> Result<Exit, 
         }
     } else {
         output.text(&as_table(&installed))?;
+        let new = installed.iter().filter(|plugin| matches!(plugin.state, PinState::Unpinned(_))).count();
         output.text(&match bad {
+            0 if new > 0 => format!(
+                "\n{} as accepted, {new} accepted when first used, or with `segport connectors lock`\n",
+                counted((installed.len() - new) as u64, "plugin")
+            ),
             0 => format!("\n{} as accepted\n", counted(installed.len() as u64, "plugin")),
             bad => format!(
                 "\n{} not as accepted; `segport connectors lock` accepts what is there now\n",
@@ -106,9 +111,9 @@ fn new(invocation: &Invocation, name: &str) -> Result<Exit, Failure> {
     }
     let files: String = made.files.iter().map(|file| format!("  {file}\n")).collect();
     output.text(&format!(
-        "made {} with\n{files}\nNext:\n  cargo test -p {}\n  README.md in it says what to fill in\n",
+        "made {} with\n{files}\nNext:\n  cd {}\n  cargo test\n  README.md in it says what to fill in\n",
         made.dir.display(),
-        made.package
+        word(&made.dir),
     ))?;
     Ok(Exit::Done)
 }

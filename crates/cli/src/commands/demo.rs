@@ -23,7 +23,6 @@ const CONNECTION: &str = "autopilot";
 
 /// Tells what it does, step by step; exit code 1 unless all is delivered at first and nothing the second time.
 pub(crate) async fn demo(invocation: &Invocation, asked: &Demo) -> Result<Exit, Failure> {
-    let output = &invocation.output;
     let place = tempfile::Builder::new()
         .prefix("segport-demo-")
         .tempdir()
@@ -33,7 +32,8 @@ pub(crate) async fn demo(invocation: &Invocation, asked: &Demo) -> Result<Exit, 
     let told = Box::pin(play(invocation, asked, place.path(), &cancel)).await;
     if asked.keep {
         let kept = keep(place);
-        output.note(&format!(
+        // With `--quiet` too: nobody would find it.
+        Output::remark(&format!(
             "the project is in {}; its sandbox is gone (`segport sandbox autopilot` starts one)",
             kept.display()
         ));
