@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use segport_engine::report::Problem;
-use segport_engine::{Progress, Silent, Stage};
+use segport_engine::{Calls, Progress, Silent, Stage};
 
-use crate::text::{count, duration, harmless};
+use crate::text::{count, counted, duration, harmless};
 
 /// How often a line is written where there is no terminal.
 const EVERY: Duration = Duration::from_secs(10);
@@ -57,21 +57,34 @@ fn look(template: &str) -> ProgressStyle {
     template.progress_chars("=> ").with_key("rate", rate).with_key("left", left)
 }
 
+/// Rows a second on average: a batch of single adds takes minutes, in which the latest rate would say nothing.
+#[expect(clippy::cast_precision_loss, reason = "row counts stay far below 2^52")]
+fn average(rows: u64, elapsed: Duration) -> f64 {
+    rows as f64 / elapsed.as_secs_f64().max(0.001)
+}
+
+/// The time that is left at the average rate. Nothing is foretold from less than a hundredth.
+#[expect(clippy::cast_precision_loss, reason = "row counts stay far below 2^52")]
+fn time_left(rows: u64, total: u64, elapsed: Duration) -> Option<String> {
+    let seconds = total.saturating_sub(rows) as f64 / average(rows, elapsed);
+    (rows > 0 && rows >= total / 100)
+        .then(|| if seconds < 10.0 { format!("{seconds:.0} s") } else { duration(seconds) })
+}
+
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate is positive and far below 2^64")]
 fn rate(state: &ProgressState, out: &mut dyn std::fmt::Write) {
     // What cannot be written on a line of progress is not missed.
-    write!(out, "{}/s", count(state.per_sec().round() as u64)).unwrap_or(());
+    write!(out, "{}/s", count(average(state.pos(), state.elapsed()).round() as u64)).unwrap_or(());
 }
 
-/// Unknown until the first row is done.
 fn left(state: &ProgressState, out: &mut dyn std::fmt::Write) {
-    if state.pos() > 0 {
-        let left = match state.eta().as_secs() {
-            seconds @ 0..10 => format!("{seconds} s"),
-            _ => duration(state.eta().as_secs_f64()),
-        };
+    if let Some(left) = time_left(state.pos(), state.len().unwrap_or(0), state.elapsed()) {
         write!(out, "{left} left").unwrap_or(());
     }
+}
+
+fn shown(Calls { made, throttled }: Calls) -> String {
+    format!("{}{}", counted(made, "call"), if throttled { ", throttled" } else { "" })
 }
 
 fn name(export: &str) -> String {
@@ -116,8 +129,8 @@ impl Progress for Bars {
         aside(|| say(&note(export, problem)));
     }
 
-    fn throttled(&self, export: &str, is_throttled: bool) {
-        self.with(export, |bar| bar.set_message(if is_throttled { "throttled" } else { "" }));
+    fn calls(&self, export: &str, calls: Calls) {
+        self.with(export, |bar| bar.set_message(shown(calls)));
     }
 
     fn finished(&self, export: &str) {
@@ -138,12 +151,12 @@ struct Tally {
     rows: u64,
     since: Instant,
     told: Instant,
-    throttled: bool,
+    calls: Calls,
 }
 
 impl Tally {
     fn new(stage: Stage, now: Instant) -> Self {
-        Self { stage, rows: 0, since: now, told: now, throttled: false }
+        Self { stage, rows: 0, since: now, told: now, calls: Calls::default() }
     }
 
     /// Counts `rows`; a line if one is due.
@@ -156,20 +169,18 @@ impl Tally {
         Some(self.line(export, now))
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "row counts stay far below 2^52")]
     fn line(&self, export: &str, now: Instant) -> String {
-        let rate = self.rows as f64 / now.duration_since(self.since).as_secs_f64().max(0.001);
-        let throttled = if self.throttled { ", throttled" } else { "" };
+        let elapsed = now.duration_since(self.since);
+        let rate = average(self.rows, elapsed);
+        let calls = shown(self.calls);
         let rows = count(self.rows);
         match self.stage {
             Stage::Reading => format!("{export}: {rows} rows read, {rate:.0} a second\n"),
             Stage::Delivering { total } => {
-                let left = match self.rows {
-                    0 => String::new(),
-                    _ => format!(", {} left", duration(total.saturating_sub(self.rows) as f64 / rate)),
-                };
+                let left =
+                    time_left(self.rows, total, elapsed).map_or_else(String::new, |left| format!(", {left} left"));
                 let total = count(total);
-                format!("{export}: {rows} of {total} rows done, {rate:.0} a second{left}{throttled}\n")
+                format!("{export}: {rows} of {total} rows done, {rate:.0} a second{left}, {calls}\n")
             }
         }
     }
@@ -201,9 +212,9 @@ impl Progress for Lines {
         say(&note(export, problem));
     }
 
-    fn throttled(&self, export: &str, is_throttled: bool) {
+    fn calls(&self, export: &str, calls: Calls) {
         self.change(export, |tally| {
-            tally.throttled = is_throttled;
+            tally.calls = calls;
             // A destination that holds everything back is told of as well.
             tally.advance(export, 0, Instant::now())
         });
@@ -224,17 +235,26 @@ mod tests {
         let mut tally = Tally::new(Stage::Delivering { total: 10_000 }, start);
         let mut at = |seconds, rows| tally.advance("newsletter", rows, start + Duration::from_secs(seconds));
         assert_eq!(at(9, 900), None);
-        assert_eq!(at(10, 100).as_deref(), Some("newsletter: 1,000 of 10,000 rows done, 100 a second, 90 s left\n"));
+        assert_eq!(
+            at(10, 100).as_deref(),
+            Some("newsletter: 1,000 of 10,000 rows done, 100 a second, 90 s left, 0 calls\n")
+        );
         assert_eq!(at(19, 900), None);
-        assert_eq!(at(20, 100).as_deref(), Some("newsletter: 2,000 of 10,000 rows done, 100 a second, 80 s left\n"));
+        assert_eq!(
+            at(20, 100).as_deref(),
+            Some("newsletter: 2,000 of 10,000 rows done, 100 a second, 80 s left, 0 calls\n")
+        );
     }
 
     #[test]
-    fn no_time_is_foretold_from_nothing() {
+    fn no_time_is_foretold_from_little() {
         let start = Instant::now();
-        let mut tally = Tally::new(Stage::Delivering { total: 10_000 }, start);
-        let line = tally.advance("newsletter", 0, start + EVERY);
-        assert_eq!(line.as_deref(), Some("newsletter: 0 of 10,000 rows done, 0 a second\n"));
+        for rows in [0, 99] {
+            let mut tally = Tally::new(Stage::Delivering { total: 10_000 }, start);
+            tally.calls.made = 412;
+            let line = tally.advance("newsletter", rows, start + EVERY * 100);
+            assert_eq!(line, Some(format!("newsletter: {rows} of 10,000 rows done, 0 a second, 412 calls\n")));
+        }
     }
 
     #[test]
@@ -248,9 +268,9 @@ mod tests {
         let start = Instant::now();
         let lines = Lines::default();
         lines.stage("vip", Stage::Delivering { total: 10 });
-        lines.throttled("vip", true);
+        lines.calls("vip", Calls { made: 1, throttled: true });
         let line = lines.tallies().get_mut("vip").and_then(|tally| tally.advance("vip", 5, start + EVERY * 2));
-        assert!(line.unwrap().ends_with("left, throttled\n"));
+        assert!(line.unwrap().ends_with("left, 1 call, throttled\n"));
         lines.finished("vip");
         lines.advance("vip", 1);
     }

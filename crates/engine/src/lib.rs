@@ -41,6 +41,6 @@ pub use deliver::{is_final, outcome_of};
 pub use engine::{Engine, Parts, StartError, ledger_code, load_code, segment_id};
 pub use guard::{Guard, Override};
 pub use plan_report::{PlanReport, PlannedCalls, PlannedLeavers, PlannedRows, PlannedSegment, Skipped};
-pub use progress::{Progress, Silent, Stage};
+pub use progress::{Calls, Progress, Silent, Stage};
 pub use reveal::{Named, Revealed};
 pub use run::{Cancel, Mode, Request};

@@ -14,6 +14,15 @@ pub enum Stage {
     },
 }
 
+/// The calls of a run so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Calls {
+    /// Requests made.
+    pub made: u64,
+    /// Whether the destination's rate limit holds the run back just now.
+    pub throttled: bool,
+}
+
 /// Somebody who watches runs: a progress bar, a log, or nobody.
 pub trait Progress: Send + Sync + std::fmt::Debug {
     /// A stage of this export begins.
@@ -22,8 +31,8 @@ pub trait Progress: Send + Sync + std::fmt::Debug {
     fn advance(&self, export: &str, rows: u64);
     /// Something to know before anything is sent; the report has it too.
     fn noted(&self, export: &str, problem: &Problem);
-    /// Whether the destination's rate limit holds the run back just now.
-    fn throttled(&self, export: &str, is_throttled: bool);
+    /// How the calls go, every now and then while rows are sent: they tell of progress where a batch takes long.
+    fn calls(&self, export: &str, calls: Calls);
     /// The run is over.
     fn finished(&self, export: &str);
 }
@@ -36,6 +45,6 @@ impl Progress for Silent {
     fn stage(&self, _: &str, _: Stage) {}
     fn advance(&self, _: &str, _: u64) {}
     fn noted(&self, _: &str, _: &Problem) {}
-    fn throttled(&self, _: &str, _: bool) {}
+    fn calls(&self, _: &str, _: Calls) {}
     fn finished(&self, _: &str) {}
 }

@@ -20,7 +20,7 @@ use crate::outbox::{BUNDLES_PER_BLOCK, Sealed, Ticket};
 use crate::pack::{Dispatched, Listed, MOST_LOOSE, MOST_ON_THEIR_WAY, Packer};
 use crate::plan::{self, LeaverFate, LeaverRule};
 use crate::plan_report::PlannedLeavers;
-use crate::progress::{Progress, Stage};
+use crate::progress::{Calls, Progress, Stage};
 use crate::read_segments::ReadSegments;
 use crate::report::{GuardVerdict, Problem, Severity};
 use crate::room::Room;
@@ -29,8 +29,8 @@ use crate::settle::Settlement;
 
 /// Longest wait for a connector to prepare or end a run, retries and pauses of the destination included.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(15 * 60);
-/// How often a watcher is told whether the destination throttles.
-const THROTTLE_TICK: Duration = Duration::from_millis(200);
+/// How often a watcher is told of the calls.
+const TICK: Duration = Duration::from_millis(200);
 
 /// About how many rows that are not tried are written down together.
 const DECLINED_TOGETHER: usize = 50_000;
@@ -315,9 +315,11 @@ impl Sending<'_> {
             tokio::select! {
                 biased;
                 done = &mut work => return Ok(done),
-                () = tokio::time::sleep(THROTTLE_TICK) => {
-                    let pause = self.open.line.connection().and_then(segport_transport::Connection::throttled_for);
-                    self.progress.throttled(export, pause.is_some());
+                () = tokio::time::sleep(TICK) => {
+                    if let Some(connection) = self.open.line.connection() {
+                        let (made, throttled) = (connection.counters().requests, connection.throttled_for().is_some());
+                        self.progress.calls(export, Calls { made, throttled });
+                    }
                 }
             }
         }
