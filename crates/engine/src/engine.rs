@@ -120,8 +120,8 @@ impl StartError {
             Self::Outdated { .. } => Some("make a new plan with `segport plan --out FILE` and review it".to_owned()),
             Self::Ledger(error) => error.help().map(str::to_owned),
             Self::Outbox(_) => Some(
-                "rows beyond 8 MiB wait in the project's `.segport` until they are sent: see that the user that runs segport may write \
-                 there, and that its disk has space, then run again"
+                "rows beyond 8 MiB wait in the project's `.segport` until they are sent: free some space on its disk, or let the user \
+                 that runs segport write there, then run again"
                     .to_owned(),
             ),
             _ => None,
