@@ -47,12 +47,10 @@ impl JsonFiles {
                 && lines.offset() < bytes
                 && let Some((_, line)) = lines.next()?
             {
-                // A line that cannot be read is reported when it is read for real.
-                let understood = match line {
-                    Line::Text(text) => entries(text, |key, value| sample.take(key, value)).is_ok(),
-                    Line::TooLong => true,
-                };
-                sample.rows += usize::from(understood);
+                if let Line::Text(text) = line {
+                    // A line that cannot be read is reported when it is read for real.
+                    entries(text, |key, value| sample.take(key, value)).ok();
+                }
                 left -= 1;
             }
             bytes = bytes.saturating_sub(lines.offset());
@@ -99,7 +97,6 @@ struct Sample {
     names: Vec<String>,
     index: HashMap<String, usize>,
     guesses: Vec<Guess>,
-    rows: usize,
     /// Whether `columns` states the names.
     fixed: bool,
 }
@@ -108,7 +105,7 @@ impl Sample {
     fn new(columns: Option<&[String]>) -> Self {
         let names = columns.unwrap_or_default().to_vec();
         let index = names.iter().cloned().zip(0..).collect();
-        Self { guesses: vec![Guess::default(); names.len()], names, index, rows: 0, fixed: columns.is_some() }
+        Self { guesses: vec![Guess::default(); names.len()], names, index, fixed: columns.is_some() }
     }
 
     fn take(&mut self, key: &str, value: &RawValue) -> Result<(), String> {

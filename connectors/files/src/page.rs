@@ -190,7 +190,7 @@ impl TextColumn {
 }
 
 /// A row that turned out unreadable when its page was finished: its index in the page, and why.
-type Bad = (usize, String);
+pub(crate) type Bad = (usize, String);
 
 /// Rows under way to becoming a page.
 #[derive(Debug)]
@@ -265,21 +265,27 @@ impl PageBuilder {
     }
 
     fn drop_bad(&mut self, batch: RecordBatch, mut bad: Vec<Bad>) -> Result<RecordBatch> {
-        if bad.is_empty() {
-            return Ok(batch);
-        }
-        bad.sort_by_key(|(row, _)| *row);
-        bad.dedup_by_key(|(row, _)| *row);
-        let mut gone = bad.iter().map(|(row, _)| *row).peekable();
-        let keep: BooleanBuffer = (0..batch.num_rows()).map(|row| gone.next_if_eq(&row).is_none()).collect();
+        let sound = without(batch, &mut bad).map_err(broken)?;
         for (row, reason) in bad {
             if let Some(&at) = self.rows.get(row) {
                 self.report(at, reason);
             }
         }
         self.unreadable.sort_by_key(|row| row.row);
-        filter_record_batch(&batch, &BooleanArray::new(keep, None)).map_err(broken)
+        Ok(sound)
     }
+}
+
+/// The rows that are not bad. Those that are come in ascending order then, each once.
+pub(crate) fn without(batch: RecordBatch, bad: &mut Vec<Bad>) -> Result<RecordBatch, ArrowError> {
+    if bad.is_empty() {
+        return Ok(batch);
+    }
+    bad.sort_by_key(|(row, _)| *row);
+    bad.dedup_by_key(|(row, _)| *row);
+    let mut gone = bad.iter().map(|(row, _)| *row).peekable();
+    let keep: BooleanBuffer = (0..batch.num_rows()).map(|row| gone.next_if_eq(&row).is_none()).collect();
+    filter_record_batch(&batch, &BooleanArray::new(keep, None))
 }
 
 /// A batch whose fields have the types of `arrays`, which may be wider than the layout's.

@@ -8,13 +8,11 @@ use ::parquet::arrow::arrow_reader::{
 };
 use ::parquet::basic::Compression;
 use ::parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
-use arrow_array::{Array, BooleanArray, RecordBatch, RecordBatchOptions};
-use arrow_buffer::BooleanBuffer;
+use arrow_array::{Array, RecordBatch, RecordBatchOptions};
 use arrow_schema::{ArrowError, Field, Schema, SchemaRef};
-use arrow_select::filter::filter_record_batch;
 use segport_sdk::{Error, ErrorKind, Result, UnreadableRow, contained};
 
-use crate::page::{PageLimit, Stretch};
+use crate::page::{PageLimit, Stretch, without};
 use crate::place::{SourceFile, did_you_mean};
 use crate::plain::{plain, plain_type, strange, type_name};
 use crate::segment::{Files, Position, Rows};
@@ -279,14 +277,7 @@ impl ParquetRows {
         let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
         let rows = RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), arrays, &options)
             .map_err(|error| wrong(&error))?;
-        if bad.is_empty() {
-            return Ok((rows, Vec::new()));
-        }
-        bad.sort_by_key(|(row, _)| *row);
-        bad.dedup_by_key(|(row, _)| *row);
-        let mut gone = bad.iter().map(|(row, _)| *row).peekable();
-        let keep: BooleanBuffer = (0..rows.num_rows()).map(|row| gone.next_if_eq(&row).is_none()).collect();
-        let rows = filter_record_batch(&rows, &BooleanArray::new(keep, None)).map_err(|error| wrong(&error))?;
+        let rows = without(rows, &mut bad).map_err(|error| wrong(&error))?;
         let place = &self.source.name;
         let unreadable = bad.into_iter().map(|(row, reason)| UnreadableRow {
             place: place.clone(),

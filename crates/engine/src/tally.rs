@@ -43,7 +43,9 @@ impl Tally {
         if self.by_segment.len() <= position {
             self.by_segment.resize(position + 1, 0);
         }
-        self.by_segment.iter_mut().skip(position).take(1).for_each(|count| *count += rows);
+        if let Some(count) = self.by_segment.get_mut(position) {
+            *count += rows;
+        }
     }
 
     pub(crate) fn absorb(&mut self, bits: u128) {

@@ -107,7 +107,8 @@ fn refuse_unsafe_directory(file: &Path) -> Result<(), Problem> {
     Ok(())
 }
 
-fn directory_of(file: &Path) -> &Path {
+/// The directory that a file is in.
+pub(crate) fn directory_of(file: &Path) -> &Path {
     file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 

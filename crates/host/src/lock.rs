@@ -8,6 +8,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::copy::directory_of;
 use crate::error::LoadError;
 
 const HEAD: &str = "# Plugins that this project has accepted. Written by `segport connectors lock`; keep it under version control.\n\n";
@@ -54,10 +55,6 @@ pub(crate) fn hold(path: &Path) -> Result<File, LoadError> {
         Err(error) if error.kind() != io::ErrorKind::Unsupported => Err(failed(error)),
         _ => Ok(directory),
     }
-}
-
-fn directory_of(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Writes the pins in one step: a reader sees the old file or the new one.
