@@ -182,6 +182,10 @@ impl Delivery<'_> {
                     },
                 }
             }
+            // The last answer may have been the reason.
+            if let (Some(halt), Some(halted)) = (&course.halt, halted) {
+                halted.send(halt.reason()).ok();
+            }
             course
         };
         let (course, settled) = tokio::join!(send, self.settle(settling));

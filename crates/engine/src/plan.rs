@@ -212,10 +212,10 @@ impl<'a> LeaverRule<'a> {
             // The next run could not do it either.
             (Policy::Remove, Some(_)) if leaver.is_out_of_reach => LeaverFate::Keep,
             (Policy::Remove, Some(_)) if self.is_blind => LeaverFate::Defer,
-            (Policy::Remove, Some(segment)) if self.is_shared(leaver, SharedIds::is_claimed, segment) => {
-                LeaverFate::Stay
-            }
-            (Policy::Remove, Some(&segment)) => LeaverFate::Remove(segment),
+            (Policy::Remove, Some(&segment)) => match &leaver.destination_id {
+                Some(id) if self.shared.is_claimed(id, segment.number) => LeaverFate::Stay,
+                _ => LeaverFate::Remove(segment),
+            },
         }
     }
 
@@ -225,17 +225,8 @@ impl<'a> LeaverRule<'a> {
     }
 
     /// Whether the run has learnt meanwhile that somebody who is still in the segment is the same contact.
-    pub(crate) fn turned_out_to_be_shared(&self, leaver: &Leaver, segment: &Listed) -> bool {
-        self.is_shared(leaver, SharedIds::is_claimed_now, segment)
-    }
-
-    fn is_shared(
-        &self,
-        leaver: &Leaver,
-        is_claimed: fn(&SharedIds, &str, SegmentNumber) -> bool,
-        segment: &Listed,
-    ) -> bool {
-        leaver.destination_id.as_deref().is_some_and(|id| is_claimed(&self.shared, id, segment.number))
+    pub(crate) fn turned_out_to_be_shared(&self, leaver: &Leaver) -> bool {
+        leaver.destination_id.as_deref().is_some_and(|id| self.shared.is_claimed_now(id, leaver.segment))
     }
 }
 
@@ -259,7 +250,7 @@ pub(crate) async fn count_leavers(
     if ids.is_empty() {
         return Ok(count);
     }
-    snapshot.find_claims(&mut ids).await?;
+    snapshot.find_claims(&tally.present, &mut ids).await?;
     rule.shared = ids;
     if rule.shared.has_claims() { self::count(snapshot, rule, tally, |_| ()).await } else { Ok(count) }
 }
@@ -412,12 +403,12 @@ pub(crate) fn problems(open: &OpenExport, tally: &Tally, leavers: &LeaverTally, 
     }
     if leavers.planned.deferred > 0 {
         let message = format!(
-            "{} not taken off the list this time: rows {}, and might be theirs",
+            "{} not taken off the list this time: {}, and might be theirs",
             counted(leavers.planned.deferred, "leaver"),
-            if tally.unreadable > 0 {
-                "could not be read"
-            } else {
-                "have neither a key nor an address that was ever sent"
+            match (tally.unreadable, tally.nameless) {
+                (_, 0) => "rows could not be read",
+                (0, _) => "rows have neither a key nor an address that was ever sent",
+                _ => "rows could not be read, or have neither a key nor an address that was ever sent",
             }
         );
         add(Severity::Warning, Code::SourceUnreadable, message, Some("repair the source; the next run removes them"));

@@ -85,7 +85,7 @@ pub struct PlannedLeavers {
     pub remove: u64,
     /// Left on the list, as in a report.
     pub keep: u64,
-    /// Left alone this time, because rows could not be read and might be among them.
+    /// Left alone this time, because rows of which nobody knows whose they are might be among them.
     pub deferred: u64,
 }
 

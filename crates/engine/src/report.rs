@@ -175,7 +175,8 @@ pub struct LeaverCounts {
     /// Left on the list: the policy is `keep`, the export no longer names the segment, somebody who is still in it is the same
     /// contact, or it was never acknowledged at the account that the export has now.
     pub kept: u64,
-    /// Not tried, as for `rows`; also where rows of the source could not be read, since the leaver might be one of them.
+    /// Not tried, as for `rows`; also where rows of the source could not be read, or have neither a key nor a known
+    /// address, since the leaver might be one of them.
     pub deferred: u64,
     /// The destination rejected the removal.
     pub refused: u64,

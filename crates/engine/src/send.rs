@@ -160,7 +160,7 @@ impl Sending<'_> {
             match self.rule.judge(&leaver) {
                 LeaverFate::Ignore | LeaverFate::Keep | LeaverFate::Stay => {}
                 LeaverFate::Defer => deferred.push(stays(&leaver, "unreadable_rows", &unreadable)),
-                LeaverFate::Remove(listed) if self.rule.turned_out_to_be_shared(&leaver, &listed) => *kept += 1,
+                LeaverFate::Remove(_) if self.rule.turned_out_to_be_shared(&leaver) => *kept += 1,
                 LeaverFate::Remove(listed) => match removals.iter_mut().find(|(at, _)| at.number == listed.number) {
                     Some((_, leavers)) => leavers.push(leaver),
                     None => removals.push((listed, vec![leaver])),
@@ -290,23 +290,12 @@ impl Sending<'_> {
         let work = async {
             let rows = async |waiting, parcels| pack_rows(&packer, waiting, parcels).await;
             let Part { rest, mut declined, mut delivered } = self.part(&delivery, waiting, rows).await;
-            match (rest, &delivered.failure, &delivered.halt) {
-                (Some(rest), None, None) => {
-                    let leavers = async |waiting, parcels| self.pack_leavers(&packer, waiting, parcels).await;
-                    let part = self.part(&delivery, rest, leavers).await;
-                    declined.absorb(part.declined);
-                    declined.keep(part.rest.map_or(0, |rest| rest.kept));
-                    delivered = delivered.then(part.delivered);
-                }
-                (Some(rest), None, Some(halt)) => {
-                    let reason = halt.reason();
-                    match self.decline(rest, &reason).await {
-                        Ok(more) => declined.absorb(more.put_off(&reason)),
-                        Err(error) => delivered.failure = Some(error),
-                    }
-                }
-                // All that waits is declined, or can be written down no more.
-                (None, ..) | (_, Some(_), _) => {}
+            if let Some(rest) = rest.filter(|_| delivered.failure.is_none()) {
+                let leavers = async |waiting, parcels| self.pack_leavers(&packer, waiting, parcels).await;
+                let part = self.part(&delivery, rest, leavers).await;
+                declined.absorb(part.declined);
+                declined.keep(part.rest.map_or(0, |rest| rest.kept));
+                delivered = delivered.then(part.delivered);
             }
             (declined, delivered)
         };
@@ -325,24 +314,22 @@ impl Sending<'_> {
         }
     }
 
-    /// Packs some of what waits and delivers it, side by side. If that halts before all is packed, all that waits is declined.
+    /// Packs some of what waits and delivers it, side by side. If that halts, all that waits is declined, while calls end.
     async fn part<'w>(
         &self,
         delivery: &Delivery<'_>,
         waiting: Waiting<'w>,
-        pack: impl AsyncFnOnce(Waiting<'w>, mpsc::Sender<Dispatched>) -> Result<Packed<'w>>,
+        pack: impl AsyncFnOnce(Waiting<'w>, mpsc::Sender<Dispatched>) -> Result<Waiting<'w>>,
     ) -> Part<'w> {
         let ahead = parcels_ahead(self.open.limits.requests_per_second, delivery.writer.capabilities());
         let (parcels, to_deliver) = mpsc::channel(ahead);
         let (halt, halted) = oneshot::channel::<String>();
         let pack = async {
-            match pack(waiting, parcels).await? {
-                Packed::All(rest) => Ok((Some(rest), Settlement::default())),
-                Packed::Halted(rest) => match halted.await {
-                    Ok(reason) => Ok((None, self.decline(rest, &reason).await?.put_off(&reason))),
-                    // Outcomes cannot be written down any more, so this cannot either.
-                    Err(_) => Ok((None, Settlement::default())),
-                },
+            let rest = pack(waiting, parcels).await?;
+            match halted.await {
+                Ok(reason) => Ok((None, self.decline(rest, &reason).await?.put_off(&reason))),
+                // All is delivered, or outcomes cannot be written down any more.
+                Err(_) => Ok((Some(rest), Settlement::default())),
             }
         };
         match tokio::join!(pack, delivery.deliver(to_deliver, halt)) {
@@ -354,13 +341,13 @@ impl Sending<'_> {
         }
     }
 
-    /// Sends the removal of the leavers that wait into `parcels`.
+    /// Sends the removal of the leavers that wait into `parcels`; returns what nobody took.
     async fn pack_leavers<'w>(
         &self,
         packer: &Packer<'_>,
         mut waiting: Waiting<'w>,
         parcels: mpsc::Sender<Dispatched>,
-    ) -> Result<Packed<'w>> {
+    ) -> Result<Waiting<'w>> {
         while let Some(leavers) = waiting.next_leavers().await? {
             let mut removals = self.removals(leavers, &mut waiting.kept).await?.into_iter();
             for (listed, leavers) in removals.by_ref() {
@@ -368,31 +355,22 @@ impl Sending<'_> {
                 if !rest.is_empty() {
                     waiting.removals.push((listed, rest));
                     waiting.removals.extend(removals);
-                    return Ok(Packed::Halted(waiting));
+                    return Ok(waiting);
                 }
             }
         }
-        Ok(Packed::All(waiting))
+        Ok(waiting)
     }
 }
 
-/// Sends the rows that wait into `parcels`.
+/// Sends the rows that wait into `parcels`; returns what nobody took.
 async fn pack_rows<'w>(
     packer: &Packer<'_>,
     mut waiting: Waiting<'w>,
     parcels: mpsc::Sender<Dispatched>,
-) -> Result<Packed<'w>> {
+) -> Result<Waiting<'w>> {
     waiting.rows = packer.pack_rows(|| waiting.outbox.next_block().transpose(), &parcels).await?;
-    Ok(if waiting.rows.is_empty() { Packed::All(waiting) } else { Packed::Halted(waiting) })
-}
-
-/// What still waits after packing.
-#[derive(Debug)]
-enum Packed<'a> {
-    /// Nothing of what was to be packed.
-    All(Waiting<'a>),
-    /// Some of it: nobody takes it any more.
-    Halted(Waiting<'a>),
+    Ok(waiting)
 }
 
 /// What came of delivering a part of what waits.

@@ -54,7 +54,7 @@ impl From<Present> for PresentKeys {
 }
 
 impl PresentKeys {
-    fn of(&self, key: KeyHash) -> Memberships {
+    pub(crate) fn of(&self, key: KeyHash) -> Memberships {
         let segments = self.by_segment.iter().filter(|(_, keys)| keys.binary_search(&key).is_ok());
         segments.map(|(segment, _)| *segment).collect()
     }
@@ -148,12 +148,8 @@ impl<'a> Leavers<'a> {
         let mut leavers = Vec::new();
         for (identity, key) in rest {
             if let Some(behind) = self.left_behind(identity)? {
-                let known = leavers.len();
-                self.leave(&mut leavers, identity, key, &behind, DestinationId::None)?;
-                let unanswered = behind.possible.intersection(self.snapshot.current());
-                for leaver in leavers.iter_mut().skip(known) {
-                    leaver.is_out_of_reach = unanswered.contains(leaver.segment);
-                }
+                let out_of_reach = behind.possible.intersection(self.snapshot.current());
+                self.leave(&mut leavers, identity, key, &Behind { out_of_reach, ..behind }, DestinationId::None)?;
             }
         }
         Ok(leavers)
@@ -165,7 +161,7 @@ impl<'a> Leavers<'a> {
         leavers: &mut Vec<Leaver>,
         identity: Identity,
         key: KeyHash,
-        &Behind { place, segments, asked, .. }: &Behind,
+        &Behind { place, segments, out_of_reach, asked, .. }: &Behind,
         id: DestinationId<'_>,
     ) -> Result<()> {
         self.meet(place);
@@ -178,7 +174,7 @@ impl<'a> Leavers<'a> {
             segment,
             destination_id: id.to_text(),
             asked,
-            is_out_of_reach: false,
+            is_out_of_reach: out_of_reach.contains(segment),
         }));
         Ok(())
     }
@@ -195,7 +191,15 @@ impl<'a> Leavers<'a> {
         let met = self.met.get(place.get() / 64).is_none_or(|word| word >> (place.get() % 64) & 1 == 1);
         let needs_id = standing.has_destination_id && self.is_current(segments);
         let Standing { asked, possible, .. } = standing;
-        Ok((!met && !segments.is_empty()).then_some(Behind { place, segments, possible, needs_id, asked }))
+        let out_of_reach = Memberships::NONE;
+        Ok((!met && !segments.is_empty()).then_some(Behind {
+            place,
+            segments,
+            possible,
+            out_of_reach,
+            needs_id,
+            asked,
+        }))
     }
 
     fn meet(&mut self, place: Place) {
@@ -212,6 +216,8 @@ struct Behind {
     segments: Memberships,
     /// Those of them in which it was not acknowledged since something was last sent.
     possible: Memberships,
+    /// Those of them of which it cannot be taken off, for want of an id.
+    out_of_reach: Memberships,
     /// It must be taken off a list, and a destination once gave an id of its own.
     needs_id: bool,
     asked: bool,

@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::codec::Stored;
 use crate::destination_id::DestinationId;
 use crate::walk::Walk;
-use crate::{Memberships, Result, SegmentNumber, Snapshot};
+use crate::{Memberships, PresentKeys, Result, SegmentNumber, Snapshot};
 
 /// The destination's ids of leavers, and those of them that somebody has who is still in the segment.
 ///
@@ -46,8 +46,7 @@ impl SharedIds {
 
     /// Whether somebody in this segment had the id before this run, so that a leaver with the same must stay on its list.
     pub fn is_claimed(&self, id: &str, segment: SegmentNumber) -> bool {
-        let id = self.hash(&DestinationId::new(Some(id)));
-        self.before.get(&id).is_some_and(|segments| segments.contains(segment))
+        has(&self.before, self.hash(&DestinationId::new(Some(id))), segment)
     }
 
     /// Notes that the destination just gave this id to somebody in these segments.
@@ -60,8 +59,7 @@ impl SharedIds {
 
     /// Whether the destination gave the id to somebody in this segment during this run.
     pub fn is_claimed_now(&self, id: &str, segment: SegmentNumber) -> bool {
-        let id = self.hash(&DestinationId::new(Some(id)));
-        self.now().get(&id).is_some_and(|segments| segments.contains(segment))
+        has(&self.now(), self.hash(&DestinationId::new(Some(id))), segment)
     }
 
     fn hash(&self, id: &DestinationId<'_>) -> u64 {
@@ -73,31 +71,48 @@ impl SharedIds {
     }
 }
 
+fn has(claims: &Claims, id: u64, segment: SegmentNumber) -> bool {
+    claims.get(&id).is_some_and(|segments| segments.contains(segment))
+}
+
 fn add(claims: &mut Claims, id: u64, segments: Memberships) {
     let known = claims.entry(id).or_insert(Memberships::NONE);
     *known = known.union(segments);
 }
 
 impl Snapshot {
-    /// Finds out in which segments somebody was read who has one of these ids; to be called when everything is read. Who had it
-    /// once and has another one by now counts too.
+    /// Finds out in which segments somebody is who has one of these ids; to be called when everything is read. Who is there by the
+    /// key alone, since the row cannot be used, is there too; and who had the id once and has another one by now counts as well.
     ///
     /// # Errors
     /// If a page is damaged or cannot be read.
-    pub async fn find_claims(&self, ids: &mut SharedIds) -> Result<()> {
+    pub async fn find_claims(&self, present: &PresentKeys, ids: &mut SharedIds) -> Result<()> {
+        let current = self.current();
         let mut walk = Walk::default();
         while let Some(page) = walk.page(self).await? {
             for record in page.records() {
                 let record = record.map_err(|_| self.database.unreadable(&self.export, page.number))?;
-                let (Stored::Done { identity, id, .. } | Stored::Held { identity, id, .. }) = record else { continue };
-                if !id.is_some() {
+                let (Stored::Done { identity, value, id, at, .. } | Stored::Held { identity, value, id, at, .. }) =
+                    record
+                else {
+                    continue;
+                };
+                // Another account's id of somebody is somebody else's here.
+                if !id.is_some() || at.intersection(current).is_empty() {
                     continue;
                 }
                 let id = ids.hash(&id);
-                if ids.of_leavers.contains(&id)
-                    && let Some((_, standing)) = self.index.find(identity)?
-                {
-                    add(&mut ids.before, id, standing.seen.union(standing.present));
+                if !ids.of_leavers.contains(&id) {
+                    continue;
+                }
+                let standing = self.index.find(identity)?.map(|(_, standing)| standing).unwrap_or_default();
+                let mut segments = standing.seen.union(standing.present);
+                if !self.index.has_changed_hands(identity, value.key)? {
+                    segments = segments.union(present.of(value.key));
+                }
+                let segments = segments.intersection(current);
+                if !segments.is_empty() {
+                    add(&mut ids.before, id, segments);
                 }
             }
         }

@@ -46,9 +46,15 @@ impl Queue {
             open(path).inspect_err(told).ok()
         });
         let mut has_waited = false;
-        while let Some(file) = &file
-            && let Err(TryLockError::WouldBlock) = file.try_lock()
-        {
+        while let Some(file) = &file {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(error)) => {
+                    tracing::warn!(path = ?self.file, %error, "other processes cannot be waited for");
+                    break;
+                }
+            }
             if !has_waited {
                 tracing::debug!(path = ?self.file, "waiting for another process that uses the connection");
                 has_waited = true;

@@ -77,7 +77,12 @@ impl Delivery<'_> {
                     parts.extend([rest, part]);
                 }
                 // It may have been kept from repeating a request for somebody who was suppressed, which says nothing of the others.
-                Err(error) if repeatable && self.in_flight.recalls() != recalls && !is_final(error.kind()) => {
+                Err(error)
+                    if repeatable
+                        && self.in_flight.recalls() != recalls
+                        && error.kind() != ErrorKind::Rejected
+                        && !is_final(error.kind()) =>
+                {
                     judged.put_off(&part, &error);
                     let rows = self.recalled(part).await;
                     // What may have had its effect stays in doubt.
@@ -94,6 +99,7 @@ impl Delivery<'_> {
                 self.refused.fetch_add(judged.refused() - refused, Ordering::Relaxed);
             }
         }
+        judged.conclude();
         judged.was_recalled = self.in_flight.recalls() != recalls_before;
         (place, parcel, judged)
     }

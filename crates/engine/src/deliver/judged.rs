@@ -80,20 +80,26 @@ impl Judged {
     }
 
     pub(super) fn take(&mut self, part: &[u32], outcomes: Outcomes) {
-        let unknown = |outcome: &RowOutcome| match outcome {
-            RowOutcome::Unknown { reason } => Some(reason.clone()),
-            _ => None,
-        };
-        let reasons: Option<Vec<String>> = outcomes.rows.iter().map(unknown).collect();
-        // Whoever answers and never says anything of a row is no better than whoever does not answer.
-        if let Some(reason) = reasons.and_then(|reasons| reasons.into_iter().next()) {
-            self.error = Some(Error::new(ErrorKind::Unavailable, format!("no row got a usable answer: {reason}")));
-        }
         for (&row, outcome) in part.iter().zip(outcomes.rows) {
             self.set(row, Fate::Answered(outcome));
         }
         self.notes.extend(outcomes.notes);
         self.stop = self.stop.take().or(outcomes.stop);
+    }
+
+    /// Takes it for a failure if no row got a usable answer: whoever answers without a word on any row is no better than whoever
+    /// does not answer.
+    pub(super) fn conclude(&mut self) {
+        let mut reasons = self.rows.iter().map(|fate| match fate {
+            Fate::Answered(RowOutcome::Unknown { reason }) => Some(reason),
+            _ => None,
+        });
+        if let Some(Some(first)) = reasons.next()
+            && reasons.all(|reason| reason.is_some())
+            && self.error.is_none()
+        {
+            self.error = Some(Error::new(ErrorKind::Unavailable, format!("no row got a usable answer: {first}")));
+        }
     }
 
     pub(super) fn fail(&mut self, part: &[u32], error: Error) {

@@ -108,3 +108,43 @@ async fn rows_with_ids_of_several_accounts_are_not_folded_again_and_again() {
     faults.on.store(true, Ordering::SeqCst);
     finish(begin(&store, "last", &["news at c"]).await).await;
 }
+
+/// One contact under two identities, in an account, and somebody else's in another: `17` there is nobody's here.
+#[tokio::test]
+async fn an_id_is_claimed_by_whoever_is_still_there_at_the_same_account() {
+    for folding in [Folding::default(), Folding { idle_records: 0, rows_at_a_time: 1, ..Folding::default() }] {
+        let place = Place::new();
+        let store = place.store().await.with_folding(folding);
+        for (run_id, account, ids) in
+            [("first", "a", [("ada", "17"), ("bob", "18")]), ("second", "b", [("ada", "18"), ("bob", "17")])]
+        {
+            let mut ledger = begin(&store, run_id, &[&format!("news at {account}")]).await;
+            let mut records = Vec::new();
+            for (who, id) in ids {
+                observe(&mut ledger, &store, who, "1", 0);
+                let identity = store.hasher().identity(who.as_bytes());
+                let memberships = ledger.snapshot.index.read_in(identity).unwrap().to_add;
+                let Record::Done(done) = done(&store, who, "1", memberships) else { unreachable!() };
+                records.push(Record::Done(Done { destination_id: Some(id.to_owned()), ..done }));
+            }
+            ledger.journal.settle(&records).await.unwrap();
+            finish(ledger).await;
+        }
+        // Bob has left `b`, where he is 17, and Ada, who is still there, was that at `a`.
+        let mut ledger = begin(&store, "last", &["news at b"]).await;
+        let segment = ledger.snapshot.segments()[0];
+        observe(&mut ledger, &store, "ada", "1", 0);
+        let claimed = async |present: Present, left: &str| {
+            let mut ids = SharedIds::default();
+            ids.leave(left);
+            ledger.snapshot.find_claims(&present.into(), &mut ids).await.unwrap();
+            (ids.has_claims(), ids.is_claimed(left, segment))
+        };
+        assert_eq!(claimed(Present::default(), "17").await, (false, false), "{folding:?}");
+        assert_eq!(claimed(Present::default(), "18").await, (true, true), "{folding:?}");
+        // A row that cannot be used is there by its key.
+        let mut present = Present::default();
+        present.add(segment, store.hasher().key(b"bob"));
+        assert_eq!(claimed(present, "17").await, (true, true), "{folding:?}");
+    }
+}

@@ -12,8 +12,8 @@ use jiff::Timestamp;
 use segport_core::Secret;
 use segport_ledger::{
     Change, Done, Error, Faults, Folding, Identity, Intent, Lease, Memberships, NewRun, Observation, OutcomeKind,
-    Present, PresentKeys, Record, Row, RowRecord, RunEnd, RunLedger, RunStatus, SegmentNumber, Snapshot, StateKey,
-    Store, Undelivered, WantedRows, sqlite_path,
+    Present, PresentKeys, Record, Row, RowRecord, RunEnd, RunLedger, RunStatus, SegmentNumber, SharedIds, Snapshot,
+    StateKey, Store, Undelivered, WantedRows, sqlite_path,
 };
 use sqlx::{Connection, SqliteConnection};
 
