@@ -200,11 +200,13 @@ impl Pair {
                 }
             }
         }
-        let (usual, [before, _]) = (self.round.twin_took, self.writes());
+        self.world.write(&self.disturbed);
+        let (usual, [before, _], unchanged) = (self.round.twin_took, self.writes(), self.unchanged());
         let struck =
             self.disturb("run --full --output json", |run, gate| blow.strike(run, gate, usual), "failpoint", figures);
-        // Nothing is sent before it is on record, and nothing is unchanged from then on until it was sent.
-        self.round.is_full = !struck || self.writes()[0] > before || self.unchanged() == 0;
+        // Nothing is sent before it is on record, and nothing is unchanged from then on until it was sent. Where nothing was
+        // unchanged before, as at another account, that tells nothing.
+        self.round.is_full = !struck || self.writes()[0] > before || (unchanged > 0 && self.unchanged() == 0);
         self.round.is_full
     }
 
