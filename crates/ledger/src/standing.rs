@@ -86,6 +86,11 @@ impl Standing {
     }
 
     pub(crate) fn done(&mut self, memberships: Memberships, has_destination_id: bool) {
+        // Of a row that was asked for, those that were not sent with it, since it has left them, must not be trusted if it returns.
+        if self.again == Again::All {
+            self.possible = self.possible.union(self.acknowledged);
+            self.acknowledged = Memberships::NONE;
+        }
         self.acknowledged = self.acknowledged.union(memberships);
         self.possible = self.possible.without(memberships);
         self.held = true;
@@ -300,6 +305,19 @@ mod tests {
         assert_eq!((refused.acknowledged, refused.possible, refused.uncertain()), (vip, news, false));
         standing.done(news, false);
         assert_eq!(standing, held);
+    }
+
+    #[test]
+    fn a_membership_that_was_left_when_all_was_asked_for_is_not_trusted_when_the_row_returns() {
+        let [news, vip] = [0, 1].map(|number| Memberships::from(SegmentNumber::new(number).unwrap()));
+        let mut standing = Standing { acknowledged: news.union(vip), held: true, ..Standing::default() };
+        standing.renew();
+        standing.intend_delivery(news);
+        standing.done(news, false);
+        assert_eq!((standing.acknowledged, standing.possible), (news, vip));
+        assert_eq!(Standing { seen: news, ..standing }.left_behind(), vip, "whoever stays away is taken off");
+        standing.left(vip);
+        assert_eq!(standing, Standing { acknowledged: news, held: true, ..Standing::default() });
     }
 
     #[test]

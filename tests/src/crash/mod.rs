@@ -145,8 +145,7 @@ fn play(seed: u64, case: u64, figures: &Figures, log: &mut Vec<String>) {
             log.push(format!("round {round}: to the other account"));
             figures.moves.add(1);
         }
-        let is_full = round > 1 && dice.hits(30);
-        if is_full {
+        if round > 1 && dice.hits(30) {
             figures.renewals.add(1);
             loop {
                 let blow = Blow::roll(pair.usual_requests(), &mut dice);
@@ -162,8 +161,7 @@ fn play(seed: u64, case: u64, figures: &Figures, log: &mut Vec<String>) {
             if !pair.strike(blow, figures) {
                 log.push("that was too late".to_owned());
             }
-            // Who was taken off by hand, has left and comes back between two blows was asked for by the twin alone.
-            if dice.hits(5) && !is_full {
+            if dice.hits(5) {
                 log.push(format!("round {round}: the source changes"));
                 pair.detour(&mut dice);
             }

@@ -79,6 +79,31 @@ fn a_full_run_may_die_or_find_no_space_at_any_durable_operation() {
     }
 }
 
+/// Who was taken off a list by hand, is not in its segment while all is sent, and comes back before anybody was taken off it.
+#[test]
+fn who_left_while_all_was_sent_and_comes_back_is_put_on_the_list_again() {
+    let mut scene = Scene::new(&people(1..=5));
+    scene.segment("vip", &people(3..=5));
+    let guards = "[guards]\nmax_removals = \"100%\"\nmax_shrink = \"100%\"\nmax_growth = 100";
+    scene.segments(&["newsletter", "vip"], guards);
+    let gate = Gate::new(&scene.sandbox);
+    scene.through(&gate, "max_in_flight = 1\nrows_per_batch = 3\nlist_membership = \"bulk\"");
+    scene.delivers();
+    let vip = scene.sandbox.autopilot().counts().lists[1].list_id.clone();
+    scene.sandbox.autopilot().take_off(&vip, &Person::new(3).email);
+    scene.segment("vip", &people(4..=5));
+    // The first batch has those who are in one segment only.
+    gate.hold("POST /contacts", 2, Hold::Unseen);
+    let run = scene.segport("run --full").start();
+    gate.wait();
+    run.kill();
+    gate.cut();
+    scene.segment("vip", &people(3..=5));
+    scene.call("run").exits(0);
+    scene.has_members("vip", &people(3..=5));
+    assert_eq!(scene.comes_to("succeeded: 5 read, 5 unchanged").requests(), 0);
+}
+
 #[test]
 fn a_full_run_that_a_guard_stopped_is_made_up_for() {
     let scene = delivered();

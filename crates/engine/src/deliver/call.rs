@@ -36,6 +36,7 @@ impl Delivery<'_> {
         let repeatable = self.writer.capabilities().repeatable;
         let is_upsert = matches!(parcel, Parcel::Upsert { .. });
         let recalls_before = self.in_flight.recalls();
+        let mut was_answered = false;
         while let Some(mut part) = parts.pop() {
             // The call that was under way when the run was cancelled was its last: each further one would get its own time to end.
             if has_called && self.cancel.is_cancelled() {
@@ -58,6 +59,7 @@ impl Delivery<'_> {
                 async |kind: &BatchKind, rows: &EncodedRows| self.writer.write(kind, rows, self.call_timeout).await;
             match self.call_for(&parcel, &mut part, &mut judged, write).await {
                 Ok(outcomes) => {
+                    was_answered |= !part.is_empty();
                     judged.take(&part, outcomes);
                     // Some of its requests may have been recalled, and their rows not tried.
                     if repeatable && judged.stop.is_none() && self.in_flight.recalls() != recalls {
@@ -99,7 +101,10 @@ impl Delivery<'_> {
                 self.refused.fetch_add(judged.refused() - refused, Ordering::Relaxed);
             }
         }
-        judged.conclude();
+        // Calls that were cut short say nothing of the connection, and neither do rows that were not sent.
+        if was_answered && !self.cancel.is_cancelled() {
+            judged.conclude();
+        }
         judged.was_recalled = self.in_flight.recalls() != recalls_before;
         (place, parcel, judged)
     }

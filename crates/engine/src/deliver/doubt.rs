@@ -88,6 +88,17 @@ async fn deliver(
     cancel: &Cancel,
     says: impl Fn(&str) -> Result<Found> + Send + Sync + 'static,
 ) -> (Vec<String>, String) {
+    deliver_again(1, capabilities, in_doubt, cancel, says).await
+}
+
+/// The same in so many batches of each kind.
+async fn deliver_again(
+    times: usize,
+    capabilities: Capabilities,
+    in_doubt: &[&str],
+    cancel: &Cancel,
+    says: impl Fn(&str) -> Result<Found> + Send + Sync + 'static,
+) -> (Vec<String>, String) {
     let place = tempfile::tempdir().unwrap();
     let store = open(&place.path().join("state.db")).await;
     let segments = ["s".to_owned()];
@@ -129,9 +140,9 @@ async fn deliver(
         added: false,
         in_doubt: in_doubt.contains(&name),
     };
-    let (parcels, to_deliver) = mpsc::channel(4);
+    let (parcels, to_deliver) = mpsc::channel(2 * times);
     let doubts: BTreeSet<bool> = [ANNA, BEN].map(|name| in_doubt.contains(&name)).into();
-    for doubt in doubts {
+    for doubt in doubts.into_iter().flat_map(|doubt| std::iter::repeat_n(doubt, times)) {
         let names: Vec<&str> = [ANNA, BEN].into_iter().filter(|name| in_doubt.contains(name) == doubt).collect();
         let column: ArrayRef = Arc::new(StringArray::from_iter_values(&names));
         let parcel = Parcel::Upsert {
@@ -214,6 +225,16 @@ async fn what_cannot_be_told_is_written_again_only_if_that_does_no_harm() {
     check(blind(REPEATABLE), both, held, &["wrote anna and ben"], "2 changed, 0 unknown, 0 deferred").await;
     check(blind(ONCE), both, held, &[], "0 changed, 2 unknown, 0 deferred").await;
     check(blind(ONCE), &[BEN], held, &["wrote anna"], "1 changed, 1 unknown, 0 deferred").await;
+}
+
+/// No call was answered without a word on any row: none was made.
+#[tokio::test]
+async fn rows_that_may_not_be_sent_again_are_no_failures_of_the_destination() {
+    let blind = Capabilities { settle: false, ..ONCE };
+    let (calls, counts) = deliver_again(9, blind, &[BEN], &Cancel::new(), held).await;
+    assert_eq!((calls.len(), &*counts), (9, "9 changed, 9 unknown, 0 deferred"));
+    let (calls, counts) = deliver_again(9, blind, &[ANNA, BEN], &Cancel::new(), held).await;
+    assert_eq!((calls.len(), &*counts), (0, "0 changed, 18 unknown, 0 deferred"));
 }
 
 #[tokio::test]
