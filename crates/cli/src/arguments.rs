@@ -93,6 +93,8 @@ pub(crate) enum Command {
     /// Make a runnable project with sample data
     ///
     /// 1,000 made-up profiles in two segments, a connection to the sandbox, one export, a `.gitignore` and the schemas.
+    ///
+    /// JSON: `directory`, `profiles` (how many were made up).
     #[command(after_help = "Example:\n  segport init shop\n\nExisting files are never overwritten.")]
     Init(Init),
     /// Look for mistakes in the project; calls no destination
@@ -100,7 +102,8 @@ pub(crate) enum Command {
     /// Reads all files, checks them against their schemas and against one another, looks whether the columns they name exist
     /// and whether secrets can be read, and asks each connector whether it accepts the mapping. All findings are shown at once.
     ///
-    /// JSON: one finding a line; nothing if there is none.
+    /// JSON, one finding a line, nothing if there is none: `code`, `severity` (`error` or `warning`), `message`, `label` (what is
+    /// wrong with the place), `file`, `line`, `column`, `help`; `null` where there is none.
     #[command(after_help = "\
 Exit code 1 if there are errors, 2 if there is no project. `segport explain CODE` tells more about a
 finding.")]
@@ -110,6 +113,9 @@ finding.")]
     /// Shows the text, asks, writes into the connection's file who accepted it and when, and tests the connection. Consent is
     /// written before the test. A connection that was accepted before is tested only. If the test fails, the message names the
     /// layer: DNS, TCP, TLS, HTTP, authentication, permission or settings.
+    ///
+    /// JSON: `connection`, `works`, `accepted_by` and `accepted_at` (`null` before it is accepted), `account` (`id`, `name` and
+    /// further `facts`; `null` if it does not work), `error` (`layer`, `kind`, `message`; `null` if it works).
     #[command(after_help = "\
 Examples:
   segport connect autopilot                                        show the text, ask, test
@@ -182,6 +188,8 @@ readable identity: Segport keeps nothing to find that one by. They are profile d
     /// Write the JSON schemas of the project's files, for editors
     ///
     /// And those of plans and reports. The schemas of the installed plugins are included.
+    ///
+    /// JSON: `directory`, `files`; of one schema, itself on one line.
     #[command(after_help = "\
 Examples:
   segport schema                     into the project's schemas/
@@ -189,6 +197,8 @@ Examples:
   segport schema export              one, to standard output")]
     Schema(Schema),
     /// Explain an error code
+    ///
+    /// JSON, one code a line: `code`, `title`, `page` (its text; only of one that was asked for).
     #[command(after_help = "Examples:\n  segport explain SP0203\n  segport explain            all codes")]
     Explain(Explain),
     /// Run a stand-in destination on this machine, to try things out
@@ -369,23 +379,29 @@ pub(crate) enum Connectors {
     ///
     /// States: `accepted` (as in segport.lock), `new` (not in it yet), `changed`, `refused` (it would not be loaded), `missing`
     /// (in segport.lock, and not installed).
+    ///
+    /// JSON, one plugin a line: `id`, `state`, `version`, `sha256`, `file`, `remark`; `null` where nothing is known.
     List,
     /// Show a plugin: its fields, limits and settings
     ///
-    /// Loads it.
+    /// Loads it. JSON: what the plugin says of itself, and the `sha256` of its file.
     Show {
         /// The plugin's id, such as `autopilot`
         id: String,
     },
     /// Compare the plugins with segport.lock; exit code 1 if they differ
     ///
-    /// They differ if one is changed, refused or missing. Needs a project.
+    /// They differ if one is changed, refused or missing. Needs a project. JSON as that of `connectors list`.
     Verify,
     /// Accept the plugins as they are now: write their hashes to segport.lock
     ///
     /// All that are found. Needs a project.
+    ///
+    /// JSON, one plugin a line: `id`, `version`, `sha256`, `file`.
     Lock,
     /// Write a new connector crate, ready to build and to fill in
+    ///
+    /// JSON: `directory`, `package`, `files`.
     #[command(after_help = "\
 Example:
   segport connectors new mailgrid

@@ -68,6 +68,23 @@ pub(crate) fn table(rows: &[Vec<String>]) -> String {
     text
 }
 
+/// The same with texts in the last column, which go on below their beginning so that lines have about `width` characters.
+pub(crate) fn glossary(rows: &[Vec<String>], width: usize) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0).saturating_sub(1);
+    let widest = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let before: usize = (0..columns).filter_map(widest).map(|widest| widest + 2).sum();
+    let mut lines = Vec::new();
+    for row in rows {
+        let Some((text, cells)) = row.split_last() else { continue };
+        let text = wrap(text, width.saturating_sub(before).max(30), "");
+        let first = [cells, &[text.lines().next().unwrap_or_default().to_owned()]].concat();
+        let further =
+            text.lines().skip(1).map(|line| [vec![String::new(); cells.len()], vec![line.to_owned()]].concat());
+        lines.extend([first].into_iter().chain(further));
+    }
+    table(&lines)
+}
+
 /// Somebody else's text in one line that a terminal shows and does not obey.
 pub(crate) fn harmless(text: &str) -> String {
     let is_odd = |c: char| {
@@ -148,6 +165,15 @@ mod tests {
         assert_eq!(table(&[row(&["a", "zoë", ""]), row(&["bbb", "c", "d"])]), "a    zoë\nbbb  c    d\n");
         assert_eq!(table(&[row(&["\u{1b}[2Jx", "y"]), row(&["", "a\nb"])]), "\\u{1b}[2Jx  y\n            a\\nb\n");
         assert_eq!(table(&[]), "");
+    }
+
+    #[test]
+    fn long_texts_of_a_glossary_go_on_below_their_beginning() {
+        let row = |cells: &[&str]| cells.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let text = format!("{}{}", "one two ".repeat(4), "three");
+        let expected = "a   one two one two one two one\n    two three\nbb\n";
+        assert_eq!(glossary(&[row(&["a", &text]), row(&["bb", ""])], 10), expected);
+        assert_eq!(glossary(&[], 10), "");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Looking back: runs, rows and status.
 
+use std::collections::BTreeSet;
+
 use segport_tests::{Ended, Person, Scene, people};
 use serde_json::Value;
 
@@ -14,7 +16,7 @@ fn runs_are_listed_newest_first() {
     assert_eq!(listed.exits(0).reports(), [second.clone(), first.clone()]);
     let one = scene.call("runs --limit 1 --output json");
     assert_eq!(one.report(), second);
-    assert_eq!(scene.call("runs --export nothing --output json").exits(0).stdout, "");
+    scene.call("runs --export nothing").exits(2).says("SP0215");
     let table = scene.call("runs");
     table.exits(0).prints(first.run_id()).prints(second.run_id());
     assert!(table.stdout.find(second.run_id()) < table.stdout.find(first.run_id()), "{table}");
@@ -186,4 +188,49 @@ fn rows_tell_the_segments_they_are_in() {
     scene.comes_to("succeeded: 2 read, 1 unchanged, 1 changed");
     let rows = scene.call("rows latest --output json").exits(0).objects();
     assert_eq!(rows[0]["segments"], serde_json::json!(["newsletter", "vip"]));
+}
+
+/// The fields that a command's help names behind `JSON`, without what stands in brackets.
+fn named_fields(help: &str) -> BTreeSet<String> {
+    let at = help.find("JSON:").or_else(|| help.find("JSON,")).unwrap();
+    let text = help[at..].split("\n\n").next().unwrap();
+    let mut depth = 0;
+    let outside: String = text
+        .chars()
+        .filter(|letter| {
+            depth += i32::from(*letter == '(') - i32::from(*letter == ')');
+            depth == 0
+        })
+        .collect();
+    let words = outside.split('`').skip(1).step_by(2).filter(|word| *word != "null");
+    words.map(str::to_owned).collect()
+}
+
+#[test]
+fn help_names_the_fields_of_json() {
+    let scene = Scene::new(&people(1..=4));
+    scene.delivers();
+    scene.segment("newsletter", &people(2..=4));
+    scene.run("--override max_removals").exits(0);
+    let check = |command: &str, arguments: &str, exit: i32| {
+        let help = scene.call(&format!("{command} --help"));
+        let objects = scene.call(&format!("{command} {arguments} --output json")).exits(exit).objects();
+        let fields: BTreeSet<_> =
+            objects.iter().flat_map(|object| object.as_object().unwrap().keys().cloned()).collect();
+        assert_eq!(fields, named_fields(&help.exits(0).stdout), "{command}");
+    };
+    check("rows", "latest", 0);
+    check("status", "", 0);
+    check("suppress add", "p1@example.com", 0);
+    check("suppress check", "p1@example.com", 1);
+    check("suppress remove", "p1@example.com", 0);
+    check("connect", "autopilot", 0);
+    check("connectors list", "", 0);
+    check("connectors lock", "", 0);
+    check("connectors new", "mailgrid", 0);
+    check("schema", "--out elsewhere", 0);
+    check("explain", "SP0203", 0);
+    check("init", "shop", 0);
+    scene.edit("exports/newsletter.toml", "email", "e-mail");
+    check("check", "", 1);
 }

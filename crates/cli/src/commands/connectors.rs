@@ -11,7 +11,7 @@ use crate::exit::{Exit, Failure};
 use crate::output::Output;
 use crate::project::Installation;
 use crate::scaffold;
-use crate::text::{count, counted, table, word, wrap};
+use crate::text::{count, counted, glossary, table, word, wrap};
 
 /// List, show, verify, lock or new.
 pub(crate) fn connectors(invocation: &Invocation, asked: &Connectors) -> Result<Exit, Failure> {
@@ -173,13 +173,16 @@ fn show(invocation: &Invocation, installation: &Installation, id: &str) -> Resul
     Ok(Exit::Done)
 }
 
+/// Characters in a line of a description.
+const WIDTH: usize = 96;
+
 fn described(descriptor: &Descriptor, sha256: &str) -> String {
     let kind = match descriptor.kind {
         PluginKind::Connector => "connector",
         PluginKind::Source => "segment source",
     };
     let Descriptor { display_name, version, description, .. } = descriptor;
-    let mut text = format!("{display_name} {version} ({kind})\n{}\n", wrap(description, 96, ""));
+    let mut text = format!("{display_name} {version} ({kind})\n{}\n", wrap(description, WIDTH, ""));
     text.push_str(&format!("sha256 {sha256}\n"));
     if descriptor.kind == PluginKind::Connector {
         text.push_str(&limits(descriptor));
@@ -197,12 +200,12 @@ fn described(descriptor: &Descriptor, sha256: &str) -> String {
                     .to_vec()
             })
             .collect();
-        text.push_str(&format!("\nfields\n{}", table(&rows)));
+        text.push_str(&format!("\nfields\n{}", glossary(&rows, WIDTH)));
     }
     if let Some(custom) = &descriptor.custom_fields {
         let types: Vec<_> = custom.types.iter().copied().map(FieldType::as_str).collect();
         text.push_str(&format!("\ncustom fields, under [fields.custom]\n  types: {}\n", types.join(", ")));
-        text.push_str(&wrap(&custom.help, 94, "  "));
+        text.push_str(&wrap(&custom.help, WIDTH - 2, "  "));
     }
     text.push_str(&keys("settings", &descriptor.settings_schema));
     text.push_str(&keys("read, of a segment", &descriptor.read_schema));
@@ -256,7 +259,7 @@ fn keys(title: &str, schema: &Value) -> String {
             vec![format!("  {name}"), default, sentence]
         })
         .collect();
-    if rows.is_empty() { String::new() } else { format!("\n{title}\n{}", table(&rows)) }
+    if rows.is_empty() { String::new() } else { format!("\n{title}\n{}", glossary(&rows, WIDTH)) }
 }
 
 /// The values that a part of the schema `root` allows, each once, if it names them. Those of a table or an array are its entries'.

@@ -1,8 +1,10 @@
 //! `segport runs`: what earlier runs did.
 
 use std::collections::HashSet;
+use std::path::Path;
 
 use segport_ledger::{RunRecord, RunStatus};
+use segport_manifest::Code;
 use serde_json::json;
 
 use crate::arguments::Runs;
@@ -23,6 +25,9 @@ pub(crate) async fn runs(invocation: &Invocation, asked: &Runs) -> Result<Exit, 
         (None, Some(run)) => return Err(segport_ledger::Error::NoRun { run: run.clone() }.into()),
         (None, None) => Vec::new(),
     };
+    if let (true, Some(export)) = (records.is_empty(), &asked.export) {
+        is_known(dir, export)?;
+    }
     if output.is_json() {
         for record in &records {
             match &record.report {
@@ -46,6 +51,16 @@ pub(crate) async fn runs(invocation: &Invocation, asked: &Runs) -> Result<Exit, 
         }
     }
     Ok(Exit::Done)
+}
+
+/// That an export without runs is one of the project, whose files may be wrong otherwise.
+fn is_known(dir: &Path, export: &str) -> Result<(), Failure> {
+    let file = Path::new("exports").join(format!("{export}.toml"));
+    if dir.join(&file).exists() {
+        return Ok(());
+    }
+    Err(Failure::coded(Code::UnknownExport, format!("there is no export `{export}`, and there were no runs of one"))
+        .help("`segport runs` lists the runs of all exports"))
 }
 
 /// A run without a report.
