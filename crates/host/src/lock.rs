@@ -72,7 +72,7 @@ pub(crate) fn write(path: &Path, pins: &BTreeMap<String, Pin>) -> Result<(), Loa
         file.write_all(text.as_bytes())?;
         file.as_file().sync_all()?;
         file.persist(path)?;
-        Ok(())
+        File::open(directory)?.sync_all()
     };
     put().map_err(failed)
 }

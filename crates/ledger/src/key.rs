@@ -54,7 +54,10 @@ impl StateKey {
         if !path.try_exists().map_err(|error| Error::io("read the state key", &path, error))? {
             Self::create(directory, &path)?;
         }
-        Self::load(directory)
+        let key = Self::load(directory)?;
+        // Whoever made the key may have died before its name was on disk, and a state without its key cannot be read.
+        files::sync_directory(directory).map_err(|error| Error::io("keep the state key", &path, error))?;
+        Ok(key)
     }
 
     /// Reads the key of a state that there is already; makes none.
@@ -138,9 +141,8 @@ impl StateKey {
         let removed = fs::remove_file(&draft);
         match written {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed(error)),
-            _ => removed.map_err(failed)?,
+            _ => removed.map_err(failed),
         }
-        files::sync_directory(directory).map_err(failed)
     }
 }
 

@@ -1,6 +1,9 @@
 //! `segport plan`: what a run would do.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use segport_engine::report::Verdict;
 use segport_engine::{Cancel, Mode, PlanReport, Request};
@@ -63,7 +66,7 @@ pub(crate) async fn plan(invocation: &Invocation, asked: &Plan) -> Result<Exit, 
     if let Some(out) = &asked.out {
         if unplanned.is_empty() {
             let path = dir.join(out);
-            fs::write(&path, file).map_err(|error| Failure::file("write", &path, &error))?;
+            write(&path, &file).map_err(|error| Failure::file("write", &path, &error))?;
         } else {
             // Whoever carries the file out would take it for the plan of all.
             feasible = false;
@@ -78,6 +81,22 @@ pub(crate) async fn plan(invocation: &Invocation, asked: &Plan) -> Result<Exit, 
         output.text(&conclusion(asked, lone, feasible, &hindrances))?;
     }
     Ok(worst)
+}
+
+/// Replaces a file as a whole: one that was cut off behind the plan of an export would pass for a plan of all.
+fn write(path: &Path, text: &str) -> io::Result<()> {
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    if fs::metadata(&path).is_ok_and(|found| !found.is_file()) {
+        // A pipe or a terminal.
+        return fs::write(&path, text);
+    }
+    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file =
+        tempfile::Builder::new().prefix(".plan").permissions(Permissions::from_mode(0o666)).tempfile_in(directory)?;
+    file.write_all(text.as_bytes())?;
+    file.as_file().sync_all()?;
+    file.persist(&path)?;
+    Ok(())
 }
 
 /// What would keep a run from doing what is planned.
@@ -123,4 +142,25 @@ fn carrying_out(asked: &Plan, lone: bool) -> String {
         }
     }
     run
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_takes_the_place_of_the_former_one_as_a_whole() {
+        let place = tempfile::tempdir().unwrap();
+        let [plan, link, former] = ["plan.json", "link.json", "former.json"].map(|name| place.path().join(name));
+        let text = |path: &Path| fs::read_to_string(path).unwrap();
+        write(&plan, "one\n").unwrap();
+        std::os::unix::fs::symlink("plan.json", &link).unwrap();
+        fs::hard_link(&plan, &former).unwrap();
+        write(&link, "two\n").unwrap();
+        assert_eq!((&*text(&plan), &*text(&former)), ("two\n", "one\n"));
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        write(Path::new("/dev/null"), "three\n").unwrap();
+        assert!(write(&place.path().join("nowhere/plan.json"), "four\n").is_err());
+        assert_eq!(fs::read_dir(place.path()).unwrap().count(), 3, "nothing else is left behind");
+    }
 }
