@@ -2,9 +2,12 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::Directive;
+use tracing::{Level, Metadata, Subscriber};
+use tracing_subscriber::filter::{Directive, FilterExt, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, Registry};
 
 use crate::arguments::{Colour, Global};
 use crate::output::to_stderr;
@@ -25,16 +28,24 @@ pub(crate) fn start(global: &Global) {
         Colour::Never => false,
         Colour::Auto => io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
     };
-    tracing_subscriber::fmt()
-        .with_env_filter(filter(&directives))
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(Aside)
         .with_ansi(colours)
         .with_target(global.verbose > 1)
         // They would be printed to the same place, with a panic where that fails.
-        .log_internal_errors(false)
+        .log_internal_errors(false);
+    log(&directives, lines)
         .try_init()
         // Only a second start fails, and the first one does.
         .unwrap_or(());
+}
+
+/// What `lines` writes of what is asked for.
+fn log<L>(directives: &str, lines: L) -> impl SubscriberInitExt + Subscriber + Send + Sync
+where
+    L: Layer<Registry> + Send + Sync + 'static,
+{
+    tracing_subscriber::registry().with(lines.with_filter(filter(directives).and(filter_fn(tells_no_secret))))
 }
 
 fn default_directives(quiet: bool, verbose: u8) -> &'static str {
@@ -54,13 +65,13 @@ fn filter(directives: &str) -> EnvFilter {
     for text in odd.into_iter().filter(|text| !text.is_empty()) {
         to_stderr(format!("{VARIABLE}: ignoring `{}`, which is no filter\n", harmless(text)).as_bytes());
     }
-    let mut filter = EnvFilter::builder().parse_lossy(readable.join(","));
-    for library in TALKATIVE {
-        if let Ok(directive) = format!("{library}=warn").parse() {
-            filter = filter.add_directive(directive);
-        }
-    }
-    filter
+    EnvFilter::builder().parse_lossy(readable.join(","))
+}
+
+/// Whatever was asked for, since the more exact of two directives counts, and one for a library's module is.
+fn tells_no_secret(line: &Metadata<'_>) -> bool {
+    let library = line.target().split("::").next().unwrap_or_default();
+    *line.level() <= Level::WARN || !TALKATIVE.contains(&library)
 }
 
 /// Writes between the progress bars.
@@ -88,11 +99,41 @@ impl MakeWriter<'_> for Aside {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use super::*;
+
+    /// Keeps what is logged.
+    #[derive(Debug, Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Kept {
+        fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(line)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
 
     #[test]
     fn nobody_can_make_libraries_print_headers() {
-        let filter = filter("trace,h2=trace").to_string();
-        assert!(filter.contains("h2=warn") && !filter.contains("h2=trace"), "{filter}");
+        let check = |directives: &str| {
+            let kept = Kept::default();
+            let writer = kept.clone();
+            let log = log(directives, tracing_subscriber::fmt::layer().with_writer(move || writer.clone()));
+            tracing::subscriber::with_default(log, || {
+                tracing::trace!(target: "h2::codec::framed_read", "a secret");
+                tracing::info!(target: "hyper", "a secret");
+                tracing::warn!(target: "h2", "a warning");
+                tracing::trace!(target: "segport", "a step");
+            });
+            let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+            assert!(!text.contains("secret") && text.contains("a warning") && text.contains("a step"), "{text}");
+        };
+        check("trace");
+        check("trace,h2=trace");
+        check("trace,h2::codec=trace,hyper=debug");
     }
 }
