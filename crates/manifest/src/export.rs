@@ -6,31 +6,25 @@ use segport_core::{CustomFields, Descriptor, FieldType, PluginKind};
 
 use crate::codes::Code;
 use crate::diagnostic::Diagnostic;
-use crate::document::Document;
+use crate::findings::{Findings, Named};
 use crate::pointer;
-use crate::project::{Export, FieldMapping, Guards, Leavers, Threshold, Transform, WhenNull};
-use crate::raw::{CustomFieldEntry, CustomFieldTable, ExportFile, FieldEntry, FieldTable, GuardsTable, RawThreshold};
-use crate::resolve::{Files, known, schedule};
+use crate::project::{Export, FieldMapping, Guards, Leavers, Threshold, Transform};
+use crate::raw::{CustomFieldEntry, ExportFile, FieldEntry, GuardsTable, Mapped, RawThreshold};
+use crate::resolve::{Files, schedule};
 use crate::suggest;
 
 const FIELDS: &str = "/fields";
 const CUSTOM: &str = "/fields/custom";
 
 /// The export, or findings.
-pub(crate) fn resolve(
-    files: &Files<'_>,
-    id: &str,
-    document: &Document,
-    raw: ExportFile,
-    findings: &mut Vec<Diagnostic>,
-) -> Option<Export> {
-    let mut check = Check { document, findings };
+pub(crate) fn resolve(files: &Files<'_>, id: &str, raw: ExportFile, findings: &mut Findings<'_>) -> Option<Export> {
+    let mut check = Check { findings };
     let connector = check.connector(files, &raw.connection);
     check.segments(files, &raw.segments, connector);
     let fields = check.fields(connector, &raw);
     let guards = check.guards(&raw.guards);
     let leavers = check.leavers(connector, raw.leavers.policy);
-    let timing = raw.schedule.as_ref().map(|table| schedule(document, "/schedule", table, check.findings));
+    let timing = raw.schedule.as_ref().map(|table| schedule("/schedule", table, check.findings));
     Some(Export {
         id: id.to_owned(),
         display_name: raw.display_name.unwrap_or_else(|| id.to_owned()),
@@ -43,16 +37,14 @@ pub(crate) fn resolve(
     })
 }
 
-struct Check<'a> {
-    document: &'a Document,
-    findings: &'a mut Vec<Diagnostic>,
+struct Check<'c, 'f> {
+    findings: &'c mut Findings<'f>,
 }
 
-impl Check<'_> {
+impl Check<'_, '_> {
     /// The connector behind the connection; `None` also if the connection itself is wrong, which is reported there.
     fn connector<'c>(&mut self, files: &Files<'c>, connection: &str) -> Option<&'c Descriptor> {
-        let code = Code::UnknownConnection;
-        known(&files.connections, self.document, "/connection", connection, code, "connection", self.findings)?;
+        self.findings.known(&files.connections, Named::Connection, "/connection", connection)?;
         let plugin = files.connections.documents.get(connection)?.value().get("plugin")?.as_str()?;
         files.catalog.get(plugin).filter(|plugin| plugin.kind == PluginKind::Connector)
     }
@@ -61,22 +53,22 @@ impl Check<'_> {
         let mut seen = BTreeSet::new();
         for (index, segment) in segments.iter().enumerate() {
             let at = format!("/segments/{index}");
-            known(&files.segments, self.document, &at, segment, Code::UnknownSegment, "segment", self.findings);
+            self.findings.known(&files.segments, Named::Segment, &at, segment);
             if !seen.insert(segment) {
                 let message = format!("segment `{segment}` stands here twice");
-                self.report(Code::DuplicateSegment, message, &at, "the second time", "leave it out");
+                self.findings.report(Code::DuplicateSegment, message, &at, "the second time", "leave it out");
             }
         }
         if seen.len() > Export::MOST_SEGMENTS {
             let message = format!("{} segments, but an export can have {}", seen.len(), Export::MOST_SEGMENTS);
-            self.report(Code::SegmentLimit, message, "/segments", "too many", "split it into several exports");
+            self.findings.report(Code::SegmentLimit, message, "/segments", "too many", "split it into several exports");
         }
         if let Some(connector) = connector
             && seen.len() > 1
             && !connector.capabilities.several_segments
         {
             let message = format!("{} takes one segment per export", connector.display_name);
-            self.report(
+            self.findings.report(
                 Code::OneSegmentOnly,
                 message,
                 "/segments",
@@ -89,12 +81,12 @@ impl Check<'_> {
     /// The mapping in the file's order.
     fn fields(&mut self, connector: Option<&Descriptor>, raw: &ExportFile) -> Vec<FieldMapping> {
         let mut fields = Vec::new();
-        for name in self.document.keys_in_order(FIELDS) {
+        for name in self.findings.document.keys_in_order(FIELDS) {
             if let Some(entry) = raw.fields.standard.get(&name) {
                 fields.extend(self.standard_field(connector, &name, entry));
             }
         }
-        for name in self.document.keys_in_order(CUSTOM) {
+        for name in self.findings.document.keys_in_order(CUSTOM) {
             if let Some(entry) = raw.fields.custom.get(&name) {
                 fields.extend(self.custom_field(connector, &name, entry));
             }
@@ -125,18 +117,13 @@ impl Check<'_> {
                 }
             });
             let label = format!("{} has no such field", connector.display_name);
-            let location = self.document.at_key(&at);
-            self.findings.push(
-                Diagnostic::error(Code::UnknownField, format!("unknown field `{name}`")).at(location, label).help(help),
-            );
+            let finding = Diagnostic::error(Code::UnknownField, format!("unknown field `{name}`")).help(help);
+            self.findings.push_at_key(finding, &at, label);
             return None;
         };
-        let (column, transform, when_null) = match entry {
-            FieldEntry::Column(column) => (column, &[][..], WhenNull::default()),
-            FieldEntry::Table(FieldTable { column, transform, when_null }) => (column, &transform[..], *when_null),
-        };
-        self.transforms(&at, field.field_type, transform);
-        Some(self.mapping(&at, name, false, field.field_type, column, transform, when_null))
+        let mapped = entry.mapped();
+        self.transforms(&at, field.field_type, mapped.transform);
+        Some(self.mapping(FIELDS, name, field.field_type, mapped))
     }
 
     fn custom_field(
@@ -148,31 +135,23 @@ impl Check<'_> {
         let at = pointer::join(CUSTOM, name);
         let connector = connector?;
         let Some(rules) = &connector.custom_fields else {
-            let location = self.document.at_key(&at);
             let message = format!("{} has no custom fields", connector.display_name);
-            self.findings.push(
-                Diagnostic::error(Code::NoCustomFields, message)
-                    .at(location, "not possible at this destination")
-                    .help("remove `[fields.custom]`, or map the column to a standard field"),
-            );
+            let help = "remove `[fields.custom]`, or map the column to a standard field";
+            let finding = Diagnostic::error(Code::NoCustomFields, message).help(help);
+            self.findings.push_at_key(finding, &at, "not possible at this destination");
             return None;
         };
         self.custom_name(rules, &at, name);
-        let (column, declared, transform, when_null) = match entry {
-            CustomFieldEntry::Column(column) => (column, None, &[][..], WhenNull::default()),
-            CustomFieldEntry::Table(CustomFieldTable { column, field_type, transform, when_null }) => {
-                (column, *field_type, &transform[..], *when_null)
-            }
-        };
-        let field_type = declared.or_else(|| rules.types.first().copied()).unwrap_or(FieldType::String);
+        let mapped = entry.mapped();
+        let field_type = entry.declared_type().or_else(|| rules.types.first().copied()).unwrap_or(FieldType::String);
         if !rules.types.contains(&field_type) {
             let names: Vec<_> = rules.types.iter().map(|offered| offered.as_str()).collect();
             let message = format!("custom fields of {} cannot be `{}`", connector.display_name, field_type.as_str());
             let help = format!("possible types: {}", suggest::list(&names));
-            self.report(Code::CustomFieldType, message, &pointer::join(&at, "type"), "not offered", &help);
+            self.findings.report(Code::CustomFieldType, message, &pointer::join(&at, "type"), "not offered", &help);
         }
-        self.transforms(&at, field_type, transform);
-        Some(self.mapping(&at, name, true, field_type, column, transform, when_null))
+        self.transforms(&at, field_type, mapped.transform);
+        Some(self.mapping(CUSTOM, name, field_type, mapped))
     }
 
     fn custom_name(&mut self, rules: &CustomFields, at: &str, name: &str) {
@@ -186,35 +165,31 @@ impl Check<'_> {
         } else {
             return;
         };
-        let finding = Diagnostic::error(Code::CustomFieldName, format!("a custom field cannot be called `{name}`"))
-            .at(self.document.at_key(at), problem);
-        self.findings.push(if rules.help.is_empty() { finding } else { finding.help(&*rules.help) });
+        let finding = Diagnostic::error(Code::CustomFieldName, format!("a custom field cannot be called `{name}`"));
+        let finding = if rules.help.is_empty() { finding } else { finding.help(&*rules.help) };
+        self.findings.push_at_key(finding, at, problem);
     }
 
     fn similar_custom_fields(&mut self) {
         let folded = |name: &str| name.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
         let mut seen = std::collections::BTreeMap::new();
-        for name in self.document.keys_in_order(CUSTOM) {
+        for name in self.findings.document.keys_in_order(CUSTOM) {
             if let Some(first) = seen.insert(folded(&name), name.clone()) {
                 let message = format!("custom fields `{first}` and `{name}` differ only in case or spaces");
-                let location = self.document.at_key(&pointer::join(CUSTOM, &name));
-                self.findings.push(
-                    Diagnostic::error(Code::SimilarCustomFields, message)
-                        .at(location, "the second of them")
-                        .help("give one of them another name, or leave it out"),
-                );
+                let help = "give one of them another name, or leave it out";
+                let finding = Diagnostic::error(Code::SimilarCustomFields, message).help(help);
+                self.findings.push_at_key(finding, &pointer::join(CUSTOM, &name), "the second of them");
             }
         }
     }
 
     fn required_fields(&mut self, connector: &Descriptor) {
         for field in connector.fields.iter().filter(|field| field.required) {
-            if !self.document.contains(&pointer::join(FIELDS, &field.name)) {
+            if !self.findings.document.contains(&pointer::join(FIELDS, &field.name)) {
                 let message = format!("field `{}` is not mapped", field.name);
                 let label = format!("{} requires `{}`", connector.display_name, field.name);
                 let help = format!("add `{} = \"COLUMN\"` to `[fields]`", field.name);
-                let location = self.document.at_key(FIELDS);
-                self.findings.push(Diagnostic::error(Code::MissingField, message).at(location, label).help(help));
+                self.findings.push_at_key(Diagnostic::error(Code::MissingField, message).help(help), FIELDS, label);
             }
         }
     }
@@ -226,46 +201,56 @@ impl Check<'_> {
                 Transform::Sha256 if field_type != FieldType::String => {
                     let message = format!("`sha256` makes text that is no `{}`", field_type.as_str());
                     let help = "only text fields can hold a hash";
-                    self.report(Code::TransformMismatch, message, &at, "does not go with the field's type", help);
+                    self.findings.report(
+                        Code::TransformMismatch,
+                        message,
+                        &at,
+                        "does not go with the field's type",
+                        help,
+                    );
                 }
                 Transform::Date | Transform::DateIn { .. }
                     if !matches!(field_type, FieldType::Date | FieldType::String) =>
                 {
                     let message = format!("`date` makes a date that is no `{}`", field_type.as_str());
                     let help = "only date and text fields can hold a date";
-                    self.report(Code::TransformMismatch, message, &at, "does not go with the field's type", help);
+                    self.findings.report(
+                        Code::TransformMismatch,
+                        message,
+                        &at,
+                        "does not go with the field's type",
+                        help,
+                    );
                 }
                 Transform::DateIn { date: format } if !is_date_format(format) => {
                     let message = format!("`{format}` is no date format");
                     let help = "write it as for strptime, such as `%d.%m.%Y` or `%Y-%m-%d %H:%M:%S`";
-                    self.report(Code::BadDateFormat, message, &pointer::join(&at, "date"), "cannot be read with", help);
+                    self.findings.report(
+                        Code::BadDateFormat,
+                        message,
+                        &pointer::join(&at, "date"),
+                        "cannot be read with",
+                        help,
+                    );
                 }
                 _ => {}
             }
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one for each part of a mapping, used twice")]
-    fn mapping(
-        &self,
-        at: &str,
-        name: &str,
-        custom: bool,
-        field_type: FieldType,
-        column: &str,
-        transform: &[Transform],
-        when_null: WhenNull,
-    ) -> FieldMapping {
-        let in_table = pointer::join(at, "column");
-        let place = if self.document.contains(&in_table) { in_table } else { at.to_owned() };
+    fn mapping(&self, table: &str, name: &str, field_type: FieldType, mapped: Mapped<'_>) -> FieldMapping {
+        let document = self.findings.document;
+        let at = pointer::join(table, name);
+        let in_table = pointer::join(&at, "column");
+        let place = if document.contains(&in_table) { in_table } else { at };
         FieldMapping {
             name: name.to_owned(),
-            custom,
+            custom: table == CUSTOM,
             field_type,
-            column: column.to_owned(),
-            transform: transform.to_vec(),
-            when_null,
-            span: self.document.at_value(&place).span(),
+            column: mapped.column.to_owned(),
+            transform: mapped.transform.to_vec(),
+            when_null: mapped.when_null,
+            span: document.at_value(&place).span(),
         }
     }
 
@@ -276,7 +261,13 @@ impl Check<'_> {
             (Some(Leavers::Remove), Some(connector)) => {
                 let message = format!("{} cannot take rows off a list", connector.display_name);
                 let help = "write `policy = \"keep\"`, or leave it out";
-                self.report(Code::Unsupported, message, "/leavers/policy", "not possible at this destination", help);
+                self.findings.report(
+                    Code::Unsupported,
+                    message,
+                    "/leavers/policy",
+                    "not possible at this destination",
+                    help,
+                );
                 Leavers::Keep
             }
             (policy, _) => policy.unwrap_or_default(),
@@ -302,15 +293,16 @@ impl Check<'_> {
             Ok(threshold) => Some(threshold),
             Err(error) => {
                 let error: crate::BadThreshold = error;
-                self.report(Code::BadThreshold, format!("`{text}` is no threshold"), at, "", &error.to_string());
+                self.findings.report(
+                    Code::BadThreshold,
+                    format!("`{text}` is no threshold"),
+                    at,
+                    "",
+                    &error.to_string(),
+                );
                 None
             }
         }
-    }
-
-    fn report(&mut self, code: Code, message: String, at: &str, label: &str, help: &str) {
-        let location = self.document.at_value(at);
-        self.findings.push(Diagnostic::error(code, message).at(location, label).help(help));
     }
 }
 

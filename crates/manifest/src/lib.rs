@@ -30,6 +30,7 @@ mod diagnostic;
 mod document;
 mod export;
 mod file;
+mod findings;
 mod hash;
 mod load;
 mod mask;

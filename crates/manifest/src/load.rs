@@ -13,6 +13,7 @@ use crate::codes::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::document::{Document, decoded};
 use crate::file;
+use crate::findings::Findings;
 use crate::place::at_secret;
 use crate::pointer;
 use crate::project::{Outline, Project, Settings};
@@ -140,7 +141,8 @@ fn own_file(dir: &Path, findings: &mut Vec<Diagnostic>) -> OwnFile {
     // A table that is not known may be that of plugins, misspelt.
     let others = ["", "/project", "/state", "/egress", "/refresh"];
     let places_plugins = tables.iter().all(|table| others.contains(&table.as_str()));
-    OwnFile { settings: resolve::settings(dir, &document, raw, findings), places_plugins, document: Some(document) }
+    let settings = resolve::settings(dir, raw, &mut Findings::in_file(&document, findings));
+    OwnFile { settings, places_plugins, document: Some(document) }
 }
 
 fn settings_document(dir: &Path, findings: &mut Vec<Diagnostic>) -> Option<Document> {

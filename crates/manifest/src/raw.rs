@@ -180,7 +180,8 @@ pub(crate) struct ExportFile {
     pub(crate) display_name: Option<String>,
     /// Id of the connection.
     pub(crate) connection: String,
-    /// Ids of the segments, none twice. A profile that is in several counts once; its values come from the first that has it.
+    /// Ids of the segments, none twice. A profile that is in several, with one address, counts once; its values come from the first
+    /// that has it.
     #[schemars(length(min = 1))]
     pub(crate) segments: Vec<String>,
     /// Destination field = profile column. The fields that the connector requires must be there.
@@ -219,6 +220,49 @@ pub(crate) enum FieldEntry {
 pub(crate) enum CustomFieldEntry {
     Column(#[schemars(length(min = 1))] String),
     Table(CustomFieldTable),
+}
+
+/// What a field of either kind is made from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mapped<'a> {
+    pub(crate) column: &'a str,
+    pub(crate) transform: &'a [Transform],
+    pub(crate) when_null: WhenNull,
+}
+
+impl<'a> Mapped<'a> {
+    fn as_it_is(column: &'a str) -> Self {
+        Self { column, transform: &[], when_null: WhenNull::default() }
+    }
+}
+
+impl FieldEntry {
+    pub(crate) fn mapped(&self) -> Mapped<'_> {
+        match self {
+            Self::Column(column) => Mapped::as_it_is(column),
+            Self::Table(FieldTable { column, transform, when_null }) => {
+                Mapped { column, transform, when_null: *when_null }
+            }
+        }
+    }
+}
+
+impl CustomFieldEntry {
+    pub(crate) fn mapped(&self) -> Mapped<'_> {
+        match self {
+            Self::Column(column) => Mapped::as_it_is(column),
+            Self::Table(CustomFieldTable { column, transform, when_null, .. }) => {
+                Mapped { column, transform, when_null: *when_null }
+            }
+        }
+    }
+
+    pub(crate) fn declared_type(&self) -> Option<FieldType> {
+        match self {
+            Self::Column(_) => None,
+            Self::Table(table) => table.field_type,
+        }
+    }
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]

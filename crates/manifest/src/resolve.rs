@@ -11,6 +11,7 @@ use crate::catalog::Catalog;
 use crate::codes::Code;
 use crate::diagnostic::Diagnostic;
 use crate::document::Document;
+use crate::findings::{Findings, Named};
 use crate::load::{Folder, SETTINGS, typed};
 use crate::project::{
     Connection, Consent, Egress, Export, Plugins, Schedule, Segment, Settings, Source, State, StateUrl,
@@ -50,31 +51,23 @@ pub(crate) struct Entities {
 /// Everything that could be resolved; what could not is in `findings`.
 pub(crate) fn entities(files: &Files<'_>, findings: &mut Vec<Diagnostic>) -> Entities {
     Entities {
-        sources: each(&files.sources, findings, |id, document, raw, findings| {
-            source(files, id, document, raw, findings)
-        }),
-        segments: each(&files.segments, findings, |id, document, raw, findings| {
-            segment(files, id, document, raw, findings)
-        }),
-        connections: each(&files.connections, findings, |id, document, raw, findings| {
-            connection(files, id, document, raw, findings)
-        }),
-        exports: each(&files.exports, findings, |id, document, raw, findings| {
-            export::resolve(files, id, document, raw, findings)
-        }),
+        sources: each(&files.sources, findings, |id, raw, findings| source(files, id, raw, findings)),
+        segments: each(&files.segments, findings, |id, raw, findings| segment(files, id, raw, findings)),
+        connections: each(&files.connections, findings, |id, raw, findings| connection(files, id, raw, findings)),
+        exports: each(&files.exports, findings, |id, raw, findings| export::resolve(files, id, raw, findings)),
     }
 }
 
 fn each<R: serde::de::DeserializeOwned, T>(
     folder: &Folder,
     findings: &mut Vec<Diagnostic>,
-    resolve: impl Fn(&str, &Document, R, &mut Vec<Diagnostic>) -> Option<T>,
+    resolve: impl Fn(&str, R, &mut Findings<'_>) -> Option<T>,
 ) -> BTreeMap<String, T> {
     let mut resolved = BTreeMap::new();
     for (id, document) in &folder.documents {
         let wrong = folder.wrong.get(id).map(Vec::as_slice).unwrap_or_default();
         if let Some(raw) = typed(document, wrong, findings)
-            && let Some(entity) = resolve(id, document, raw, findings)
+            && let Some(entity) = resolve(id, raw, &mut Findings::in_file(document, findings))
         {
             resolved.insert(id.clone(), entity);
         }
@@ -82,14 +75,8 @@ fn each<R: serde::de::DeserializeOwned, T>(
     resolved
 }
 
-fn source(
-    files: &Files<'_>,
-    id: &str,
-    document: &Document,
-    raw: SourceFile,
-    findings: &mut Vec<Diagnostic>,
-) -> Option<Source> {
-    plugin(files.catalog, document, &raw.plugin, PluginKind::Source, findings)?;
+fn source(files: &Files<'_>, id: &str, raw: SourceFile, findings: &mut Findings<'_>) -> Option<Source> {
+    plugin(files.catalog, &raw.plugin, PluginKind::Source, findings)?;
     Some(Source {
         id: id.to_owned(),
         plugin: raw.plugin,
@@ -98,14 +85,8 @@ fn source(
     })
 }
 
-fn segment(
-    files: &Files<'_>,
-    id: &str,
-    document: &Document,
-    raw: SegmentFile,
-    findings: &mut Vec<Diagnostic>,
-) -> Option<Segment> {
-    known(&files.sources, document, "/source", &raw.source, Code::UnknownSource, "source", findings)?;
+fn segment(files: &Files<'_>, id: &str, raw: SegmentFile, findings: &mut Findings<'_>) -> Option<Segment> {
+    findings.known(&files.sources, Named::Source, "/source", &raw.source)?;
     Some(Segment {
         id: id.to_owned(),
         display_name: raw.display_name.unwrap_or_else(|| id.to_owned()),
@@ -118,23 +99,16 @@ fn segment(
     })
 }
 
-fn connection(
-    files: &Files<'_>,
-    id: &str,
-    document: &Document,
-    raw: ConnectionFile,
-    findings: &mut Vec<Diagnostic>,
-) -> Option<Connection> {
-    plugin(files.catalog, document, &raw.plugin, PluginKind::Connector, findings)?;
+fn connection(files: &Files<'_>, id: &str, raw: ConnectionFile, findings: &mut Findings<'_>) -> Option<Connection> {
+    plugin(files.catalog, &raw.plugin, PluginKind::Connector, findings)?;
     let consent = match raw.consent {
         None => None,
         Some(consent) => match consent.accepted_at.parse() {
             Ok(accepted_at) => Some(Consent { accepted_by: consent.accepted_by, accepted_at }),
             Err(_) => {
-                findings.push(
-                    Diagnostic::error(Code::BadValue, "`consent.accepted_at` is no point in time")
-                        .at(document.at_value("/consent/accepted_at"), "such as 2026-11-23T10:00:00Z"),
-                );
+                let help = "write it such as 2026-11-23T10:00:00Z, or remove `[consent]` and accept again";
+                let message = "`consent.accepted_at` is no point in time";
+                findings.report(Code::BadValue, message, "/consent/accepted_at", "no day with time and offset", help);
                 return None;
             }
         },
@@ -150,13 +124,7 @@ fn connection(
 }
 
 /// The plugin of that id and kind.
-fn plugin<'c>(
-    catalog: &'c Catalog,
-    document: &Document,
-    id: &str,
-    kind: PluginKind,
-    findings: &mut Vec<Diagnostic>,
-) -> Option<&'c Descriptor> {
+fn plugin<'c>(catalog: &'c Catalog, id: &str, kind: PluginKind, findings: &mut Findings<'_>) -> Option<&'c Descriptor> {
     let usable: Vec<&str> =
         catalog.iter().filter(|plugin| plugin.kind == kind).map(|plugin| plugin.id.as_str()).collect();
     let there: Vec<&str> = usable.iter().copied().chain(catalog.others().filter(|other| *other != id)).collect();
@@ -176,72 +144,49 @@ fn plugin<'c>(
         false => "choose an installed one: `segport connectors list` shows them".to_owned(),
         true => format!("install it into a directory of `[plugins] path` in `{SETTINGS}`"),
     });
-    findings.push(Diagnostic::error(code, message).at(document.at_value("/plugin"), label).help(help));
+    findings.report(code, message, "/plugin", label, help);
     None
 }
 
-/// Reports an id that no file of `folder` has.
-pub(crate) fn known(
-    folder: &Folder,
-    document: &Document,
-    pointer: &str,
-    id: &str,
-    code: Code,
-    what: &str,
-    findings: &mut Vec<Diagnostic>,
-) -> Option<()> {
-    if folder.ids.contains(id) {
-        return Some(());
-    }
-    let help = suggest::among(id, folder.ids.iter().map(String::as_str))
-        .unwrap_or_else(|| format!("make the file `{what}s/{id}.toml`"));
-    let label = format!("there is no file `{what}s/{id}.toml`");
-    findings.push(
-        Diagnostic::error(code, format!("unknown {what} `{id}`")).at(document.at_value(pointer), label).help(help),
-    );
-    None
-}
+const URL: &str = "/state/url";
 
 /// What `segport.toml` says. What is wrong stands in `findings`, and is as if it were not there.
-pub(crate) fn settings(dir: &Path, document: &Document, raw: SettingsFile, findings: &mut Vec<Diagnostic>) -> Settings {
+pub(crate) fn settings(dir: &Path, raw: SettingsFile, findings: &mut Findings<'_>) -> Settings {
     let url = match raw.state.url {
         None => None,
         Some(Url::Plain(url)) if has_password(&url) => {
-            findings.push(
-                Diagnostic::error(Code::SecretLiteral, "the password of the state store is written into the file")
-                    .at(document.at_value("/state/url"), "a secret reference is needed")
-                    .help("write `url = { env = \"NAME\" }` and put the whole address there"),
-            );
+            let message = "the password of the state store is written into the file";
+            let help = "write `url = { env = \"NAME\" }` and put the whole address there";
+            findings.report(Code::SecretLiteral, message, URL, "a secret reference is needed", help);
             None
         }
         Some(Url::Plain(url)) => match state_url_problem(&url) {
             None => Some(StateUrl::Plain(url)),
             Some(problem) => {
-                let at = document.at_value("/state/url");
-                findings.push(unusable_state("`[state] url` cannot be used").at(at, problem));
+                findings.push(unusable_state("`[state] url` cannot be used"), URL, problem);
                 None
             }
         },
-        Some(Url::Secret(value)) => reference(document, "/state/url", &value, findings).map(StateUrl::Secret),
+        Some(Url::Secret(value)) => reference(URL, &value, findings).map(StateUrl::Secret),
     };
-    let key = raw.state.key.and_then(|value| reference(document, "/state/key", &value, findings));
+    let key = raw.state.key.and_then(|value| reference("/state/key", &value, findings));
     Settings {
         name: raw.project.name,
         state: State { url: url.unwrap_or_default(), key },
         plugins: Plugins { path: raw.plugins.path.iter().map(|path| dir.join(path)).collect() },
         egress: Egress { allow_private: raw.egress.allow_private },
-        refresh: raw.refresh.and_then(|table| schedule(document, "/refresh", &table, findings)),
+        refresh: raw.refresh.and_then(|table| schedule("/refresh", &table, findings)),
     }
 }
 
-fn reference(document: &Document, at: &str, value: &Value, findings: &mut Vec<Diagnostic>) -> Option<SecretRef> {
+fn reference(pointer: &str, value: &Value, findings: &mut Findings<'_>) -> Option<SecretRef> {
     SecretRef::try_from(value)
         .map_err(|error| {
             let finding = match names_a_secret(value) {
                 true => misplaced(),
                 false => Diagnostic::error(Code::BadSecretReference, error.to_string()),
             };
-            findings.push(finding.at(document.at_value(at), "a secret reference is needed"));
+            findings.push(finding, pointer, "a secret reference is needed");
         })
         .ok()
 }
@@ -278,12 +223,8 @@ fn has_password(url: &str) -> bool {
 }
 
 /// A schedule with its cron expression and time zone checked.
-pub(crate) fn schedule(
-    document: &Document,
-    pointer: &str,
-    raw: &ScheduleTable,
-    findings: &mut Vec<Diagnostic>,
-) -> Option<Schedule> {
+pub(crate) fn schedule(pointer: &str, raw: &ScheduleTable, findings: &mut Findings<'_>) -> Option<Schedule> {
+    let at_cron = format!("{pointer}/cron");
     let fields = raw.cron.split_whitespace().count();
     // The library knows years and nicknames too, which nobody promised.
     let cron = match fields {
@@ -294,11 +235,7 @@ pub(crate) fn schedule(
     };
     if let Err(problem) = &cron {
         let help = "minute, hour, day of the month, month and day of the week, such as `0 6 * * 1-5`";
-        findings.push(
-            Diagnostic::error(Code::BadCron, format!("`{}` is no cron expression", raw.cron))
-                .at(document.at_value(&format!("{pointer}/cron")), problem)
-                .help(help),
-        );
+        findings.report(Code::BadCron, format!("`{}` is no cron expression", raw.cron), &at_cron, problem, help);
     }
     match jiff::tz::TimeZone::get(&raw.time_zone) {
         Ok(time_zone) => {
@@ -307,21 +244,21 @@ pub(crate) fn schedule(
             if schedule.next_run(Timestamp::UNIX_EPOCH).is_some() {
                 return Some(schedule);
             }
-            findings.push(
-                Diagnostic::error(Code::BadCron, format!("`{}` never comes", raw.cron))
-                    .at(document.at_value(&format!("{pointer}/cron")), "there is no such day")
-                    .help("for the last day of each month write `L`: `0 6 L * *`"),
+            let help = "for the last day of each month write `L`: `0 6 L * *`";
+            findings.report(
+                Code::BadCron,
+                format!("`{}` never comes", raw.cron),
+                &at_cron,
+                "there is no such day",
+                help,
             );
         }
         Err(_) => {
             let names: Vec<_> = jiff::tz::db().available().map(|name| name.as_str().to_owned()).collect();
             let help = suggest::among(&raw.time_zone, names.iter().map(String::as_str))
                 .unwrap_or_else(|| "write a name of the IANA time zone database, such as `Europe/Oslo`".to_owned());
-            findings.push(
-                Diagnostic::error(Code::UnknownTimeZone, format!("unknown time zone `{}`", raw.time_zone))
-                    .at(document.at_value(&format!("{pointer}/time_zone")), "no such time zone")
-                    .help(help),
-            );
+            let message = format!("unknown time zone `{}`", raw.time_zone);
+            findings.report(Code::UnknownTimeZone, message, &format!("{pointer}/time_zone"), "no such time zone", help);
         }
     }
     None
