@@ -141,7 +141,7 @@ impl<'a> Diff<'a> {
                         self.index.keep(identity, place.number)?;
                     }
                     self.tally.nameless += u64::from(key.is_none() && !self.is_known(identity)?);
-                    self.tally.absorb(u128::from(key.map_or(0, KeyHash::bits)) ^ flaw.field as u128);
+                    self.tally.absorb(flaw.field as u128 ^ bits_of(identity, key));
                     if let Some(key) = key {
                         self.present.add(place.number, key);
                     }
@@ -154,7 +154,8 @@ impl<'a> Diff<'a> {
                 }
                 Candidate::Sound(name) => {
                     let fingerprint = name.fingerprint.bits().rotate_left(1);
-                    self.tally.absorb(name.identity.bits() ^ fingerprint ^ u128::from(place.number.get()));
+                    let named = bits_of(Some(name.identity), Some(name.key));
+                    self.tally.absorb(named ^ fingerprint ^ u128::from(place.number.get()));
                     match self.judge(place, name)? {
                         Judgement::Send { added } => {
                             let in_doubt = self.is_in_doubt(name.identity)?;
@@ -359,6 +360,11 @@ impl<'a> Diff<'a> {
             .map_err(|error| Error::new(ErrorKind::Internal, "rows could not be picked from a page").because(&error))?;
         self.outbox.push(&rows, picked.tickets).map_err(StartError::Outbox)
     }
+}
+
+/// Who a row is, for the digest of the source: of a row that is not sent, too, since both decide who is a leaver.
+fn bits_of(identity: Option<Identity>, key: Option<KeyHash>) -> u128 {
+    identity.map_or(0, Identity::bits) ^ u128::from(key.map_or(0, KeyHash::bits)).rotate_left(32)
 }
 
 /// The rows of a page that are to be sent.

@@ -152,6 +152,31 @@ fn a_plan_is_refused_when_anything_moved() {
     });
 }
 
+/// Keys tell who is a leaver, and so do rows that are not sent.
+#[test]
+fn a_plan_is_refused_when_a_key_or_a_row_that_is_not_sent_moved() {
+    let check = |row: Person, moved: Person| {
+        let scene = Scene::new(&people(1..=20));
+        scene.delivers();
+        scene.call("suppress add p21@example.com").exits(0);
+        let segment = |last: Person| scene.segment("newsletter", &[people(1..=19), vec![last]].concat());
+        segment(row);
+        scene.call("plan --out plan.json").exits(0);
+        segment(moved);
+        let before = scene.requests();
+        scene.run("--plan plan.json --override max_removals").exits(2).says("SP0604").says("the source");
+        assert_eq!(scene.requests(), before);
+    };
+    let keyed = |key: &str, person: Person| Person { id: key.to_owned(), ..person };
+    check(Person::new(20), keyed("c99", Person::new(20)));
+    let suppressed = || Person::new(20).email("p21@example.com");
+    check(suppressed(), keyed("c99", suppressed()));
+    let duplicate = || Person::new(20).email("p1@example.com");
+    check(duplicate(), keyed("c99", duplicate()));
+    let keyless = || keyed("", Person::new(20));
+    check(keyless(), keyless().email("p5@example.com"));
+}
+
 #[test]
 fn a_source_that_cannot_be_read_is_not_taken_for_one_that_changed() {
     let scene = planned();
