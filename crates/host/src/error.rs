@@ -70,6 +70,12 @@ impl Problem {
         Self { kind, text: text.into() }
     }
 
+    /// Whether the file is one that must not be loaded, though it could be.
+    pub(crate) fn is_distrust(&self) -> bool {
+        use LoadErrorKind::{Changed, NotAccepted, Unsafe};
+        matches!(self.kind, Changed | NotAccepted | Unsafe)
+    }
+
     /// The problem of the file at `place`.
     pub(crate) fn at(self, place: PathBuf) -> Attempt {
         Attempt { place, kind: self.kind, problem: self.text }

@@ -106,13 +106,19 @@ impl Plugins {
                         let pinned = self.pin(pin_of(loaded, &file))?;
                         if pinned.sha256 != loaded.sha256() {
                             attempts.push(changed(&pinned, loaded.sha256()).at(file));
-                            continue;
+                            break;
                         }
                     }
                     return Ok(Arc::new(LibraryPlugin::new(loaded, self.runtime.clone())));
                 }
-                // Recorded here, once, because this is where it is decided to go on.
-                Err(problem) => attempts.push(problem.at(file)),
+                Err(problem) => {
+                    let is_distrusted = problem.is_distrust();
+                    attempts.push(problem.at(file));
+                    // Another copy further on would hide that somebody has touched the one that comes first.
+                    if is_distrusted {
+                        break;
+                    }
+                }
             }
         }
         Err(LoadError::plugin(id, attempts))

@@ -98,6 +98,25 @@ fn a_plugin_that_changed_is_refused_until_it_is_accepted() {
     scene.has_contacts(&people(1..=3));
 }
 
+/// The copy that comes first in the order is the one that counts, whatever lies further on.
+#[test]
+fn a_plugin_that_somebody_touched_is_not_passed_over_for_another_copy() {
+    let (scene, copy) = (Scene::new(&people(1..=3)), Copy::new());
+    let first = scene.path("plugins");
+    let file = first.join("libsegport_autopilot.so");
+    fs::create_dir(&first).unwrap();
+    fs::copy(copy.file("libsegport_autopilot.so"), &file).unwrap();
+    scene.edit("segport.toml", "[project]", "[plugins]\npath = [\"plugins\"]\n\n[project]");
+    copy.call(&scene, "plan").exits(0);
+    fs::set_permissions(&file, Permissions::from_mode(0o666)).unwrap();
+    copy.call(&scene, "plan").exits(2).says("SP0405");
+    fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
+    File::options().append(true).open(&file).unwrap().write_all(b"changed").unwrap();
+    copy.call(&scene, "plan").exits(2).says("SP0404").says("segport connectors lock");
+    fs::remove_file(&file).unwrap();
+    copy.call(&scene, "plan").exits(0);
+}
+
 #[test]
 fn a_directory_that_everybody_can_write_to_is_refused() {
     let (scene, copy) = (Scene::new(&people(1..=3)), Copy::new());
