@@ -84,17 +84,18 @@ pub enum Error {
         /// What was found.
         problem: String,
     },
-    /// The database is missing, and with it a suppression list that there was.
+    /// The database is missing, and with it what it held.
     #[error(
-        "{} is missing or empty, and there was a suppression list in it; restore it from a backup, or, to begin anew without that \
-         list, delete {}",
+        "{} is missing or empty, and there was {held} in it; restore it from a backup, or, to begin anew without that, delete {}",
         database.display(), marks.display()
     )]
-    LostSuppressions {
+    Lost {
         /// The database.
         database: PathBuf,
-        /// The file beside it that tells of the list.
+        /// The file beside it that tells of it.
         marks: PathBuf,
+        /// What it held, as far as that file tells.
+        held: &'static str,
     },
     /// There is no database yet.
     #[error("there is no state at {} yet; it is made by the first `segport run`", path.display())]
@@ -199,7 +200,7 @@ impl Error {
                 ErrorKind::Unavailable
             }
             Self::Closed => ErrorKind::Cancelled,
-            Self::Damaged { .. } | Self::LostSuppressions { .. } | Self::RunExists { .. } => ErrorKind::Internal,
+            Self::Damaged { .. } | Self::Lost { .. } | Self::RunExists { .. } => ErrorKind::Internal,
         }
     }
 }

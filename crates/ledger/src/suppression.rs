@@ -185,16 +185,20 @@ fn path_of_marks(database: &Path) -> PathBuf {
     name.into()
 }
 
-/// Refuses to begin a state where an earlier one had a suppression list: those people would be sent again, and nobody told.
+/// Refuses to begin a state where there was one: whom it had suppressed would be sent again, and who has left since would stay on
+/// the lists, and nobody would be told.
 ///
 /// # Errors
-/// If there are marks of such a list, or if that cannot be told.
+/// If there is the file of marks, which the first run makes, or if that cannot be told.
 pub(crate) fn refuse_lost(database: &Path) -> Result<()> {
     let path = path_of_marks(database);
     match std::fs::metadata(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io("look for", &path, error)),
-        Ok(marks) if marks.len() > 0 => Err(Error::LostSuppressions { database: database.to_owned(), marks: path }),
-        _ => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(Error::io("look for", &path, error)),
+        Ok(marks) => {
+            let held = if marks.len() > 0 { "a suppression list" } else { "a ledger" };
+            Err(Error::Lost { database: database.to_owned(), marks: path, held })
+        }
     }
 }
 

@@ -161,6 +161,30 @@ fn whoever_only_looks_is_told_of_a_state_that_cannot_be_read_or_was_lost() {
     is_carried_on(&scene);
 }
 
+/// Who left since would stay on the lists, and nobody would be told.
+#[test]
+fn a_ledger_that_was_lost_is_not_begun_anew_unless_somebody_says_so() {
+    let scene = scene();
+    let (asked, copy) = (scene.requests(), Copy::of(&scene));
+    let lose: [&dyn Fn(&Path); 2] =
+        [&|file| File::create(file).map(drop).unwrap(), &|file| fs::remove_file(file).unwrap()];
+    for lose in lose {
+        lose(&scene.path(".segport/state.db"));
+        for words in ["run", "plan", "status", "suppress add p1@example.com"] {
+            is_refused(
+                &scene.call(words),
+                &["there was a ledger in it", "restore it from a backup", "state.db-suppression"],
+            );
+        }
+        copy.put_back(&scene);
+    }
+    assert_eq!(scene.requests(), asked);
+    is_carried_on(&scene);
+    fs::remove_file(scene.path(".segport/state.db")).unwrap();
+    fs::remove_file(scene.path(".segport/state.db-suppression")).unwrap();
+    scene.run("").exits(0);
+}
+
 /// Takes the lock that every program takes that writes: <https://sqlite.org/walformat.html#wal_locks>. It goes with the file.
 fn locked(scene: &Scene) -> File {
     let path = scene.path(".segport/state.db-shm");
