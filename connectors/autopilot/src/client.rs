@@ -247,9 +247,10 @@ impl Client {
     }
 
     async fn send(&self, cx: &Context, request: Request) -> Result<Response> {
-        let _slot = self.slots.acquire().await.map_err(|_| {
-            Error::new(ErrorKind::Internal, "the connection's queue of calls was closed").with("sent", "no")
-        })?;
+        let _slot =
+            self.slots.acquire().await.map_err(|_| {
+                Error::new(ErrorKind::Internal, "the connection's queue of calls was closed").not_sent()
+            })?;
         cx.http().send(request).await
     }
 

@@ -152,12 +152,7 @@ pub(crate) fn stops(error: &Error) -> bool {
 /// Whether an error of a call for one contact makes the same call for the others pointless: also where `base_url` leads
 /// somewhere else, and where the host has recalled what it was asked.
 pub(crate) fn ends_round(error: &Error) -> bool {
-    stops(error) || error.kind() == ErrorKind::ConfigInvalid || is_recalled(error)
-}
-
-/// Whether the host took back what it was asked, because a row of some call may not be sent any more. It begins calls anew.
-pub(crate) fn is_recalled(error: &Error) -> bool {
-    error.fact("recalled").is_some()
+    stops(error) || error.kind() == ErrorKind::ConfigInvalid || error.is_recalled()
 }
 
 /// What an error of a call for one contact means for its row, which is tried again by the next run in every case.
@@ -170,7 +165,7 @@ pub(crate) fn row_outcome(error: &Error) -> RowOutcome {
         | ErrorKind::Unauthenticated
         | ErrorKind::PermissionDenied
         | ErrorKind::ConfigInvalid => RowOutcome::Deferred { reason },
-        _ if error.fact("sent") == Some("no") => RowOutcome::Deferred { reason },
+        _ if error.was_not_sent() => RowOutcome::Deferred { reason },
         _ => RowOutcome::Unknown { reason },
     }
 }

@@ -14,7 +14,6 @@ use serde::Deserialize;
 use tokio::sync::Semaphore;
 
 use crate::client::Client;
-use crate::error::is_recalled;
 
 /// How many contacts found on a list pay for one of its pages.
 pub(crate) const FOUND_PER_PAGE: usize = 10;
@@ -114,7 +113,7 @@ impl Roll {
             match client.page(cx, list, bookmark).await {
                 Ok(page) => self.read().take(page, &next),
                 Err(error) => {
-                    if !is_recalled(&error) {
+                    if !error.is_recalled() {
                         self.read().next = Next::None;
                     }
                     return Err(error);

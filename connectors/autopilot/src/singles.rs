@@ -7,7 +7,7 @@ use segport_sdk::{Context, Error, Outcomes, RowOutcome};
 
 use crate::answer::is_id;
 use crate::client::{Client, OnList, Verb};
-use crate::error::{ends_round, is_recalled, row_outcome};
+use crate::error::{ends_round, row_outcome};
 use crate::lists::SegmentList;
 use crate::roll::Roll;
 
@@ -134,7 +134,7 @@ async fn for_each(
 /// The outcome of a row whose own call failed; an error that stops the connection is kept in `outcomes`.
 fn failed(error: Error, outcomes: &mut Outcomes) -> RowOutcome {
     let outcome = row_outcome(&error);
-    if ends_round(&error) && !is_recalled(&error) {
+    if ends_round(&error) && !error.is_recalled() {
         outcomes.stop.get_or_insert(error);
     }
     outcome

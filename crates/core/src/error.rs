@@ -78,6 +78,11 @@ pub enum Retry {
     After(u64),
 }
 
+/// The facts that decide what becomes of rows, as they cross the boundary.
+const SENT: &str = "sent";
+const NO: &str = "no";
+const RECALLED: &str = "recalled";
+
 /// An error: kind, retry advice, one sentence for the user, where it happened, and the causes as text.
 ///
 /// Everything is plain data, so an error crosses the plugin boundary unchanged. Messages say what was tried, with which
@@ -135,6 +140,18 @@ impl Error {
         self
     }
 
+    /// States that nothing of what was asked reached the destination.
+    #[must_use]
+    pub fn not_sent(self) -> Self {
+        self.with(SENT, NO)
+    }
+
+    /// States that nothing was sent, because the host took back what it was asked: a row of some call may not be sent any more.
+    #[must_use]
+    pub fn recalled(self) -> Self {
+        self.not_sent().with(RECALLED, "yes")
+    }
+
     /// What went wrong.
     pub fn kind(&self) -> ErrorKind {
         self.kind
@@ -158,6 +175,16 @@ impl Error {
     /// The value of the named fact.
     pub fn fact(&self, name: &str) -> Option<&str> {
         self.context.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Whether nothing of what was asked reached the destination, so that its rows are as they were.
+    pub fn was_not_sent(&self) -> bool {
+        self.fact(SENT) == Some(NO)
+    }
+
+    /// Whether the host took back what it was asked; it begins calls anew where that is safe.
+    pub fn is_recalled(&self) -> bool {
+        self.fact(RECALLED).is_some()
     }
 
     /// The causes, nearest first.
@@ -205,6 +232,18 @@ mod tests {
         assert_eq!(serde_json::from_str::<Error>(&json).unwrap(), error);
         assert_eq!(error.to_string(), "Autopilot did not answer (list: contactlist_91): connection reset");
         assert_eq!(error.retry(), Retry::After(1500));
+    }
+
+    #[test]
+    fn what_decides_about_rows_crosses_the_boundary_as_facts() {
+        let error = Error::new(ErrorKind::Cancelled, "no");
+        assert!(!error.was_not_sent() && !error.is_recalled());
+        let unsent = error.clone().not_sent();
+        assert!(unsent.was_not_sent() && !unsent.is_recalled());
+        assert_eq!(unsent.to_string(), "no (sent: no)");
+        let recalled = error.recalled();
+        assert!(recalled.was_not_sent() && recalled.is_recalled());
+        assert_eq!(recalled.to_string(), "no (sent: no, recalled: yes)");
     }
 
     #[test]

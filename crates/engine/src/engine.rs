@@ -237,7 +237,7 @@ impl HttpClient for Line {
         match self.0.get() {
             Some(connection) => connection.send(request).await,
             None => Err(Error::new(ErrorKind::Contract, "a connector may not call its destination while it is opened")
-                .with("sent", "no")),
+                .not_sent()),
         }
     }
 
@@ -255,7 +255,7 @@ pub(crate) struct Offline;
 #[async_trait]
 impl HttpClient for Offline {
     async fn send(&self, _: HttpRequest) -> Result<Response> {
-        Err(Error::new(ErrorKind::Unsupported, "this source may not use the network").with("sent", "no"))
+        Err(Error::new(ErrorKind::Unsupported, "this source may not use the network").not_sent())
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use segport_core::{Error, Result};
+use segport_core::Result;
 use segport_ledger::{Identity, Suppressions};
 use segport_transport::Permit;
 use tokio::sync::Notify;
@@ -40,7 +40,7 @@ impl InFlight {
 
     /// Everybody who is suppressed now.
     pub(crate) async fn suppressed(&self) -> Result<Arc<HashSet<Identity>>> {
-        self.suppressions.now().await.map_err(|error| Error::with(ledger(error), "sent", "no"))
+        self.suppressions.now().await.map_err(|error| ledger(error).not_sent())
     }
 
     /// Notes that these people, none of whom is on `list`, are in a call until the result is dropped.

@@ -87,7 +87,7 @@ async fn dropping_a_call_cancels_the_request_that_it_waits_for() {
 #[tokio::test]
 async fn an_http_error_reaches_the_plugin_and_comes_back_unchanged() {
     let project = Project::with(&["probe"]);
-    let refused = Error::new(ErrorKind::Unavailable, "no route").retry_now().with("sent", "no");
+    let refused = Error::new(ErrorKind::Unavailable, "no route").retry_now().not_sent();
     let http = Script::new();
     http.expect("GET", "https://probe.test/account", Err(refused.clone()));
     let connector = project.probe(json!({}), &http).unwrap();

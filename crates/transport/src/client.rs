@@ -200,7 +200,7 @@ fn build(reach: Reach, user_agent: &str) -> Result<reqwest::Client> {
 
 fn unbuildable(error: &(dyn std::error::Error + 'static)) -> Error {
     let message = "the HTTP client could not be set up; are the system's CA certificates installed (or does SSL_CERT_FILE name them)?";
-    Error::new(ErrorKind::ConfigInvalid, message).because(error).with("sent", "no")
+    Error::new(ErrorKind::ConfigInvalid, message).because(error).not_sent()
 }
 
 /// What a [`Connection`] has done so far.
@@ -231,7 +231,7 @@ pub struct Connection {
 #[async_trait]
 pub trait Permit: fmt::Debug + Send + Sync {
     /// Whether requests may be sent as they were made. While they may not, each whose turn comes ends unsent, with an error that
-    /// has the fact [`RECALLED`](crate::RECALLED).
+    /// [is recalled](Error::is_recalled).
     async fn holds(&self) -> bool;
 }
 

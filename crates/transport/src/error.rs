@@ -157,7 +157,7 @@ impl Failure {
         }
         let mut error = Error::new(kind, text).with("layer", layer.as_str()).with("attempts", attempts.to_string());
         if !reached {
-            error = error.with("sent", "no");
+            error = error.not_sent();
         }
         if again { error.retry_after(TRY_LATER) } else { error }
     }
@@ -176,26 +176,23 @@ pub(crate) struct End<'a> {
 
 /// The error for a destination that the egress policy forbids.
 pub(crate) fn refused(operation: &str, why: &Refused) -> Error {
-    Error::new(ErrorKind::ConfigInvalid, format!("{operation}: {why}")).with("sent", "no")
+    Error::new(ErrorKind::ConfigInvalid, format!("{operation}: {why}")).not_sent()
 }
 
 /// The error for a request that cannot be sent as it is; `what` never quotes it.
 pub(crate) fn unsendable(operation: &str, what: &str) -> Error {
-    Error::new(ErrorKind::ConfigInvalid, format!("{operation}: {what}")).with("sent", "no")
+    Error::new(ErrorKind::ConfigInvalid, format!("{operation}: {what}")).not_sent()
 }
 
 /// The error for a request that waited, or was turned away and waited again, until its connection was wound up.
 pub(crate) fn wound_up(operation: &str) -> Error {
-    Error::new(ErrorKind::Cancelled, format!("{operation}: not sent, the run was interrupted")).with("sent", "no")
+    Error::new(ErrorKind::Cancelled, format!("{operation}: not sent, the run was interrupted")).not_sent()
 }
 
-/// The fact of an error that a request was not sent because its [`Permit`](crate::Permit) did not hold any more.
-pub const RECALLED: &str = "recalled";
-
-/// The error for a request that may not be sent any more as it was made.
+/// The error for a request that was not sent because its [`Permit`](crate::Permit) did not hold any more.
 pub(crate) fn recalled(operation: &str) -> Error {
     let text = format!("{operation}: not sent, because somebody was put on the suppression list meanwhile");
-    Error::new(ErrorKind::Cancelled, text).with("sent", "no").with(RECALLED, "yes")
+    Error::new(ErrorKind::Cancelled, text).recalled()
 }
 
 /// What went wrong with TLS.

@@ -31,5 +31,4 @@ pub use attempt::{Loss, Wire};
 pub use client::{Connection, Counters, Options, Permit, Transport};
 pub use clock::{Clock, Random, SystemClock, SystemRandom};
 pub use egress::Egress;
-pub use error::RECALLED;
 pub use queue::Exclusive;

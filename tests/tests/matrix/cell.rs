@@ -54,7 +54,7 @@ fn attempts(stage: &Stage, end: String) -> String {
 fn told<T>(result: Result<T>) -> String {
     match result {
         Ok(_) => "ok".to_owned(),
-        Err(error) if error.fact("sent") == Some("no") => format!("{} | not sent", error.kind()),
+        Err(error) if error.was_not_sent() => format!("{} | not sent", error.kind()),
         Err(error) => error.kind().to_string(),
     }
 }

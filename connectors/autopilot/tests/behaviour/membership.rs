@@ -239,7 +239,7 @@ fn a_failed_add_is_that_rows_outcome() {
     check(status(503), "unknown");
     check(status(429), "deferred");
     check(Err(Error::new(ErrorKind::Timeout, "late")), "unknown");
-    check(Err(Error::new(ErrorKind::Unavailable, "down").with("sent", "no")), "deferred");
+    check(Err(Error::new(ErrorKind::Unavailable, "down").not_sent()), "deferred");
 }
 
 #[test]

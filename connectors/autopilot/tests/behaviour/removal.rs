@@ -36,7 +36,7 @@ fn whoever_is_not_on_the_list_is_off_it() {
     check(status(500), "unknown", 0);
     check(status(429), "deferred", 0);
     check(Err(Error::new(ErrorKind::Timeout, "late")), "unknown", 0);
-    check(Err(Error::new(ErrorKind::Unavailable, "down").with("sent", "no")), "deferred", 0);
+    check(Err(Error::new(ErrorKind::Unavailable, "down").not_sent()), "deferred", 0);
 }
 
 #[test]

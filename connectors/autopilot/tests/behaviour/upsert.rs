@@ -59,7 +59,7 @@ fn a_refused_call_is_an_error_without_the_profiles_data() {
 #[test]
 fn errors_of_the_host_pass_unchanged() {
     for error in [
-        Error::new(ErrorKind::Unavailable, "no route").with("sent", "no"),
+        Error::new(ErrorKind::Unavailable, "no route").not_sent(),
         Error::new(ErrorKind::Timeout, "no answer in 60 s"),
         Error::new(ErrorKind::ConfigInvalid, "egress policy"),
     ] {

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use segport_core::rows::EncodedRows;
 use segport_core::{BatchKind, Capabilities, Error, ErrorKind, Found, Result, RowOutcome};
-use segport_transport::RECALLED;
 
 use super::judged::{Fate, Judged, is_final};
 use super::{Delivery, Halt, Place};
@@ -67,7 +66,7 @@ impl Delivery<'_> {
                         parts.extend(self.recalled(part).await);
                     }
                 }
-                Err(error) if error.fact(RECALLED).is_some() => {
+                Err(error) if error.is_recalled() => {
                     if repeatable {
                         parts.extend(self.recalled(part).await);
                     } else {

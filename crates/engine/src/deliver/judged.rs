@@ -121,7 +121,7 @@ pub fn outcome_of(error: &Error) -> RowOutcome {
         | ErrorKind::ConfigInvalid
         | ErrorKind::Unsupported
         | ErrorKind::RateLimited => RowOutcome::Deferred { reason },
-        _ if error.fact("sent") == Some("no") => RowOutcome::Deferred { reason },
+        _ if error.was_not_sent() => RowOutcome::Deferred { reason },
         _ => RowOutcome::Unknown { reason },
     }
 }

@@ -28,7 +28,7 @@ async fn destinations_that_the_policy_forbids() {
     let check = async |egress: Egress, origin: String, hint: &str| {
         let (error, _) = failure(egress, post(format!("{origin}{PATH}"))).await;
         assert_eq!((error.kind(), error.retry()), (ErrorKind::ConfigInvalid, Retry::Never), "{origin}: {error}");
-        assert_eq!(error.fact("sent"), Some("no"), "{origin}");
+        assert!(error.was_not_sent(), "{origin}: {error}");
         assert!(error.message().contains(hint), "{origin}: {error}");
         assert!(error.message().starts_with("POST /contacts: "), "{origin}: {error}");
     };
@@ -63,7 +63,7 @@ async fn requests_that_cannot_be_sent() {
     let server = Server::start(vec![ok()]).await;
     let check = async |request: Request, part: &str| {
         let (error, requests) = failure(Egress::AllowPrivate, request).await;
-        assert_eq!((error.kind(), error.fact("sent"), requests), (ErrorKind::ConfigInvalid, Some("no"), 0), "{error}");
+        assert_eq!((error.kind(), error.was_not_sent(), requests), (ErrorKind::ConfigInvalid, true, 0), "{error}");
         assert!(error.message().contains(part), "{error}");
     };
     let request = || post(server.url(PATH));
@@ -116,7 +116,7 @@ async fn tls_that_cannot_work_is_not_tried_again() {
         });
         let (error, requests) = failure(Egress::AllowPrivate, post(format!("https://127.0.0.1:{port}{PATH}"))).await;
         assert_eq!((error.kind(), error.fact("layer")), (ErrorKind::Unavailable, Some("tls")), "{error}");
-        assert_eq!((error.fact("sent"), requests), (Some("no"), attempts), "{error}");
+        assert_eq!((error.was_not_sent(), requests), (true, attempts), "{error}");
         assert!(error.message().ends_with(reason), "{error}");
     };
     check(b"HTTP/1.1 400 Bad Request\r\n\r\n", 1, "what it answers is not TLS; is it a plain `http` address?").await;
@@ -140,8 +140,8 @@ async fn sent_is_no_only_if_no_attempt_may_have_arrived() {
     let connection = rig.transport.connection("autopilot", Limits { max_in_flight: 1, ..limits() });
     let error = connection.send(post(format!("http://{address}/"))).await.unwrap_err();
     assert_eq!(
-        (error.fact("layer"), error.fact("sent"), error.fact("attempts")),
-        (Some("tcp"), None, Some("5")),
+        (error.fact("layer"), error.was_not_sent(), error.fact("attempts")),
+        (Some("tcp"), false, Some("5")),
         "{error}"
     );
 }
