@@ -6,8 +6,6 @@
 
 #![deny(missing_docs)]
 
-mod answer;
-mod call;
 mod connector;
 mod copy;
 mod elf;
@@ -19,7 +17,6 @@ mod log;
 mod native;
 mod plugin;
 mod plugins;
-mod requests;
 mod search;
 mod services;
 mod source;

@@ -12,17 +12,20 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
-use segport_abi::{Buffer, Completion, EntryFn, HostTable, MAJOR, MINOR, PLUGIN_MAGIC, PluginTable, SYMBOL_PREFIX};
+use segport_abi::{
+    Buffer, Completion, EntryFn, HostTable, MAJOR, MINOR, NO_TIMEOUT, PLUGIN_MAGIC, PluginTable, SYMBOL_PREFIX,
+};
+use segport_boundary::{Answered, completion, level};
 use segport_core::http::HttpClient;
 use segport_core::op::{OpenHead, Opened};
 use segport_core::{Descriptor, Error, ErrorKind, Result};
 use serde_json::Value;
 use tokio::runtime::Handle;
+use tracing::level_filters::LevelFilter;
 
-use crate::call::{completion, milliseconds};
+use crate::elf;
 use crate::plugin::{Instance, Plugin};
 use crate::services::Services;
-use crate::{answer, elf, log};
 
 /// What a plugin may take beyond a call's timeout, which it watches itself, before the host stops waiting.
 const GRACE: Duration = Duration::from_secs(5);
@@ -114,7 +117,7 @@ impl Loaded {
         init(id, functions, table).map_err(|error| format!("cannot be started: {error}"))?;
         let descriptor = describe(id, functions).map_err(|error| format!("cannot describe itself: {error}"))?;
         // SAFETY: ABI.md, "Threads": after `init` any function may be called from any thread.
-        unsafe { (functions.set_log_level)(log::level()) };
+        unsafe { (functions.set_log_level)(level::number(LevelFilter::current())) };
         let (id, sha256) = (id.to_owned(), sha256.to_owned());
         Ok(Box::leak(Box::new(Self { id, sha256, descriptor, functions, services })))
     }
@@ -136,20 +139,33 @@ fn init(id: &str, functions: Functions, table: &'static HostTable) -> Result<()>
     let mut error = Buffer::EMPTY;
     // SAFETY: ABI.md, `init`: the table lives for ever and `error` has room for a buffer; this is the first call.
     let status = unsafe { (functions.init)(table, &raw mut error) };
-    answer::result(id, status, Bytes::from_owner(error)).map(drop)
+    answered(id, Answered::new(status, error)).map(drop)
 }
 
 fn describe(id: &str, functions: Functions) -> Result<Descriptor> {
     let mut buffer = Buffer::EMPTY;
     // SAFETY: ABI.md, `describe`: `buffer` has room for the answer.
     let status = unsafe { (functions.describe)(&raw mut buffer) };
-    let bytes = answer::result(id, status, Bytes::from_owner(buffer))?;
+    let bytes = answered(id, Answered::new(status, buffer))?;
     let descriptor: Descriptor = serde_json::from_slice(&bytes)
         .map_err(|error| Error::new(ErrorKind::Contract, "its description cannot be read").because(&error))?;
     if descriptor.id != id {
         return Err(Error::new(ErrorKind::Contract, format!("it says that it is plugin `{}`", descriptor.id)));
     }
     Ok(descriptor)
+}
+
+/// The result that a plugin's answer stands for.
+fn answered(plugin: &str, answer: Answered) -> Result<Bytes> {
+    answer.result(|status| {
+        Error::new(ErrorKind::Contract, format!("plugin `{plugin}` answered an error that cannot be read"))
+            .with("status", status.to_string())
+    })
+}
+
+/// A timeout as the boundary carries it.
+fn milliseconds(timeout: Duration) -> u64 {
+    u64::try_from(timeout.as_millis()).unwrap_or(NO_TIMEOUT)
 }
 
 /// The loader's message without the name of the private copy, which tells the user nothing.
@@ -198,7 +214,7 @@ impl Plugin for LibraryPlugin {
         let (mut pointer, mut buffer) = (ptr::null_mut(), Buffer::EMPTY);
         // SAFETY: ABI.md, `open`: both places have room for what is written to them.
         let status = unsafe { (loaded.functions.open)(Buffer::from_vec(request), &raw mut pointer, &raw mut buffer) };
-        let bytes = answer::result(&loaded.id, status, Bytes::from_owner(buffer))?;
+        let bytes = answered(&loaded.id, Answered::new(status, buffer))?;
         if pointer.is_null() {
             let message = format!("plugin `{}` cannot be opened: it gave no instance", loaded.id);
             return Err(Error::new(ErrorKind::Contract, message));
@@ -271,9 +287,9 @@ impl Instance for LibraryInstance {
         }
         let id = &self.loaded.id;
         match tokio::time::timeout(timeout.saturating_add(GRACE), receiver).await {
-            Ok(Ok((status, bytes))) => {
+            Ok(Ok(answer)) => {
                 std::mem::forget(under_way);
-                answer::result(id, status, bytes)
+                answered(id, answer)
             }
             Ok(Err(_)) => {
                 Err(Error::new(ErrorKind::Contract, format!("plugin `{id}` gave up a call without an answer")))

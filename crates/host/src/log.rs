@@ -1,9 +1,8 @@
 //! A plugin's log events as events of the host.
 
-use segport_abi::{LEVEL_DEBUG, LEVEL_ERROR, LEVEL_INFO, LEVEL_OFF, LEVEL_TRACE, LEVEL_WARN};
+use segport_boundary::level;
 use segport_core::op::LogEvent;
 use tracing::Level;
-use tracing::level_filters::LevelFilter;
 
 /// Emits a plugin's event under the target `segport::plugin`, with the fields `plugin`, `run`, `module` and `fields`.
 pub(crate) fn emit(plugin: &str, level: u32, json: &[u8]) {
@@ -17,23 +16,11 @@ pub(crate) fn emit(plugin: &str, level: u32, json: &[u8]) {
             tracing::event!(target: "segport::plugin", $level, plugin, run, module, fields, "{message}")
         };
     }
-    match level {
-        LEVEL_ERROR => at!(Level::ERROR),
-        LEVEL_WARN => at!(Level::WARN),
-        LEVEL_INFO => at!(Level::INFO),
-        LEVEL_DEBUG => at!(Level::DEBUG),
-        _ => at!(Level::TRACE),
-    }
-}
-
-/// The most talkative level that this process's log takes, as the boundary numbers it.
-pub(crate) fn level() -> u32 {
-    match LevelFilter::current().into_level() {
-        None => LEVEL_OFF,
-        Some(Level::ERROR) => LEVEL_ERROR,
-        Some(Level::WARN) => LEVEL_WARN,
-        Some(Level::INFO) => LEVEL_INFO,
-        Some(Level::DEBUG) => LEVEL_DEBUG,
-        Some(Level::TRACE) => LEVEL_TRACE,
+    match level::of(level).into_level() {
+        Some(Level::ERROR) => at!(Level::ERROR),
+        Some(Level::WARN) => at!(Level::WARN),
+        Some(Level::INFO) => at!(Level::INFO),
+        Some(Level::DEBUG) => at!(Level::DEBUG),
+        Some(Level::TRACE) | None => at!(Level::TRACE),
     }
 }

@@ -10,13 +10,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use segport_abi::{Buffer, Completion, HOST_MAGIC, HostTable, MAJOR, MINOR, Slice};
+use segport_boundary::{Answer, Calls, Refused};
 use segport_core::http::{HttpClient, Request};
 use segport_core::{Error, ErrorKind, Frame, Result};
 use tokio::runtime::Handle;
 
-use crate::answer::Answer;
 use crate::log;
-use crate::requests::{Requests, closed};
 
 /// The services of one library, and the table that leads it to them. Lives as long as the process.
 #[derive(Debug)]
@@ -31,7 +30,7 @@ pub(crate) struct Services {
 pub(crate) struct Scope {
     http: Arc<dyn HttpClient>,
     runtime: Handle,
-    requests: Arc<Requests>,
+    requests: Arc<Calls>,
 }
 
 impl Services {
@@ -100,16 +99,36 @@ impl Services {
 
 impl Scope {
     fn submit(&self, request_id: u64, request: Request, answer: Answer) {
-        let mut under_way = match self.requests.begin(request_id) {
+        let under_way = match self.requests.begin(request_id) {
             Ok(under_way) => under_way,
-            Err(error) => return answer.give(Err(error)),
+            Err(refused) => return answer.give(Err(refusal(refused))),
         };
         let http = Arc::clone(&self.http);
         drop(self.runtime.spawn(async move {
             let result = under_way.run(send(&*http, request)).await;
-            drop(under_way);
-            answer.give(result);
+            answer.give(result.unwrap_or_else(|| Err(given_up())));
         }));
+    }
+}
+
+fn refusal(refused: Refused) -> Error {
+    match refused {
+        Refused::InUse => Error::new(ErrorKind::Contract, "an HTTP request's number is in use by another one"),
+        Refused::Ended => closed(),
+    }
+}
+
+/// The answer to a request that comes too late.
+fn closed() -> Error {
+    Error::new(ErrorKind::Cancelled, "the connection of this request was closed")
+}
+
+/// The answer to a request that was given up, or whose answer a panic dropped.
+fn given_up() -> Error {
+    if std::thread::panicking() {
+        Error::new(ErrorKind::Internal, "the host panicked while it sent a request")
+    } else {
+        Error::new(ErrorKind::Cancelled, "the request was cancelled")
     }
 }
 
@@ -128,7 +147,7 @@ async fn send(http: &dyn HttpClient, request: Request) -> Result<Bytes> {
 unsafe fn serve(ctx: *mut c_void, work: impl FnOnce(&'static Services)) {
     // SAFETY: the caller vouches for `ctx`; `leak` made it of a `Services` that is never freed.
     let services = unsafe { &*ctx.cast_const().cast::<Services>() };
-    // The panic hook has reported it; an answer under way says `cancelled` when it is dropped.
+    // The panic hook has reported it; an answer under way says `internal` as the panic drops it.
     panic::catch_unwind(AssertUnwindSafe(|| work(services))).unwrap_or(());
 }
 
@@ -145,7 +164,7 @@ unsafe extern "C" fn http_submit(
     body: Buffer,
     completion: Completion,
 ) {
-    let answer = Answer::new(completion);
+    let answer = Answer::new(completion, given_up);
     let body = Bytes::from_owner(body);
     // SAFETY: the plugin passes the table's `ctx` (ABI.md, `http_submit`).
     unsafe { serve(ctx, |services| services.submit(scope, request_id, head.as_ref(), body, answer)) };

@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use segport_abi::{Buffer, Completion, HOST_MAGIC, HostTable, MAJOR, MINOR, PLUGIN_MAGIC, STATUS_ERROR, STATUS_OK};
+use segport_boundary::{Answer, encode};
 use segport_core::op::OpenHead;
 use segport_core::{Error, ErrorKind, Result};
 use tokio::runtime::{Builder, Handle, Runtime};
 
 pub use segport_abi::PluginTable;
 
-use crate::answer::{self, Answer};
-use crate::instance::{Instance, Submitted};
+use crate::instance::{Instance, Submitted, given_up};
 use crate::panics::{self, guard};
 use crate::requests::HostHttp;
 use crate::{Plugin, log};
@@ -159,7 +159,7 @@ fn guarded<E: Exported, T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
 /// # Safety
 /// `place` is null or points to writable memory for a buffer that holds nothing to free.
 unsafe fn put(place: *mut Buffer, result: Result<Bytes>) -> i32 {
-    let (status, buffer) = answer::buffer(result);
+    let (status, buffer) = encode(result);
     if !place.is_null() {
         // SAFETY: the caller vouches for the place; what it held needs no drop.
         unsafe { place.write(buffer) };
@@ -212,7 +212,7 @@ unsafe extern "C" fn submit<E: Exported>(
     request: Buffer,
     completion: Completion,
 ) {
-    let answer = Answer::new(completion);
+    let answer = Answer::new(completion, given_up);
     let call = Submitted { call_id, op, timeout_ms, request: Bytes::from_owner(request) };
     // A panic drops the answer, which then says `cancelled`.
     drop(guarded::<E, _>(|| {
@@ -234,7 +234,7 @@ unsafe extern "C" fn close<E: Exported>(instance: *mut c_void) {
     drop(guarded::<E, _>(|| {
         // SAFETY: ABI.md, "Instances": the host closes an instance once, and does not use it afterwards.
         let instance = ManuallyDrop::into_inner(unsafe { borrow(instance) });
-        instance.cancel_all();
+        instance.end();
         Ok(())
     }));
 }

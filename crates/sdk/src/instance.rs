@@ -9,11 +9,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use segport_abi::NO_TIMEOUT;
+use segport_boundary::{Answer, Calls, Refused, UnderWay};
 use segport_core::op::Opened;
 use segport_core::{Error, ErrorKind, Result};
 
-use crate::answer::Answer;
-use crate::calls::{Calls, UnderWay};
 use crate::export::Export;
 use crate::panics::guard;
 use crate::serve::Served;
@@ -24,6 +23,11 @@ pub(crate) struct Instance {
     served: Arc<dyn Served>,
     poisoned: AtomicBool,
     calls: Arc<Calls>,
+}
+
+/// The answer to a call that was given up.
+pub(crate) fn given_up() -> Error {
+    Error::new(ErrorKind::Cancelled, "the call was cancelled")
 }
 
 /// A call as the host submits it.
@@ -51,18 +55,21 @@ impl Instance {
             Ok(runtime) => runtime,
             Err(error) => return answer.give(Err(error)),
         };
-        let Some(under_way) = self.calls.begin(call.call_id) else {
-            return answer.give(Err(Error::new(ErrorKind::Contract, "a call's number is in use by another call")
-                .with("call", call.call_id.to_string())));
+        let under_way = match self.calls.begin(call.call_id) {
+            Ok(under_way) => under_way,
+            Err(Refused::InUse) => {
+                let error = Error::new(ErrorKind::Contract, "a call's number is in use by another call");
+                return answer.give(Err(error.with("call", call.call_id.to_string())));
+            }
+            Err(Refused::Ended) => return answer.give(Err(given_up())),
         };
         drop(runtime.spawn(Arc::clone(self).run(call, under_way, answer)));
     }
 
     /// Answers before the instance is let go: its end may be slow, or panic.
-    async fn run(self: Arc<Self>, call: Submitted, mut under_way: UnderWay, answer: Answer) {
+    async fn run(self: Arc<Self>, call: Submitted, under_way: UnderWay, answer: Answer) {
         let result = under_way.run(self.call(call)).await;
-        drop(under_way);
-        answer.give(result);
+        answer.give(result.unwrap_or_else(|| Err(given_up())));
     }
 
     async fn call(&self, Submitted { op, timeout_ms, request, .. }: Submitted) -> Result<Bytes> {
@@ -87,9 +94,9 @@ impl Instance {
         self.calls.cancel(call_id);
     }
 
-    /// Gives up every call under way.
-    pub(crate) fn cancel_all(&self) {
-        self.calls.cancel_all();
+    /// Gives up every call under way, and takes no more.
+    pub(crate) fn end(&self) {
+        self.calls.end();
     }
 
     fn usable(&self) -> Result<()> {

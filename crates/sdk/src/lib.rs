@@ -47,8 +47,6 @@
 
 #![deny(missing_docs)]
 
-mod answer;
-mod calls;
 #[doc(hidden)]
 pub mod export;
 mod instance;

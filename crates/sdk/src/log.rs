@@ -5,12 +5,13 @@ use std::future::Future;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use segport_abi::{HostTable, LEVEL_DEBUG, LEVEL_ERROR, LEVEL_INFO, LEVEL_OFF, LEVEL_TRACE, LEVEL_WARN, Slice};
+use segport_abi::{HostTable, LEVEL_OFF, Slice};
+use segport_boundary::level;
 use segport_core::op::LogEvent;
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Level, Metadata, Subscriber};
+use tracing::{Event, Metadata, Subscriber};
 
 tokio::task_local! {
     static RUN: Arc<str>;
@@ -50,24 +51,7 @@ pub(crate) fn set_level(level: u32) {
 }
 
 fn filter() -> LevelFilter {
-    match FORWARD.get().map_or(LEVEL_OFF, |forward| forward.level.load(Ordering::Relaxed)) {
-        LEVEL_OFF => LevelFilter::OFF,
-        LEVEL_ERROR => LevelFilter::ERROR,
-        LEVEL_WARN => LevelFilter::WARN,
-        LEVEL_INFO => LevelFilter::INFO,
-        LEVEL_DEBUG => LevelFilter::DEBUG,
-        _ => LevelFilter::TRACE,
-    }
-}
-
-fn number(level: Level) -> u32 {
-    match level {
-        Level::ERROR => LEVEL_ERROR,
-        Level::WARN => LEVEL_WARN,
-        Level::INFO => LEVEL_INFO,
-        Level::DEBUG => LEVEL_DEBUG,
-        _ => LEVEL_TRACE,
-    }
+    level::of(FORWARD.get().map_or(LEVEL_OFF, |forward| forward.level.load(Ordering::Relaxed)))
 }
 
 /// Knows events only: the run is a field of each, and spans are not needed for it.
@@ -103,7 +87,7 @@ impl Subscriber for Forwarding {
         if let Ok(json) = serde_json::to_vec(&collected) {
             // SAFETY: function and `ctx` come from the host's table, which outlives the plugin; `json` lives until after
             // the call.
-            unsafe { log(*ctx, number(*event.metadata().level()), Slice::new(&json)) };
+            unsafe { log(*ctx, level::number(*event.metadata().level()), Slice::new(&json)) };
         }
     }
 }

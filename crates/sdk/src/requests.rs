@@ -1,17 +1,15 @@
 //! The host's HTTP client as the plugin sees it.
 
-use std::ffi::c_void;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use segport_abi::{Buffer, Completion, HostTable};
+use segport_abi::{Buffer, HostTable};
+use segport_boundary::{Answered, completion};
 use segport_core::http::{HttpClient, Request, Response};
 use segport_core::{Error, ErrorKind, Frame, Result};
 use tokio::sync::oneshot;
-
-use crate::answer;
 
 /// Sends requests through the host, under the scope that `open` was given.
 pub(crate) struct HostHttp {
@@ -25,23 +23,14 @@ impl HostHttp {
         Self { host, scope, next_call: AtomicU64::new(1) }
     }
 
-    fn submit(&self, call_id: u64, head: Vec<u8>, body: Bytes) -> oneshot::Receiver<(i32, Bytes)> {
-        unsafe extern "C" fn complete(ctx: *mut c_void, status: i32, answer: Buffer) {
-            // SAFETY: `submit` made `ctx` by `Box::into_raw`, and the host completes exactly once (ABI.md, "Completions").
-            let sender = unsafe { Box::from_raw(ctx.cast::<oneshot::Sender<(i32, Bytes)>>()) };
-            // Nobody waits any more when the call was dropped.
-            drop(sender.send((status, Bytes::from_owner(answer))));
-        }
-        let (sender, receiver) = oneshot::channel::<(i32, Bytes)>();
-        if let Some(http_submit) = self.host.http_submit {
-            let ctx = Box::into_raw(Box::new(sender)).cast();
-            // SAFETY: `complete` takes back what stands there, once and from any thread.
-            let completion = unsafe { Completion::new(ctx, complete) };
-            let (head, body) = (Buffer::from_vec(head), Buffer::from_owner(body));
-            // SAFETY: the function and its `ctx` come from the host's table, which outlives the plugin.
-            unsafe { http_submit(self.host.ctx, self.scope, call_id, head, body, completion) };
-        }
-        receiver
+    /// Where the answer arrives, unless the host does not take requests.
+    fn submit(&self, call_id: u64, head: Vec<u8>, body: Bytes) -> Option<oneshot::Receiver<Answered>> {
+        let http_submit = self.host.http_submit?;
+        let (completion, receiver) = completion();
+        let (head, body) = (Buffer::from_vec(head), Buffer::from_owner(body));
+        // SAFETY: the function and its `ctx` come from the host's table, which outlives the plugin.
+        unsafe { http_submit(self.host.ctx, self.scope, call_id, head, body, completion) };
+        Some(receiver)
     }
 }
 
@@ -52,14 +41,17 @@ impl HttpClient for HostHttp {
             Error::new(ErrorKind::Contract, "an HTTP request could not be written as JSON").because(&error)
         })?;
         let call_id = self.next_call.fetch_add(1, Ordering::Relaxed);
-        let receiver = self.submit(call_id, head, request.body);
-        let under_way = UnderWay { http: self, call_id };
-        let (status, bytes) = receiver.await.map_err(|_| {
+        let unanswered = || {
             Error::new(ErrorKind::Contract, "the host did not answer an HTTP request")
-                .with("operation", request.head.operation)
-        })?;
+                .with("operation", request.head.operation.clone())
+        };
+        let receiver = self.submit(call_id, head, request.body).ok_or_else(unanswered)?;
+        let under_way = UnderWay { http: self, call_id };
+        let answered = receiver.await.map_err(|_| unanswered())?;
         std::mem::forget(under_way);
-        let frame = Frame::decode(answer::result(status, bytes)?)?;
+        let bytes =
+            answered.result(|_| Error::new(ErrorKind::Contract, "the host answered an error that cannot be read"))?;
+        let frame = Frame::decode(bytes)?;
         Ok(Response { head: frame.header()?, body: frame.payload() })
     }
 }
