@@ -3,6 +3,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+/// The key of a plugin's settings that nobody writes: where its schema has it, the host fills in the project's directory.
+pub const PROJECT_DIR: &str = "project_dir";
+
 /// Which of the two kinds of plugin this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -21,15 +21,17 @@ mod outcome;
 pub mod rows;
 mod secret;
 mod source;
+mod terms;
 
 pub use batch::{Batch, BatchKind, Members, OccupiedList, Session};
 pub use connector::{Account, Connector, ExportSegment, ExportSpec, MappedField};
 pub use context::Context;
 pub use descriptor::{
-    Capabilities, CustomFields, Descriptor, Estimate, Field, FieldType, Limits, PluginKind, Workload,
+    Capabilities, CustomFields, Descriptor, Estimate, Field, FieldType, Limits, PROJECT_DIR, PluginKind, Workload,
 };
 pub use error::{Error, ErrorKind, Result, Retry, without_temporary_path};
 pub use frame::Frame;
 pub use outcome::{Found, FoundRows, Outcomes, RowOutcome};
 pub use secret::Secret;
 pub use source::{Page, SegmentSource, UnreadableRow};
+pub use terms::grouped;

@@ -15,7 +15,7 @@ use crate::{Context, Descriptor, Result};
 #[async_trait]
 pub trait SegmentSource: Send + Sync + Sized + 'static {
     /// What stands under `[settings]` of a source. Paths are relative to the project, whose directory the host adds under
-    /// the settings key `project_dir` when the schema has it.
+    /// the settings key [`PROJECT_DIR`](crate::PROJECT_DIR) when the schema has it.
     type Settings: DeserializeOwned + JsonSchema + Send;
     /// What stands under `[read]` of a segment.
     type Read: DeserializeOwned + JsonSchema + Send + Sync;

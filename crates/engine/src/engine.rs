@@ -476,7 +476,7 @@ impl Engine {
                 let file = format!("sources/{}.toml", config.id);
                 let mut settings = self.settings(&file, &config.settings, plugin.descriptor())?;
                 if let Value::Object(settings) = &mut settings {
-                    settings.insert("project_dir".to_owned(), project.dir.to_string_lossy().into());
+                    settings.insert(segport_core::PROJECT_DIR.to_owned(), project.dir.to_string_lossy().into());
                 }
                 let opened = SourceInstance::open(&*plugin, settings, Arc::new(Offline));
                 let source = Arc::new(opened.map_err(StartError::Source)?);

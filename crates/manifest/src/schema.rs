@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
-use segport_core::{Descriptor, PluginKind};
+use segport_core::{Descriptor, PROJECT_DIR, PluginKind};
 use serde_json::{Map, Value, json};
 
 use crate::catalog::Catalog;
@@ -233,9 +233,6 @@ fn relocate(part: &mut Value, address: &str) {
         _ => {}
     }
 }
-
-/// The setting that the host adds; nobody writes it.
-const PROJECT_DIR: &str = "project_dir";
 
 /// A plugin's schema in which unknown keys are errors, unless it says otherwise, and without what the host adds.
 fn closed(part: &Value) -> Value {

@@ -30,19 +30,6 @@ pub fn anchor(heading: &str) -> String {
     kept.map(|letter| if letter == ' ' { '-' } else { letter.to_ascii_lowercase() }).collect()
 }
 
-/// A number with its thousands apart.
-pub(crate) fn grouped(number: u64, separator: &str) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push_str(separator);
-        }
-        text.push(digit);
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,12 +44,5 @@ mod tests {
     fn headings_are_found() {
         assert_eq!(anchor("SP0504: stopped: too many removals"), "sp0504-stopped-too-many-removals");
         assert_eq!(anchor("`sources/ID.toml`"), "sourcesidtoml");
-    }
-
-    #[test]
-    fn thousands_are_apart() {
-        assert_eq!(grouped(999, ","), "999");
-        assert_eq!(grouped(10_000_000, ","), "10,000,000");
-        assert_eq!(grouped(100_000, "_"), "100_000");
     }
 }

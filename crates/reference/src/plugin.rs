@@ -1,13 +1,10 @@
 //! Tables from what a plugin says of itself.
 
-use segport_core::{Descriptor, FieldType};
+use segport_core::{Descriptor, FieldType, PROJECT_DIR, grouped};
 use serde_json::Value;
 
-use crate::markdown::{grouped, listed, one_line, table};
+use crate::markdown::{listed, one_line, table};
 use crate::schema::{Notation, Schema};
-
-/// Filled in by the host.
-const HIDDEN: [&str; 1] = ["project_dir"];
 
 /// What stands under `[settings]` of a connection or source.
 pub fn settings(plugin: &Descriptor) -> String {
@@ -20,7 +17,7 @@ pub fn read(plugin: &Descriptor) -> String {
 }
 
 fn keys(schema: &Value) -> String {
-    Schema::new(schema, Notation::Toml).hidden(&HIDDEN).keys()
+    Schema::new(schema, Notation::Toml).hidden(&[PROJECT_DIR]).keys()
 }
 
 /// The standard fields of a destination.
@@ -57,21 +54,5 @@ pub fn custom_fields(plugin: &Descriptor) -> String {
 
 /// Limits unless the settings say otherwise, and what a connector can do.
 pub fn limits(plugin: &Descriptor) -> String {
-    let (limits, can) = (plugin.limits, plugin.capabilities);
-    let count = |number: u64| grouped(number, ",");
-    let yes = |can: bool| if can { "yes" } else { "no" }.to_owned();
-    let rate = limits.requests_per_second;
-    let rows = [
-        ("rows in one call", count(limits.rows_per_batch.into())),
-        ("bytes of values in one call", count(limits.bytes_per_batch.into())),
-        ("rows sent by one run", limits.rows_per_export.map_or_else(|| "no limit".to_owned(), count)),
-        ("calls a second", if rate > 0.0 { rate.to_string() } else { "no limit".to_owned() }),
-        ("calls under way at once", count(limits.max_in_flight.into())),
-        ("longest wait for an answer", format!("{} seconds", limits.request_timeout_ms / 1000)),
-        ("several segments in one export", yes(can.several_segments)),
-        ("takes leavers off their list", yes(can.remove)),
-        ("a row may be sent twice without harm", yes(can.repeatable)),
-        ("a row in doubt is looked up before it is sent again", yes(can.settle)),
-    ];
-    table(["limit or capability", ""], rows.map(|(name, value)| [name.to_owned(), value]))
+    table(["limit or capability", ""], plugin.terms().into_iter().map(|(name, value)| [name.to_owned(), value]))
 }

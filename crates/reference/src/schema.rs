@@ -1,8 +1,9 @@
 //! Tables from a JSON schema, as `schemars` makes it.
 
+use segport_core::grouped;
 use serde_json::{Map, Value};
 
-use crate::markdown::{grouped, listed, one_line, table};
+use crate::markdown::{listed, one_line, table};
 
 /// How a reader writes what the schema describes; decides what types are called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! `segport connectors`: the plugins.
 
-use segport_core::{Descriptor, FieldType, PluginKind};
+use segport_core::{Descriptor, FieldType, PROJECT_DIR, PluginKind};
 use segport_host::{Attempt, Installed, PinState};
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
@@ -213,23 +213,8 @@ fn described(descriptor: &Descriptor, sha256: &str) -> String {
 }
 
 fn limits(descriptor: &Descriptor) -> String {
-    let limits = descriptor.limits;
-    let rate =
-        if limits.requests_per_second > 0.0 { limits.requests_per_second.to_string() } else { "no limit".to_owned() };
-    let rows = limits.rows_per_export.map_or_else(|| "no limit".to_owned(), count);
-    let yes = |can: bool| if can { "yes" } else { "no" }.to_owned();
-    let capabilities = descriptor.capabilities;
-    let lines = [
-        ("rows in one call", count(limits.rows_per_batch.into())),
-        ("bytes of values in one call", count(limits.bytes_per_batch.into())),
-        ("calls a second", rate),
-        ("rows in one run", rows),
-        ("several segments in one export", yes(capabilities.several_segments)),
-        ("takes leavers off their list", yes(capabilities.remove)),
-        ("a row may be sent twice without harm", yes(capabilities.repeatable)),
-        ("a row in doubt is looked up before it is sent again", yes(capabilities.settle)),
-    ];
-    let rows: Vec<_> = lines.into_iter().map(|(name, value)| vec![format!("  {name}"), value]).collect();
+    let terms = descriptor.terms().into_iter();
+    let rows: Vec<_> = terms.map(|(name, value)| vec![format!("  {name}"), value]).collect();
     format!("\nlimits, unless the settings say otherwise\n{}", table(&rows))
 }
 
@@ -240,10 +225,9 @@ fn keys(title: &str, schema: &Value) -> String {
         let names = schema.get("required").and_then(Value::as_array);
         names.is_some_and(|names| names.iter().any(|entry| entry == name))
     };
-    // Filled in by the host.
     let rows: Vec<_> = properties
         .iter()
-        .filter(|(name, _)| *name != "project_dir")
+        .filter(|(name, _)| *name != PROJECT_DIR)
         .map(|(name, property)| {
             let about = property.get("description").and_then(Value::as_str).unwrap_or_default();
             let mut sentence = about.split("\n\n").next().unwrap_or_default().replace('\n', " ");
