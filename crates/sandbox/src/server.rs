@@ -20,8 +20,7 @@ use crate::autopilot::Autopilot;
 use crate::clock;
 use crate::control;
 use crate::destination::{Destination, Reply, Request};
-use crate::error::Result;
-use crate::fault::{Action, Decision};
+use crate::fault::{Decision, Reaction, Rules, Treatment};
 use crate::options::Options;
 use crate::payload::{Dropped, Payload};
 use crate::shared::Shared;
@@ -37,14 +36,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 ///
 /// Its paths are below `/v1`. Dropping the future closes every connection. [`Sandbox`](crate::Sandbox) is the same
 /// on a thread of its own, with access to what is stored.
-///
-/// # Errors
-///
-/// None at present: a connection that cannot be accepted is tried again.
-pub async fn serve(listener: TcpListener, options: Options) -> Result<()> {
+pub async fn serve(listener: TcpListener, options: Options) {
     let shared = Arc::new(Shared::new(Autopilot::new(&options), options));
     run(listener, shared, pending()).await;
-    Ok(())
 }
 
 /// Serves until `stop` is done, then closes every connection.
@@ -78,13 +72,13 @@ async fn exchange<D: Destination>(
     shared: Arc<Shared<D>>,
     scissors: Scissors,
     request: hyper::Request<Incoming>,
-) -> std::result::Result<Response<Payload>, Dropped> {
+) -> Result<Response<Payload>, Dropped> {
     let (head, body) = request.into_parts();
     if control::owns(head.uri.path()) {
         let body = read(body).await?.unwrap_or_default();
         return Ok(response(control::answer(&shared, &head, &body), Payload::whole));
     }
-    let decision = match shared.admit(&head) {
+    let Decision { delay, treatment, rules } = match shared.admit(&head) {
         Ok(decision) => decision,
         Err(reply) => {
             let body = read(body).await?.unwrap_or_default();
@@ -92,23 +86,26 @@ async fn exchange<D: Destination>(
             return Ok(response(reply, Payload::whole));
         }
     };
-    if decision.action == Action::Reset {
-        if let Some(delay) = decision.delay {
-            tokio::time::sleep(delay).await;
+    let reaction = match treatment {
+        Treatment::Read(reaction) => reaction,
+        Treatment::Reset => {
+            if let Some(delay) = delay {
+                tokio::time::sleep(delay).await;
+            }
+            shared.settle(&head, None, &[]);
+            scissors.cut();
+            return Err(Dropped);
         }
-        shared.settle(&head, None, &[]);
-        scissors.cut();
-        return Err(Dropped);
-    }
+    };
     let Some(body) = read(body).await? else {
         let reply = shared.destination.failure(StatusCode::PAYLOAD_TOO_LARGE.as_u16());
         shared.settle(&head, Some(reply.status), &[]);
         return Ok(response(reply, Payload::whole));
     };
-    if let Some(delay) = decision.delay {
+    if let Some(delay) = delay {
         tokio::time::sleep(delay).await;
     }
-    carry_out(&shared, &scissors, &head, &body, decision).await
+    carry_out(&shared, &scissors, &head, &body, reaction, &rules).await
 }
 
 /// Does what the request asks, as far as the fault script lets it.
@@ -117,47 +114,43 @@ async fn carry_out<D: Destination>(
     scissors: &Scissors,
     head: &Parts,
     body: &Bytes,
-    decision: Decision,
-) -> std::result::Result<Response<Payload>, Dropped> {
+    reaction: Reaction,
+    rules: &Rules,
+) -> Result<Response<Payload>, Dropped> {
     let request = Request { method: &head.method, path: head.uri.path(), body };
-    let serve = || shared.destination.answer(&request, &decision.rules);
-    let (reply, truncate) = match &decision.action {
-        Action::Answer { answer, commit } => {
-            if *commit {
+    let serve = || shared.destination.answer(&request, rules);
+    let (reply, truncate) = match reaction {
+        Reaction::Answer { answer, commit } => {
+            if commit {
                 serve();
             }
-            (shared.destination.failure(answer.status).scripted(answer), false)
+            (shared.destination.failure(answer.status).scripted(&answer), false)
         }
-        Action::Reset => return Err(Dropped),
-        Action::ResetAfterBody { commit } => {
-            if *commit {
+        Reaction::Reset { commit } => {
+            if commit {
                 serve();
             }
             shared.settle(head, None, body);
             scissors.cut();
             return Err(Dropped);
         }
-        Action::Timeout { commit, close_after } => {
-            if *commit {
+        Reaction::Timeout { commit, close_after } => {
+            if commit {
                 serve();
             }
             shared.settle(head, None, body);
-            tokio::time::sleep(*close_after).await;
+            tokio::time::sleep(close_after).await;
             return Err(Dropped);
         }
-        Action::Truncate => (serve(), true),
-        Action::Serve
-        | Action::PartialMap(_)
-        | Action::BulkLists(_)
-        | Action::RefuseEmail { .. }
-        | Action::DropEmail(_) => (serve(), false),
+        Reaction::Truncate => (serve(), true),
+        Reaction::Serve => (serve(), false),
     };
     shared.settle(head, Some(reply.status), body);
     Ok(response(reply, |data| if truncate { Payload::half(&data) } else { Payload::whole(data) }))
 }
 
 /// Reads a body whole; none if it is too large, an error if the client went away.
-async fn read(mut body: Incoming) -> std::result::Result<Option<Bytes>, Dropped> {
+async fn read(mut body: Incoming) -> Result<Option<Bytes>, Dropped> {
     let expected = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if expected > BODY_LIMIT {
         return Ok(None);

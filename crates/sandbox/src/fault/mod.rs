@@ -101,18 +101,8 @@ impl When {
 /// What a fault does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Action {
-    /// Serves the request as usual (after the delay).
-    Serve,
-    /// Puts this answer in place of the real one.
-    Answer { answer: ScriptedAnswer, commit: bool },
-    /// Cuts the connection before the body is read.
-    Reset,
-    /// Cuts the connection after the body is read.
-    ResetAfterBody { commit: bool },
-    /// Sends half of the answer.
-    Truncate,
-    /// Never answers.
-    Timeout { commit: bool, close_after: Duration },
+    /// The server treats the request in its own way.
+    Server(Treatment),
     /// Leaves so many addresses out of the bulk answer.
     PartialMap(usize),
     /// Whether bulk writes put contacts on lists.
@@ -121,6 +111,36 @@ pub(crate) enum Action {
     RefuseEmail { emails: Glob, answer: Option<ScriptedAnswer> },
     /// Loses contacts with a matching address.
     DropEmail(Glob),
+}
+
+/// What the server does with a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Treatment {
+    /// Cuts the connection before the body is read.
+    Reset,
+    /// Reads the body first.
+    Read(Reaction),
+}
+
+/// What the server does with a request whose body was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Reaction {
+    /// Serves the request as usual (after the delay).
+    Serve,
+    /// Puts this answer in place of the real one.
+    Answer { answer: ScriptedAnswer, commit: bool },
+    /// Cuts the connection.
+    Reset { commit: bool },
+    /// Sends half of the answer.
+    Truncate,
+    /// Never answers.
+    Timeout { commit: bool, close_after: Duration },
+}
+
+impl From<Reaction> for Action {
+    fn from(reaction: Reaction) -> Self {
+        Self::Server(Treatment::Read(reaction))
+    }
 }
 
 /// An answer given by a fault.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hyper::Method;
 
-use super::{Action, Fault, ScriptedAnswer, When};
+use super::{Action, Fault, Reaction, ScriptedAnswer, Treatment, When};
 use crate::glob::Glob;
 
 /// How long a request without an answer is held, unless the fault says otherwise.
@@ -103,14 +103,14 @@ impl Draft {
                 self.retry_after = Some(seconds);
             }
             "commit" => self.commit = alone(name, value).map(|()| true)?,
-            "reset" => self.set(name, alone(name, value).map(|()| Action::Reset)?)?,
+            "reset" => self.set(name, alone(name, value).map(|()| Action::Server(Treatment::Reset))?)?,
             "reset-after-body" => {
-                self.set(name, alone(name, value).map(|()| Action::ResetAfterBody { commit: false })?)?;
+                self.set(name, alone(name, value).map(|()| Reaction::Reset { commit: false }.into())?)?;
             }
-            "truncate" => self.set(name, alone(name, value).map(|()| Action::Truncate)?)?,
+            "truncate" => self.set(name, alone(name, value).map(|()| Reaction::Truncate.into())?)?,
             "timeout" | "commit-then-timeout" => {
                 let close_after = value.map_or(Ok(HOLD), |value| time(name, value))?;
-                self.set(name, Action::Timeout { commit: name == "commit-then-timeout", close_after })?;
+                self.set(name, Reaction::Timeout { commit: name == "commit-then-timeout", close_after }.into())?;
             }
             "partial-map" => {
                 let count = usize::try_from(count(name, value)?).unwrap_or(usize::MAX);
@@ -162,12 +162,14 @@ impl Draft {
                 return Err("it does nothing; add for example status=500, delay=2s or reset".to_owned());
             }
             (None, None) if commit => return Err("`commit` needs `status`, `body` or `reset-after-body`".to_owned()),
-            (None, None) => Action::Serve,
-            (None, Some(scripted)) => Action::Answer { answer: answer(scripted, 200), commit },
+            (None, None) => Reaction::Serve.into(),
+            (None, Some(scripted)) => Reaction::Answer { answer: answer(scripted, 200), commit }.into(),
             (Some((_, Action::RefuseEmail { emails, .. })), scripted) if !commit => {
                 Action::RefuseEmail { emails, answer: scripted.map(|scripted| answer(scripted, 400)) }
             }
-            (Some((_, Action::ResetAfterBody { .. })), None) => Action::ResetAfterBody { commit },
+            (Some((_, Action::Server(Treatment::Read(Reaction::Reset { .. })))), None) => {
+                Reaction::Reset { commit }.into()
+            }
             (Some((name, _)), _) if commit => return Err(format!("`commit` cannot be beside `{name}`")),
             (Some((name, _)), Some(_)) => {
                 return Err(format!("`{name}` gives no answer of its own, so `status` and `body` cannot be beside it"));
@@ -256,7 +258,7 @@ fn time(name: &str, value: &str) -> Result<Duration, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Action, Fault, ScriptedAnswer};
+    use super::super::{Action, Fault, Reaction, ScriptedAnswer, Treatment};
     use std::time::Duration;
 
     fn action(text: &str) -> Action {
@@ -265,9 +267,9 @@ mod tests {
 
     #[test]
     fn every_action_is_read() {
-        let answer = |status, body: Option<&str>, retry_after, commit| Action::Answer {
-            answer: ScriptedAnswer { status, body: body.map(str::to_owned), retry_after },
-            commit,
+        let answer = |status, body: Option<&str>, retry_after, commit| {
+            let answer = ScriptedAnswer { status, body: body.map(str::to_owned), retry_after };
+            Action::from(Reaction::Answer { answer, commit })
         };
         for (text, expected) in [
             ("status=500", answer(500, None, None, false)),
@@ -275,13 +277,16 @@ mod tests {
             ("status=429 retry-after=2", answer(429, None, Some(2), false)),
             (r#"body="<html>\n\"oops\"</html>""#, answer(200, Some("<html>\n\"oops\"</html>"), None, false)),
             ("status=502 body=", answer(502, Some(""), None, false)),
-            ("delay=250ms", Action::Serve),
-            ("reset", Action::Reset),
-            ("reset-after-body", Action::ResetAfterBody { commit: false }),
-            ("reset-after-body commit", Action::ResetAfterBody { commit: true }),
-            ("truncate", Action::Truncate),
-            ("timeout", Action::Timeout { commit: false, close_after: Duration::from_secs(60) }),
-            ("commit-then-timeout=1.5s", Action::Timeout { commit: true, close_after: Duration::from_millis(1500) }),
+            ("delay=250ms", Reaction::Serve.into()),
+            ("reset", Action::Server(Treatment::Reset)),
+            ("reset-after-body", Reaction::Reset { commit: false }.into()),
+            ("reset-after-body commit", Reaction::Reset { commit: true }.into()),
+            ("truncate", Reaction::Truncate.into()),
+            ("timeout", Reaction::Timeout { commit: false, close_after: Duration::from_secs(60) }.into()),
+            (
+                "commit-then-timeout=1.5s",
+                Reaction::Timeout { commit: true, close_after: Duration::from_millis(1500) }.into(),
+            ),
             ("partial-map=2", Action::PartialMap(2)),
             ("bulk-lists=off", Action::BulkLists(false)),
         ] {

@@ -8,7 +8,7 @@ use hyper::Method;
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
 
-use super::{Action, Fault, ScriptedAnswer};
+use super::{Action, Fault, Reaction, ScriptedAnswer, Treatment};
 
 /// Faults in order, with their counts.
 #[derive(Debug, Default)]
@@ -37,15 +37,15 @@ pub(crate) struct FaultCount {
 pub(crate) struct Decision {
     /// How long to wait first.
     pub(crate) delay: Option<Duration>,
-    /// What to do.
-    pub(crate) action: Action,
+    /// What the server does.
+    pub(crate) treatment: Treatment,
     /// What the destination has to know.
     pub(crate) rules: Rules,
 }
 
 impl Default for Decision {
     fn default() -> Self {
-        Self { delay: None, action: Action::Serve, rules: Rules::default() }
+        Self { delay: None, treatment: Treatment::Read(Reaction::Serve), rules: Rules::default() }
     }
 }
 
@@ -97,16 +97,21 @@ impl Script {
         let below_base = full.strip_prefix(base).unwrap_or(&full);
         let mut taken = false;
         for active in self.faults.iter().filter(|active| active.fits(method, &full, below_base)) {
-            if matches!(active.fault.action, Action::RefuseEmail { .. } | Action::DropEmail(_)) {
-                decision.rules.emails.push(Arc::clone(active));
-            } else if active.sees() && !taken && active.applies() {
-                taken = true;
-                decision.delay = active.fault.delay;
-                match &active.fault.action {
-                    Action::PartialMap(count) => decision.rules.partial_map = *count,
-                    Action::BulkLists(on) => decision.rules.bulk_lists = Some(*on),
-                    action => decision.action = action.clone(),
+            // Also a fault that comes too late counts the request.
+            let mut takes = || {
+                let takes = active.sees() && !taken && active.applies();
+                if takes {
+                    taken = true;
+                    decision.delay = active.fault.delay;
                 }
+                takes
+            };
+            match &active.fault.action {
+                Action::RefuseEmail { .. } | Action::DropEmail(_) => decision.rules.emails.push(Arc::clone(active)),
+                Action::PartialMap(count) if takes() => decision.rules.partial_map = *count,
+                Action::BulkLists(on) if takes() => decision.rules.bulk_lists = Some(*on),
+                Action::Server(treatment) if takes() => decision.treatment = treatment.clone(),
+                Action::PartialMap(_) | Action::BulkLists(_) | Action::Server(_) => {}
             }
         }
         decision
@@ -155,7 +160,7 @@ impl Rules {
 
 #[cfg(test)]
 mod tests {
-    use super::{Action, Script};
+    use super::{Reaction, Script, Treatment};
     use hyper::Method;
 
     fn script(faults: &[&str]) -> Script {
@@ -163,8 +168,8 @@ mod tests {
     }
 
     fn statuses(script: &Script, requests: usize) -> Vec<u16> {
-        let status = |_| match script.decide(&Method::POST, "/v1/contacts", "/v1").action {
-            Action::Answer { answer, .. } => answer.status,
+        let status = |_| match script.decide(&Method::POST, "/v1/contacts", "/v1").treatment {
+            Treatment::Read(Reaction::Answer { answer, .. }) => answer.status,
             _ => 0,
         };
         (0..requests).map(status).collect()
@@ -192,7 +197,7 @@ mod tests {
     fn a_path_is_compared_after_percent_decoding() {
         let script = script(&["GET /contact/ann@example.com reset"]);
         let decision = script.decide(&Method::GET, "/v1/contact/ann%40example.com", "/v1");
-        assert_eq!(decision.action, Action::Reset);
+        assert_eq!(decision.treatment, Treatment::Reset);
     }
 
     #[test]
