@@ -215,8 +215,7 @@ impl Lines {
     }
 
     fn next(&mut self) -> Option<String> {
-        let deadline = Instant::now() + PATIENCE;
-        match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+        match self.lines.recv_timeout(PATIENCE) {
             Ok(line) => {
                 self.all.push_str(&line);
                 Some(line)

@@ -175,35 +175,33 @@ mod tests {
 
     #[test]
     fn two_processes_together_keep_the_rate_of_one() {
-        let directory = std::env::temp_dir().join(format!("segport-slot-{}-rate", std::process::id()));
-        let processes = two(&directory);
+        let directory = tempfile::tempdir().unwrap();
+        let processes = two(directory.path());
         let mut sent = 0;
         for millisecond in 0..=1_000 {
             for process in &processes {
                 sent += u32::from(process.take(at(millisecond), INTERVAL, SLACK).is_none());
             }
         }
-        std::fs::remove_dir_all(&directory).unwrap();
         assert_eq!(sent, 21, "one at the beginning, then one every 50 ms");
     }
 
     #[test]
     fn a_pause_holds_for_every_process_and_ends() {
-        let directory = std::env::temp_dir().join(format!("segport-slot-{}-pause", std::process::id()));
-        let [one, other] = two(&directory);
+        let directory = tempfile::tempdir().unwrap();
+        let [one, other] = two(directory.path());
         assert_eq!(one.take(at(0), INTERVAL, SLACK), None);
         one.pause(at(3_000));
         one.pause(at(1_000));
         assert_eq!(other.take(at(500), INTERVAL, SLACK), Some(Duration::from_millis(2_500)), "the longer wish counts");
         assert_eq!(other.take(at(3_000), INTERVAL, SLACK), None);
         assert_eq!(one.take(at(3_000), INTERVAL, SLACK), Some(INTERVAL - SLACK));
-        std::fs::remove_dir_all(&directory).unwrap();
     }
 
     #[test]
     fn a_clock_that_was_put_back_stops_nobody() {
-        let directory = std::env::temp_dir().join(format!("segport-slot-{}-clock", std::process::id()));
-        let [one, other] = two(&directory);
+        let directory = tempfile::tempdir().unwrap();
+        let [one, other] = two(directory.path());
         for back in [60_000, 3_600_000] {
             let waited = other.take(at(0), INTERVAL, SLACK);
             assert!(waited.is_none_or(|wait| wait <= INTERVAL), "{back}: {waited:?}");
@@ -214,33 +212,30 @@ mod tests {
         one.pause(at(hour + 100));
         assert_eq!(other.take(at(0), INTERVAL, SLACK), None);
         assert!(other.take(at(0), INTERVAL, SLACK).is_some_and(|wait| wait <= INTERVAL), "and there is a pace again");
-        std::fs::remove_dir_all(&directory).unwrap();
     }
 
     #[test]
     fn a_pause_from_a_wrong_clock_hides_no_other() {
         let (minute, day) = (60_000, 86_400_000);
-        let wrong = |directory: &str| {
-            let directory = std::env::temp_dir().join(format!("segport-slot-{}-{directory}", std::process::id()));
-            let [one, other] = two(&directory);
+        let wrong = || {
+            let directory = tempfile::tempdir().unwrap();
+            let [one, other] = two(directory.path());
             one.pause(at(day));
             (directory, one, other)
         };
-        let (directory, one, other) = wrong("wrong-pause");
+        let (_directory, one, other) = wrong();
         one.pause(at(5 * minute));
         one.pause(at(minute));
         assert_eq!(other.take(at(0), INTERVAL, SLACK), Some(Duration::from_secs(300)));
-        std::fs::remove_dir_all(&directory).unwrap();
-        let (directory, one, other) = wrong("wrong-call");
+        let (_directory, one, other) = wrong();
         assert_eq!(one.take(at(0), INTERVAL, SLACK), None);
         assert_eq!(other.take(at(day - minute), INTERVAL, SLACK), None, "it was forgotten");
-        std::fs::remove_dir_all(&directory).unwrap();
     }
 
     #[test]
     fn threads_of_one_process_keep_apart_too() {
-        let directory = std::env::temp_dir().join(format!("segport-slot-{}-threads", std::process::id()));
-        let [slot, other] = two(&directory);
+        let directory = tempfile::tempdir().unwrap();
+        let [slot, other] = two(directory.path());
         let is_through = AtomicBool::new(false);
         std::thread::scope(|scope| {
             let changed = slot.try_change(|_| {
@@ -257,31 +252,28 @@ mod tests {
             assert!(changed.is_ok_and(|is_through| !is_through));
         });
         assert_eq!(other.take(at(0), INTERVAL, SLACK), Some(Duration::from_secs(3)));
-        std::fs::remove_dir_all(&directory).unwrap();
     }
 
     #[test]
     fn what_is_made_is_for_its_owner_only() {
-        let directory = std::env::temp_dir().join(format!("segport-slot-{}-mode", std::process::id()));
-        let [one, _] = two(&directory.join("state"));
+        let directory = tempfile::tempdir().unwrap();
+        let [one, _] = two(&directory.path().join("state"));
         one.take(at(0), INTERVAL, SLACK);
-        let mode = |path: &str| std::fs::metadata(directory.join(path)).unwrap().permissions().mode() & 0o777;
+        let mode = |path: &str| std::fs::metadata(directory.path().join(path)).unwrap().permissions().mode() & 0o777;
         assert_eq!(["state", "state/pace", "state/pace/autopilot"].map(mode), [0o700, 0o700, 0o600]);
-        std::fs::remove_dir_all(&directory).unwrap();
     }
 
     #[test]
     fn nobody_waits_for_a_process_that_was_stopped() {
-        let directory = std::env::temp_dir().join(format!("segport-slot-{}-stopped", std::process::id()));
-        let [one, other] = two(&directory);
+        let directory = tempfile::tempdir().unwrap();
+        let [one, other] = two(directory.path());
         assert_eq!(one.take(at(0), INTERVAL, SLACK), None);
-        let held = File::open(directory.join("pace/autopilot")).unwrap();
+        let held = File::open(directory.path().join("pace/autopilot")).unwrap();
         held.lock().unwrap();
         assert_eq!(other.take(at(1_000), INTERVAL, SLACK), Some(BUSY));
         other.pause(at(3_000));
         held.unlock().unwrap();
         assert_eq!(other.take(at(1_000), INTERVAL, SLACK), None);
-        std::fs::remove_dir_all(&directory).unwrap();
     }
 
     #[test]
