@@ -1,9 +1,9 @@
 //! The plugins of a project.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, Builder};
 
 use tokio::runtime::Handle;
@@ -213,21 +213,27 @@ impl Plugins {
     }
 }
 
-/// The library of that copy, loaded now or earlier.
+/// The library of that copy, loaded now or earlier. Its own code runs meanwhile, so nobody but who wants the same library waits.
 fn loaded(id: &str, copy: &PrivateCopy) -> Result<&'static Loaded, String> {
-    /// What this process has loaded, by id and hash.
-    static LOADED: Mutex<Option<HashMap<(String, String), &'static Loaded>>> = Mutex::new(None);
+    /// What this process has loaded or is loading, by id and hash.
+    static LOADED: Mutex<BTreeMap<(String, String), Loading>> = Mutex::new(BTreeMap::new());
 
-    let mut guard = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
-    let all = guard.get_or_insert_default();
+    let all = || LOADED.lock().unwrap_or_else(PoisonError::into_inner);
     let key = (id.to_owned(), copy.sha256().to_owned());
-    if let Some(loaded) = all.get(&key) {
-        return Ok(loaded);
-    }
-    let loaded = Loaded::load(id, copy.path(), copy.sha256())?;
-    all.insert(key, loaded);
-    Ok(loaded)
+    let loading = Arc::clone(all().entry(key.clone()).or_default());
+    let load = || {
+        let loaded = Loaded::load(id, copy.path(), copy.sha256());
+        if loaded.is_err() {
+            // What was wrong may be put right, so that the next attempt is a new one.
+            all().remove(&key);
+        }
+        loaded
+    };
+    loading.get_or_init(load).clone()
 }
+
+/// Filled by the first who wants a library, while others who want it wait.
+type Loading = Arc<OnceLock<Result<&'static Loaded, String>>>;
 
 fn changed(pin: &Pin, sha256: &str) -> Problem {
     let Pin { sha256: accepted, version, .. } = pin;

@@ -8,13 +8,19 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::Duration;
 
 use segport_core::{Error, ErrorKind};
 use segport_host::{ConnectorInstance, LoadErrorKind, PinState, Plugins, Search, SourceInstance};
 use segport_sdk::test::Script;
 use serde_json::Value;
 use tokio::runtime::Handle;
+use tracing::subscriber::with_default;
+use tracing::{Event, Subscriber};
+use tracing_subscriber::layer::{self, Layer, SubscriberExt};
+use tracing_subscriber::registry;
 
 use support::{LONG, Project};
 
@@ -356,4 +362,45 @@ async fn a_plugin_may_be_written_in_c() {
     let source = SourceInstance::open(&*plugin, Value::Null, Script::new().client()).unwrap();
     let error = source.read("", &Value::Null, None, LONG).await.unwrap_err();
     assert_eq!(error, Error::new(ErrorKind::Unsupported, "there is nothing to read"));
+}
+
+/// Holds back each plugin that logs until another one does, too.
+#[derive(Clone, Default)]
+struct Rendezvous(Arc<(Mutex<Arrivals>, Condvar)>);
+
+#[derive(Default)]
+struct Arrivals {
+    arrived: usize,
+    /// How many did not wait in vain.
+    met: usize,
+}
+
+impl<S: Subscriber> Layer<S> for Rendezvous {
+    fn on_event(&self, event: &Event<'_>, _: layer::Context<'_, S>) {
+        if event.metadata().target() != "segport::plugin" {
+            return;
+        }
+        let (arrivals, more) = &*self.0;
+        let mut arrivals = arrivals.lock().unwrap();
+        arrivals.arrived += 1;
+        more.notify_all();
+        let (mut arrivals, waited) =
+            more.wait_timeout_while(arrivals, Duration::from_secs(30), |arrivals| arrivals.arrived < 2).unwrap();
+        arrivals.met += usize::from(!waited.timed_out());
+    }
+}
+
+#[tokio::test]
+async fn plugins_are_loaded_side_by_side() {
+    // Their `init` greets through the log.
+    let ids = ["greets", "greets_too"];
+    let (project, rendezvous) = (Project::with(&ids), Rendezvous::default());
+    let plugins = project.load();
+    thread::scope(|scope| {
+        for id in ids {
+            let log = registry().with(rendezvous.clone());
+            scope.spawn(|| with_default(log, || plugins.load(id).map(drop)));
+        }
+    });
+    assert_eq!(rendezvous.0.0.lock().unwrap().met, 2);
 }

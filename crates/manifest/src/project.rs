@@ -12,7 +12,6 @@ use segport_core::FieldType;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::diagnostic::FileText;
 use crate::document::Document;
 use crate::secret::SecretRef;
 
@@ -61,11 +60,6 @@ pub struct Project {
 }
 
 impl Project {
-    /// The text of a project file with secrets masked, such as `exports/newsletter.toml`.
-    pub fn text_of(&self, file: &str) -> Option<&FileText> {
-        Some(self.documents.get(file)?.text())
-    }
-
     /// The directory that holds the project's own state, such as the default database: `.segport` in the project.
     pub fn state_dir(&self) -> PathBuf {
         self.dir.join(".segport")

@@ -192,7 +192,8 @@ fn unsupported(op: u32) -> Error {
     Error::new(ErrorKind::Unsupported, "the plugin does not have this operation").with("operation", op.to_string())
 }
 
-/// Reads the table `name` of a manifest into the author's type. The message never repeats a value of the table.
+/// Reads the table `name` of a manifest into the author's type. No message of serde's own repeats a value of the table; what an
+/// author's `Deserialize` says is passed on as it is.
 pub(crate) fn read_args<T: DeserializeOwned>(table: Value, name: &str) -> Result<T> {
     serde_json::from_value(table).map_err(|error| {
         Error::new(ErrorKind::ConfigInvalid, format!("`{name}` is not what the plugin expects"))
@@ -204,7 +205,7 @@ pub(crate) fn read_args<T: DeserializeOwned>(table: Value, name: &str) -> Result
 fn without_value(message: &str) -> String {
     let names_value = ["invalid type: ", "invalid value: ", "invalid length ", "unknown variant "];
     match names_value.iter().find(|prefix| message.starts_with(**prefix)) {
-        // From the left for a variant (the expected names may be many), else from the right: the value may hold anything.
+        // From the right: the value may hold anything.
         Some(prefix) => {
             let expected = message.rfind(", expected ").map_or("", |at| message.get(at..).unwrap_or(""));
             format!("{}{expected}", prefix.trim_end_matches([':', ' ']))

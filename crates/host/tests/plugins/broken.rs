@@ -1,6 +1,8 @@
 //! Tables that a host must not use.
 
-use segport_abi::{Buffer, HostTable, MAJOR, MINOR, PLUGIN_MAGIC, PluginTable, STATUS_ERROR, STATUS_OK};
+use segport_abi::{
+    Buffer, HostTable, LEVEL_INFO, MAJOR, MINOR, PLUGIN_MAGIC, PluginTable, STATUS_ERROR, STATUS_OK, Slice,
+};
 
 unsafe extern "C" fn starts(_: *const HostTable, _: *mut Buffer) -> i32 {
     STATUS_OK
@@ -11,6 +13,17 @@ unsafe extern "C" fn fails(_: *const HostTable, error: *mut Buffer) -> i32 {
     // SAFETY: ABI.md, `init`: `error` has room for a buffer.
     unsafe { error.write(Buffer::from_vec(json.to_vec())) };
     STATUS_ERROR
+}
+
+unsafe extern "C" fn greets(host: *const HostTable, _: *mut Buffer) -> i32 {
+    // SAFETY: ABI.md, `init`: the host's table is never changed or freed.
+    let HostTable { ctx, log, .. } = unsafe { *host };
+    if let Some(log) = log {
+        let event = br#"{"target":"greeter","message":"hello","run":"","fields":[]}"#;
+        // SAFETY: ABI.md, `log`: `ctx` is the table's, and the bytes live until after the call.
+        unsafe { log(ctx, LEVEL_INFO, Slice::new(event)) };
+    }
+    STATUS_OK
 }
 
 unsafe extern "C" fn fails_in_silence(_: *const HostTable, _: *mut Buffer) -> i32 {
@@ -94,6 +107,8 @@ plugin!("no_shutdown", PluginTable { shutdown: None, ..COMPLETE });
 plugin!("fails_to_start", PluginTable { init: Some(fails), ..COMPLETE });
 plugin!("fails_in_silence", PluginTable { init: Some(fails_in_silence), ..COMPLETE });
 plugin!("other_name", COMPLETE);
+plugin!("greets", PluginTable { init: Some(greets), ..COMPLETE });
+plugin!("greets_too", PluginTable { init: Some(greets), ..COMPLETE });
 plugin!("mumbles", PluginTable { describe: Some(mumbles), ..COMPLETE });
 plugin!("hollow", PluginTable { describe: Some(describes_hollow), open: Some(opens_nothing), ..COMPLETE });
 
