@@ -21,7 +21,7 @@ pub enum PluginKind {
 /// The SDK fills `id`, `version`, `kind` and the schemas from the export macro and the plugin's types; authors state the rest.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Descriptor {
-    /// The id used in manifests, such as `autopilot`.
+    /// The id used in manifests, such as `mailgrid`.
     #[serde(default)]
     pub id: String,
     /// The version of the plugin's crate.
@@ -30,7 +30,7 @@ pub struct Descriptor {
     /// Connector or source.
     #[serde(default = "Descriptor::default_kind")]
     pub kind: PluginKind,
-    /// The name people read, such as `Autopilot`.
+    /// The name people read, such as `Mailgrid`.
     pub display_name: String,
     /// One sentence on what the plugin does.
     pub description: String,

@@ -119,7 +119,7 @@ impl Error {
         self
     }
 
-    /// Adds one named fact, such as `list = contactlist_91`.
+    /// Adds one named fact, such as `list = list_91`.
     #[must_use]
     pub fn with(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.context.push((name.into(), value.into()));
@@ -224,13 +224,13 @@ mod tests {
     #[test]
     fn survives_the_boundary_and_reads_as_one_line() {
         let io = std::io::Error::other("connection reset");
-        let error = Error::new(ErrorKind::Unavailable, "Autopilot did not answer")
+        let error = Error::new(ErrorKind::Unavailable, "Mailgrid did not answer")
             .retry_after(Duration::from_millis(1500))
-            .with("list", "contactlist_91")
+            .with("list", "list_91")
             .because(&io);
         let json = serde_json::to_string(&error).unwrap();
         assert_eq!(serde_json::from_str::<Error>(&json).unwrap(), error);
-        assert_eq!(error.to_string(), "Autopilot did not answer (list: contactlist_91): connection reset");
+        assert_eq!(error.to_string(), "Mailgrid did not answer (list: list_91): connection reset");
         assert_eq!(error.retry(), Retry::After(1500));
     }
 

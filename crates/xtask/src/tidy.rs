@@ -44,7 +44,10 @@ fn check(path: &str, text: &str, findings: &mut Vec<String>) {
     }
     let may_know_autopilot =
         ["connectors/autopilot/", "crates/sandbox/", "crates/properties/", "tests/", "crates/xtask/"];
-    let wire_names = ["_autopilot_list", "autopilotapikey", "email_contact_map"];
+    let wire_names = ["_autopilot_list", "autopilotapikey", "email_contact_map", "contactlist_"];
+    if path.starts_with("crates/core/") && text.to_lowercase().contains("autopilot") {
+        findings.push(format!("{path}: names a connector; to the core they are all alike"));
+    }
     if !is_test
         && !may_know_autopilot.iter().any(|place| path.starts_with(place))
         && wire_names.iter().any(|name| text.contains(name))
@@ -84,7 +87,8 @@ mod tests {
         check("crates/core/src/a.rs", &format!("//! x\n{}", "\n".repeat(700)), &mut findings);
         check("crates/core/src/b.rs", "fn main() {}\n", &mut findings);
         check("crates/engine/src/c.rs", "//! x\nconst A: &str = \"_autopilot_list\";\n", &mut findings);
+        check("crates/core/src/d.rs", "//! x\n/// Such as `autopilot`.\n", &mut findings);
         check("connectors/autopilot/src/c.rs", "//! x\nconst A: &str = \"_autopilot_list\";\n", &mut findings);
-        assert_eq!(findings.len(), 4, "{findings:?}");
+        assert_eq!(findings.len(), 5, "{findings:?}");
     }
 }
