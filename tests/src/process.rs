@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread::JoinHandle;
@@ -152,6 +152,18 @@ impl Running {
         let pid = self.id.to_string();
         let limit = Command::new("prlimit").args(["--pid", &pid, &format!("--fsize={size}")]).status().unwrap();
         assert!(limit.success(), "prlimit: {limit}");
+    }
+
+    /// Empties the files without a name that it has in this directory, as a damaged disk might; says how many there were.
+    pub fn lose_nameless_files(&self, directory: &Path) -> usize {
+        let files = std::fs::read_dir(format!("/proc/{}/fd", self.id)).unwrap().map(|file| file.unwrap().path());
+        let is_lost = |file: &PathBuf| {
+            std::fs::read_link(file)
+                .is_ok_and(|place| place.starts_with(directory) && place.to_string_lossy().ends_with(" (deleted)"))
+        };
+        let lost: Vec<PathBuf> = files.filter(is_lost).collect();
+        lost.iter().for_each(|file| drop(std::fs::File::create(file).unwrap()));
+        lost.len()
     }
 
     /// Kills it without warning and waits until it is gone.

@@ -5,6 +5,7 @@ use segport_core::{Error, ErrorKind};
 use segport_ledger::RunEnd;
 use segport_manifest::Code;
 
+use crate::broken_off::BrokenOff;
 use crate::engine::OpenExport;
 use crate::plan::{LeaverTally, shared_contacts};
 use crate::report::{
@@ -24,8 +25,8 @@ pub(crate) enum Ending {
     Cancelled,
     /// It could not go on.
     Failed { code: Code, error: Error },
-    /// What became of rows could not be written down any more.
-    Unwritten(Error),
+    /// Not all that became of it is on record.
+    BrokenOff(BrokenOff),
 }
 
 impl Ending {
@@ -85,7 +86,7 @@ impl Story<'_> {
         self.problems.extend(shared_contacts(self.leavers.shared + done.kept));
         match &self.end {
             Ending::Failed { code, error } => self.problems.push(problem(Severity::Error, *code, error.to_string())),
-            Ending::Unwritten(error) => self.problems.push(unwritten(error)),
+            Ending::BrokenOff(why) => self.problems.push(why.problem()),
             Ending::Through | Ending::Stopped | Ending::Cancelled => {}
         }
         for guard in self.guards.iter().filter(|guard| guard.verdict == Verdict::Stopped) {
@@ -131,7 +132,7 @@ impl Story<'_> {
             {
                 Status::Partial
             }
-            Ending::Failed { .. } | Ending::Unwritten(_) => Status::Failed,
+            Ending::Failed { .. } | Ending::BrokenOff(_) => Status::Failed,
             Ending::Through if undone > 0 => Status::Partial,
             Ending::Through => Status::Succeeded,
         }
@@ -140,21 +141,9 @@ impl Story<'_> {
 
 impl RunReport {
     /// Says that the run's end could not be written down: everything else was.
-    pub(crate) fn end_unwritten(&mut self, error: &Error) {
+    pub(crate) fn end_unwritten(&mut self, error: segport_ledger::Error) {
         self.status = Status::Failed;
-        self.problems.insert(0, unwritten(error));
-    }
-}
-
-fn unwritten(error: &Error) -> Problem {
-    Problem {
-        severity: Severity::Error,
-        code: Code::LedgerUnavailable.as_str().to_owned(),
-        message: format!("the run broke off before all that became of it was written down: {error}"),
-        help: Some(
-            "if the disk of the state is full, free some space; the next run settles whatever has no outcome in the ledger"
-                .to_owned(),
-        ),
+        self.problems.insert(0, BrokenOff::unwritten(error).problem());
     }
 }
 

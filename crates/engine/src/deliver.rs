@@ -15,6 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, mpsc, onesho
 pub(crate) use self::judged::Fate;
 use self::judged::Judged;
 pub use self::judged::{is_final, outcome_of};
+use crate::broken_off::BrokenOff;
 use crate::guard::Watch;
 use crate::in_flight::InFlight;
 use crate::pack::{Dispatched, Parcel};
@@ -90,8 +91,8 @@ pub(crate) struct Delivered {
     pub(crate) halt: Option<Halt>,
     /// What was handed to the connector and has no outcome that was written down: nothing, unless there is a failure.
     pub(crate) in_doubt: Handed,
-    /// Why outcomes could not be written down any more. The next run sends those rows again.
-    pub(crate) failure: Option<Error>,
+    /// Why the rest has no outcome on record. The next run sends those rows again.
+    pub(crate) failure: Option<BrokenOff>,
 }
 
 impl Delivered {
@@ -249,11 +250,11 @@ impl Delivery<'_> {
                 next.settlement.notes.extend(notes);
                 match next.settlement.settle(&parcel, fates, self.read) {
                     Ok(more) => records.extend(more),
-                    Err(error) => settled.failure = Some(error),
+                    Err(error) => settled.failure = Some(BrokenOff::Unread(error)),
                 }
             }
             if settled.failure.is_none() {
-                settled.failure = self.journal.settle(&records).await.err().map(Error::from);
+                settled.failure = self.journal.settle(&records).await.err().map(BrokenOff::unwritten);
             }
             if settled.failure.is_some() {
                 break;
@@ -300,7 +301,7 @@ struct Answered<'p> {
 struct Settled {
     settlement: Settlement,
     handed: Handed,
-    failure: Option<Error>,
+    failure: Option<BrokenOff>,
 }
 
 /// The state of a delivery that decides whether to go on.

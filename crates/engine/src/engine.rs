@@ -18,6 +18,7 @@ use segport_transport::Transport;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use crate::broken_off::{BrokenOff, code_of_waiting};
 use crate::map::Mapping;
 use crate::plan_report::PlanReport;
 use crate::progress::Progress;
@@ -108,8 +109,8 @@ impl StartError {
             Self::Ledger(error) => ledger_code(error),
             Self::Source(_) => Code::SourceUnreadable,
             Self::Outdated { .. } => Code::PlanOutdated,
-            Self::Outbox(error) if error.kind() == ErrorKind::Unavailable => Code::LedgerUnavailable,
-            Self::Core(error) | Self::Outbox(error) => Code::of(error.kind()),
+            Self::Outbox(error) => code_of_waiting(error),
+            Self::Core(error) => Code::of(error.kind()),
         }
     }
 
@@ -131,6 +132,15 @@ impl StartError {
     /// Whether another run holds the export.
     pub fn is_held(&self) -> bool {
         matches!(self, Self::Ledger(segport_ledger::Error::Held { .. }))
+    }
+}
+
+/// A run that breaks off before it has sent anything has not started.
+impl From<BrokenOff> for StartError {
+    fn from(broken_off: BrokenOff) -> Self {
+        match broken_off {
+            BrokenOff::Unwritten(error) | BrokenOff::Unread(error) => Self::Core(error),
+        }
     }
 }
 

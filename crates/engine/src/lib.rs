@@ -8,6 +8,7 @@
 #![deny(missing_docs)]
 
 mod address;
+mod broken_off;
 mod check;
 mod conclusion;
 mod deliver;

@@ -10,6 +10,7 @@ use segport_core::{Batch, BatchKind, Error, ErrorKind, Result, Workload};
 use segport_ledger::{Identity, Index, Intent, Journal, Leaver, Memberships, ReadIn, SegmentNumber};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
+use crate::broken_off::BrokenOff;
 use crate::deliver::ledger;
 use crate::outbox::{Block, Bundle, Ticket};
 use crate::room::Room;
@@ -187,7 +188,7 @@ impl Packer<'_> {
         &self,
         mut next_block: impl FnMut() -> Option<Result<Block>>,
         parcels: &mpsc::Sender<Dispatched>,
-    ) -> Result<Vec<Ticket>> {
+    ) -> Result<Vec<Ticket>, BrokenOff> {
         let mut loose = Loose::default();
         while let Some(block) = next_block() {
             let rest = self.dispatch(self.cut(block?, &mut loose).await?, parcels).await?;
@@ -209,7 +210,7 @@ impl Packer<'_> {
         segment: Listed,
         leavers: Vec<Leaver>,
         parcels: &mpsc::Sender<Dispatched>,
-    ) -> Result<Vec<Leaver>> {
+    ) -> Result<Vec<Leaver>, BrokenOff> {
         let mut rest = leavers.into_iter().peekable();
         let mut packed = Vec::new();
         while rest.peek().is_some() {
@@ -226,7 +227,7 @@ impl Packer<'_> {
         &self,
         packed: Vec<Parcel>,
         parcels: &mpsc::Sender<Dispatched>,
-    ) -> Result<impl ExactSizeIterator<Item = Parcel> + use<>> {
+    ) -> Result<impl ExactSizeIterator<Item = Parcel> + use<>, BrokenOff> {
         let mut rest = packed.into_iter();
         while let Some(first) = rest.as_slice().first() {
             let taken = self.room.take(first.bytes()).await;
@@ -241,7 +242,7 @@ impl Packer<'_> {
                 next.extend(rest.next().map(|parcel| (parcel, Some(taken))));
             }
             let intents: Vec<Intent> = next.iter().flat_map(|(parcel, _)| parcel.intents()).collect();
-            self.journal.intend(&intents).await.map_err(ledger)?;
+            self.journal.intend(&intents).await.map_err(BrokenOff::unwritten)?;
             places.zip(next).for_each(|(place, parcel)| place.send(parcel));
         }
         Ok(rest)

@@ -244,14 +244,13 @@ pub(crate) async fn run(
         end,
     };
     progress.finished(&open.export.id);
-    let is_written = !matches!(story.end, Ending::Unwritten(_));
+    let is_on_record = !matches!(story.end, Ending::BrokenOff(_));
     let mut report = story.report();
     let json = serde_json::to_string(&report)
         .map_err(|error| Error::new(ErrorKind::Internal, "the report could not be written as JSON").because(&error))?;
-    if let Err(error) = run.finish(run_end(report.status), report.finished_at, &json).await
-        && is_written
-    {
-        report.end_unwritten(&error.into());
+    // One that broke off stays interrupted: had it ended, its records would be taken for all that it left undone.
+    if is_on_record && let Err(error) = run.finish(run_end(report.status), report.finished_at, &json).await {
+        report.end_unwritten(error);
     }
     match outdated {
         Some(what) => Err(StartError::Outdated { what }),

@@ -10,6 +10,7 @@ use segport_manifest::Code;
 use segport_transport::Permit;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::broken_off::BrokenOff;
 use crate::conclusion::{Ending, problem};
 use crate::deliver::{Delivered, Delivery, Halt, Handed, ledger};
 use crate::engine::OpenExport;
@@ -91,7 +92,7 @@ pub(crate) struct Sent {
 
 impl Sending<'_> {
     /// Writes down that nothing of what waits was tried.
-    pub(crate) async fn decline(&self, mut waiting: Waiting<'_>, reason: &str) -> Result<Settlement> {
+    pub(crate) async fn decline(&self, mut waiting: Waiting<'_>, reason: &str) -> Result<Settlement, BrokenOff> {
         let mut declined = Settlement::default();
         let reason: Arc<str> = reason.into();
         let mut untried = self.not_sent(&std::mem::take(&mut waiting.rows), &reason)?;
@@ -107,7 +108,7 @@ impl Sending<'_> {
                 self.not_sent(&tickets, &reason)
             };
             let (written, next) = tokio::join!(self.journal.pass_over(&untried), next);
-            written.map_err(ledger)?;
+            written.map_err(BrokenOff::unwritten)?;
             declined.rows.deferred += untried.len() as u64;
             untried = next?;
             if untried.is_empty() {
@@ -142,16 +143,16 @@ impl Sending<'_> {
         Ok(untried)
     }
 
-    async fn decline_removals(&self, removals: &[(Listed, Vec<Leaver>)], reason: &Arc<str>) -> Result<u64> {
+    async fn decline_removals(&self, removals: &[(Listed, Vec<Leaver>)], reason: &Arc<str>) -> Result<u64, BrokenOff> {
         let leavers = removals.iter().flat_map(|(_, leavers)| leavers);
         let untried: Vec<Untried> = leavers.map(|leaver| stays(leaver, "not_sent", reason)).collect();
-        self.journal.pass_over(&untried).await.map_err(ledger)?;
+        self.journal.pass_over(&untried).await.map_err(BrokenOff::unwritten)?;
         Ok(untried.len() as u64)
     }
 
     /// Which of these leavers come off which list. Of those who stay until a run can be sure it is written down, and those who
     /// were to come off and stay are counted.
-    async fn removals(&self, leavers: Vec<Leaver>, kept: &mut u64) -> Result<Vec<(Listed, Vec<Leaver>)>> {
+    async fn removals(&self, leavers: Vec<Leaver>, kept: &mut u64) -> Result<Vec<(Listed, Vec<Leaver>)>, BrokenOff> {
         let unreadable =
             "of some rows of the source nobody can tell whose they are, and this might be one of them".into();
         let mut deferred = Vec::new();
@@ -167,12 +168,12 @@ impl Sending<'_> {
                 },
             }
         }
-        self.journal.pass_over(&deferred).await.map_err(ledger)?;
+        self.journal.pass_over(&deferred).await.map_err(BrokenOff::unwritten)?;
         Ok(removals)
     }
 
     /// Sends what waits, rows before leavers.
-    pub(crate) async fn send(&self, waiting: Waiting<'_>) -> Result<Sent> {
+    pub(crate) async fn send(&self, waiting: Waiting<'_>) -> Result<Sent, BrokenOff> {
         let planned = Handed { rows: waiting.outbox.rows(), leavers: waiting.planned.remove };
         if planned.all() == 0 {
             return Ok(Sent {
@@ -216,9 +217,9 @@ impl Sending<'_> {
         settlement.notes.extend(session.notes.iter().cloned());
         settlement.absorb(declined);
         let end = match (delivered.failure, delivered.halt) {
-            (Some(error), _) => {
+            (Some(why), _) => {
                 settlement.leave_open(planned, delivered.in_doubt);
-                Ending::Unwritten(error)
+                Ending::BrokenOff(why)
             }
             (None, None) => Ending::Through,
             (None, Some(Halt::Guard)) => Ending::Stopped,
@@ -319,7 +320,7 @@ impl Sending<'_> {
         &self,
         delivery: &Delivery<'_>,
         waiting: Waiting<'w>,
-        pack: impl AsyncFnOnce(Waiting<'w>, mpsc::Sender<Dispatched>) -> Result<Waiting<'w>>,
+        pack: impl AsyncFnOnce(Waiting<'w>, mpsc::Sender<Dispatched>) -> Result<Waiting<'w>, BrokenOff>,
     ) -> Part<'w> {
         let ahead = parcels_ahead(self.open.limits.requests_per_second, delivery.writer.capabilities());
         let (parcels, to_deliver) = mpsc::channel(ahead);
@@ -328,14 +329,14 @@ impl Sending<'_> {
             let rest = pack(waiting, parcels).await?;
             match halted.await {
                 Ok(reason) => Ok((None, self.decline(rest, &reason).await?.put_off(&reason))),
-                // All is delivered, or outcomes cannot be written down any more.
+                // All is delivered, or the delivery broke off.
                 Err(_) => Ok((Some(rest), Settlement::default())),
             }
         };
         match tokio::join!(pack, delivery.deliver(to_deliver, halt)) {
             (Ok((rest, declined)), delivered) => Part { rest, declined, delivered },
-            (Err(error), delivered) => {
-                let failure = delivered.failure.or(Some(error));
+            (Err(why), delivered) => {
+                let failure = delivered.failure.or(Some(why));
                 Part { rest: None, declined: Settlement::default(), delivered: Delivered { failure, ..delivered } }
             }
         }
@@ -347,7 +348,7 @@ impl Sending<'_> {
         packer: &Packer<'_>,
         mut waiting: Waiting<'w>,
         parcels: mpsc::Sender<Dispatched>,
-    ) -> Result<Waiting<'w>> {
+    ) -> Result<Waiting<'w>, BrokenOff> {
         while let Some(leavers) = waiting.next_leavers().await? {
             let mut removals = self.removals(leavers, &mut waiting.kept).await?.into_iter();
             for (listed, leavers) in removals.by_ref() {
@@ -368,7 +369,7 @@ async fn pack_rows<'w>(
     packer: &Packer<'_>,
     mut waiting: Waiting<'w>,
     parcels: mpsc::Sender<Dispatched>,
-) -> Result<Waiting<'w>> {
+) -> Result<Waiting<'w>, BrokenOff> {
     waiting.rows = packer.pack_rows(|| waiting.outbox.next_block().transpose(), &parcels).await?;
     Ok(waiting)
 }
