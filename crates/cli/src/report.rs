@@ -2,6 +2,7 @@
 
 use segport_engine::report::{GuardVerdict, Problem, RunReport, Severity, Status, Verdict};
 use segport_engine::{PlanReport, PlannedCalls};
+use segport_ledger::OutcomeKind;
 use segport_manifest::Style;
 
 use crate::exit::heading;
@@ -51,13 +52,13 @@ pub(crate) fn plan(plan: &PlanReport, style: Style) -> String {
         Line::below("unchanged", rows.unchanged, ""),
     ];
     let outcomes = [
-        ("invalid", rows.invalid),
-        ("duplicate", rows.duplicate),
-        ("suppressed", rows.suppressed),
-        ("deferred", rows.deferred),
+        (OutcomeKind::Invalid, rows.invalid),
+        (OutcomeKind::Duplicate, rows.duplicate),
+        (OutcomeKind::Suppressed, rows.suppressed),
+        (OutcomeKind::Deferred, rows.deferred),
     ];
     for (outcome, number) in outcomes.into_iter().filter(|(_, number)| *number > 0) {
-        lines.push(Line::below(outcome, number, ""));
+        lines.push(Line::below(outcome.as_str(), number, ""));
         for skipped in plan.skipped.iter().filter(|skipped| skipped.outcome == outcome) {
             lines.push(Line(format!("      {}", skipped.code), skipped.rows, skipped.reason.clone()));
         }
@@ -133,7 +134,7 @@ fn problems(problems: &[Problem], style: Style) -> String {
             Severity::Warning => "warning",
             Severity::Note => "note",
         };
-        let code = (!problem.code.is_empty()).then_some(problem.code.as_str());
+        let code = Some(problem.code.as_str()).filter(|code| !code.is_empty());
         text.push('\n');
         // A destination's texts, such as titles of lists, may be in it.
         text.push_str(&heading(severity, code, &harmless(&problem.message), problem.help.as_deref(), style));
@@ -203,7 +204,8 @@ fn hint(report: &RunReport) -> Option<String> {
 mod tests {
     use insta::assert_snapshot;
     use segport_engine::report::{CallCounts, LeaverCounts, PluginRef, RowCounts, Trigger};
-    use segport_engine::{PlannedLeavers, PlannedRows, PlannedSegment, Skipped};
+    use segport_engine::{Guard, PlannedLeavers, PlannedRows, PlannedSegment, Skipped};
+    use segport_manifest::Code;
 
     use super::*;
 
@@ -231,7 +233,7 @@ mod tests {
                 PlannedSegment { id: "vip".to_owned(), display_name: "VIP".to_owned(), rows: 80 },
             ],
             skipped: vec![Skipped {
-                outcome: "invalid".to_owned(),
+                outcome: OutcomeKind::Invalid.into(),
                 code: "identity_missing".to_owned(),
                 reason: "`email` is empty".to_owned(),
                 rows: 9,
@@ -245,18 +247,18 @@ mod tests {
                 notes: vec!["the first batch tests whether bulk calls put contacts on the list".to_owned()],
             },
             guards: vec![
-                verdict("allow_empty", "false", "every segment has rows", Verdict::Passed),
-                verdict("max_removals", "10%", "3 of 11,003", Verdict::Passed),
+                verdict(Guard::AllowEmpty, "false", "every segment has rows", Verdict::Passed),
+                verdict(Guard::MaxRemovals, "10%", "3 of 11,003", Verdict::Passed),
             ],
             problems: Vec::new(),
         }
     }
 
-    fn verdict(guard: &str, limit: &str, found: &str, verdict: Verdict) -> GuardVerdict {
+    fn verdict(guard: Guard, limit: &str, found: &str, verdict: Verdict) -> GuardVerdict {
         let overridden_by = (verdict == Verdict::Overridden).then(|| "anna@example.com".to_owned());
         let reason = overridden_by.as_ref().map(|_| "the list was closed".to_owned());
-        let (guard, limit, found) = (guard.to_owned(), limit.to_owned(), found.to_owned());
-        GuardVerdict { guard, limit, found, verdict, overridden_by, reason }
+        let (limit, found) = (limit.to_owned(), found.to_owned());
+        GuardVerdict { guard: guard.into(), limit, found, verdict, overridden_by, reason }
     }
 
     fn a_report() -> RunReport {
@@ -275,7 +277,7 @@ mod tests {
             rows: RowCounts { read: 1000, added: 1000, ..RowCounts::default() },
             leavers: LeaverCounts::default(),
             calls: CallCounts { requests: 14, ..CallCounts::default() },
-            guards: vec![verdict("max_removals", "10%", "0 of 0", Verdict::Passed)],
+            guards: vec![verdict(Guard::MaxRemovals, "10%", "0 of 0", Verdict::Passed)],
             problems: Vec::new(),
         }
     }
@@ -307,7 +309,7 @@ mod tests {
         let rows = RowCounts { read: 100, added: 60, unchanged: 20, refused: 15, unknown: 5, ..RowCounts::default() };
         let problem = Problem {
             severity: Severity::Warning,
-            code: "SP0616".to_owned(),
+            code: Code::Rejected.into(),
             message: "15 rows were refused".to_owned(),
             help: Some("correct them at the source".to_owned()),
         };
@@ -316,7 +318,7 @@ mod tests {
             rows,
             leavers: LeaverCounts { planned: 4, removed: 3, unknown: 1, ..LeaverCounts::default() },
             calls: CallCounts { requests: 1214, retried: 3, throttled: 1 },
-            guards: vec![verdict("max_refused", "5%", "15 of 80", Verdict::Overridden)],
+            guards: vec![verdict(Guard::MaxRefused, "5%", "15 of 80", Verdict::Overridden)],
             problems: vec![problem],
             ..a_report()
         };
@@ -327,7 +329,7 @@ mod tests {
     fn a_text_of_the_destination_does_not_drive_the_terminal() {
         let problem = Problem {
             severity: Severity::Note,
-            code: "SP0609".to_owned(),
+            code: Code::ConnectorNote.into(),
             message: "list `\u{1b}[2JNews` has\nmembers".to_owned(),
             help: None,
         };
@@ -338,7 +340,7 @@ mod tests {
     #[test]
     fn a_name_of_the_source_does_not_drive_the_terminal() {
         let skipped = Skipped {
-            outcome: "invalid".to_owned(),
+            outcome: OutcomeKind::Invalid.into(),
             code: "value".to_owned(),
             reason: "`\u{1b}]0;x\u{7}` is no number".to_owned(),
             rows: 9,
@@ -352,7 +354,7 @@ mod tests {
         let report = RunReport {
             status: Status::Stopped,
             rows: RowCounts { read: 100, deferred: 100, ..RowCounts::default() },
-            guards: vec![verdict("max_removals", "10%", "300 of 1000", Verdict::Stopped)],
+            guards: vec![verdict(Guard::MaxRemovals, "10%", "300 of 1000", Verdict::Stopped)],
             ..a_report()
         };
         assert_snapshot!(run(&report, Style::Plain));

@@ -119,16 +119,14 @@ fn makes_up_for_all(run: &RunRecord) -> bool {
 
 /// Whether a run lists all that is undone of what it considered. Where a guard found the source abnormal, rows may be missing in it.
 fn is_complete(report: &RunReport) -> bool {
-    let is_while_sending = |guard: &str| guard == Guard::MaxRefused.as_str();
     let mut stopped = report.guards.iter().filter(|guard| guard.verdict == Verdict::Stopped);
-    has_read_all(report) && stopped.all(|guard| is_while_sending(&guard.guard))
+    has_read_all(report) && stopped.all(|guard| guard.guard == Guard::MaxRefused)
 }
 
 /// Whether a run read its source to the end, which is what guards judge, and says what it found. One under an outdated plan does
 /// not.
 fn has_read_all(report: &RunReport) -> bool {
-    let outdated = Code::PlanOutdated.as_str();
-    !report.guards.is_empty() && report.problems.iter().all(|problem| problem.code != outdated)
+    !report.guards.is_empty() && report.problems.iter().all(|problem| problem.code != Code::PlanOutdated)
 }
 
 fn is_unmet(report: &RunReport) -> bool {

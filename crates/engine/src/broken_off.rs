@@ -26,7 +26,7 @@ impl BrokenOff {
         match self {
             Self::Unwritten(error) => Problem {
                 severity: Severity::Error,
-                code: Code::LedgerUnavailable.as_str().to_owned(),
+                code: Code::LedgerUnavailable.into(),
                 message: format!("the run broke off before all that became of it was written down: {error}"),
                 help: Some(
                     "if the disk of the state is full, free some space; the next run settles whatever has no outcome in the ledger"
@@ -35,7 +35,7 @@ impl BrokenOff {
             },
             Self::Unread(error) => Problem {
                 severity: Severity::Error,
-                code: code_of_waiting(error).as_str().to_owned(),
+                code: code_of_waiting(error).into(),
                 message: format!("the run broke off before all was sent and written down: {error}"),
                 help: Some(
                     "no row is lost: the next run, or `segport retry`, takes whatever has no outcome in the ledger".to_owned(),

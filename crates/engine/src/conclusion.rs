@@ -13,6 +13,7 @@ use crate::report::{
 };
 use crate::settle::Settlement;
 use crate::tally::Tally;
+use crate::word::Word;
 
 /// How the story ends.
 #[derive(Debug)]
@@ -89,9 +90,7 @@ impl Story<'_> {
             Ending::BrokenOff(why) => self.problems.push(why.problem()),
             Ending::Through | Ending::Stopped | Ending::Cancelled => {}
         }
-        for guard in self.guards.iter().filter(|guard| guard.verdict == Verdict::Stopped) {
-            self.problems.push(stopped(guard));
-        }
+        self.problems.extend(self.guards.iter().filter_map(stopped));
         if !rows.balances() || !leavers.balances() {
             status = Status::Failed;
             let message =
@@ -147,25 +146,21 @@ impl RunReport {
     }
 }
 
-fn stopped(guard: &GuardVerdict) -> Problem {
-    let code = match guard.guard.as_str() {
-        "max_removals" => Code::GuardMaxRemovals,
-        "max_growth" => Code::GuardMaxGrowth,
-        "max_shrink" => Code::GuardMaxShrink,
-        "max_refused" => Code::GuardMaxRefused,
-        _ => Code::GuardAllowEmpty,
-    };
-    Problem {
+/// What is to be said of a guard that stopped the run.
+fn stopped(verdict: &GuardVerdict) -> Option<Problem> {
+    let (Word::Known(guard), Verdict::Stopped) = (&verdict.guard, verdict.verdict) else { return None };
+    let name = guard.as_str();
+    Some(Problem {
         severity: Severity::Error,
-        code: code.as_str().to_owned(),
-        message: format!("guard `{}` stopped the run: {} (limit {})", guard.guard, guard.found, guard.limit),
-        help: Some(format!("if that is as it should be, run again with `--override {}`", guard.guard)),
-    }
+        code: guard.code().into(),
+        message: format!("guard `{name}` stopped the run: {} (limit {})", verdict.found, verdict.limit),
+        help: Some(format!("if that is as it should be, run again with `--override {name}`")),
+    })
 }
 
 /// A problem without advice.
 pub(crate) fn problem(severity: Severity, code: Code, message: String) -> Problem {
-    Problem { severity, code: code.as_str().to_owned(), message, help: None }
+    Problem { severity, code: code.into(), message, help: None }
 }
 
 /// The status as the ledger keeps it.

@@ -13,7 +13,7 @@ use crate::engine::StartError;
 use crate::map::Mapping;
 use crate::name::{Candidate, Name};
 use crate::outbox::{Outbox, Ticket};
-use crate::tally::{Skip, Tally};
+use crate::tally::{Skip, Tally, Why};
 
 /// Which rows a run considers.
 #[derive(Debug)]
@@ -147,8 +147,7 @@ impl<'a> Diff<'a> {
                     }
                     // Of rows without a key nobody can tell whether they are the same profile.
                     if self.considers(identity)? && key.is_none_or(|key| self.counts_here(place, key)) {
-                        let (code, reason) = (flaw.kind.code(), mapping.explain(flaw).into());
-                        let skip = Skip { outcome: Undelivered::Invalid, code, reason };
+                        let skip = Skip { why: Why::Flawed(flaw.kind), reason: mapping.explain(flaw).into() };
                         records.push(self.tally.skip(place.number, identity, skip));
                     }
                 }
@@ -164,7 +163,7 @@ impl<'a> Diff<'a> {
                         Judgement::Skip(skip) => {
                             self.present.add(place.number, name.key);
                             // What is over the cap is seen as such in its first segment only.
-                            if skip.outcome == Undelivered::Deferred || self.counts_here(place, name.key) {
+                            if skip.why == Why::OverCap || self.counts_here(place, name.key) {
                                 records.push(self.tally.skip(place.number, Some(name.identity), skip));
                             }
                         }
@@ -224,11 +223,7 @@ impl<'a> Diff<'a> {
                     Some(line) => format!("{}, line {line}: {}", row.place, row.reason),
                     None => format!("{}, row {}: {}", row.place, row.row, row.reason),
                 };
-                self.tally.skip(
-                    place.number,
-                    None,
-                    Skip { outcome: Undelivered::Invalid, code: "unreadable", reason: at.into() },
-                )
+                self.tally.skip(place.number, None, Skip { why: Why::Unreadable, reason: at.into() })
             })
             .collect()
     }
@@ -259,11 +254,7 @@ impl<'a> Diff<'a> {
         if self.rules.suppressed.contains(&name.identity) {
             self.index.keep(name.identity, place.number)?;
             self.tally.suppressed_digest = self.tally.suppressed_digest.wrapping_add(name.identity.bits());
-            let skip = Skip {
-                outcome: Undelivered::Suppressed,
-                code: "suppressed",
-                reason: Arc::clone(&self.reasons.suppressed),
-            };
+            let skip = Skip { why: Why::Suppressed, reason: Arc::clone(&self.reasons.suppressed) };
             return Ok(Judgement::skip_if(is_considered, skip));
         }
         let added = match self.index.observe(name.identity, name.key, name.fingerprint, place.number)? {
@@ -292,7 +283,7 @@ impl<'a> Diff<'a> {
                         &self.reasons.of_other_key
                     }
                 };
-                let skip = Skip { outcome: Undelivered::Duplicate, code: "duplicate", reason: Arc::clone(reason) };
+                let skip = Skip { why: Why::Duplicate, reason: Arc::clone(reason) };
                 // Its own key may be the ledger's now, but once the earlier row is delivered that one's is.
                 self.index.keep(name.identity, place.number)?;
                 return Ok(Judgement::skip_if(is_considered, skip));
@@ -342,11 +333,7 @@ impl<'a> Diff<'a> {
 
     fn over_the_cap(&mut self, identity: Identity) -> Result<Judgement, StartError> {
         self.index.leave_out(identity)?;
-        Ok(Judgement::Skip(Skip {
-            outcome: Undelivered::Deferred,
-            code: "over_cap",
-            reason: Arc::clone(&self.reasons.over_cap),
-        }))
+        Ok(Judgement::Skip(Skip { why: Why::OverCap, reason: Arc::clone(&self.reasons.over_cap) }))
     }
 
     fn put_in_outbox(&mut self, rows: &RecordBatch, picked: Picked) -> Result<(), StartError> {

@@ -27,7 +27,7 @@ pub(crate) fn problems(spec: &ExportSpec, session: &Session, identity: &str, lea
         };
         Some(Problem {
             severity: Severity::Note,
-            code: Code::ListHasMembers.to_string(),
+            code: Code::ListHasMembers.into(),
             message: format!(
                 "list `{list}` has {members} already. This first run of segment `{segment}` adds to them, updates those with the \
                  same `{identity}`, and leaves the others as they are; the export {removals}"

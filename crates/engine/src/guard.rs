@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use segport_manifest::{Guards, Threshold};
+use segport_manifest::{Code, Guards, Threshold};
 
 use crate::report::{GuardVerdict, Verdict};
 
@@ -22,7 +22,8 @@ pub enum Guard {
 }
 
 impl Guard {
-    const ALL: [Self; 5] = [Self::MaxRemovals, Self::MaxGrowth, Self::MaxShrink, Self::MaxRefused, Self::AllowEmpty];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::MaxRemovals, Self::MaxGrowth, Self::MaxShrink, Self::MaxRefused, Self::AllowEmpty];
 
     /// The name in the manifest and on the command line.
     pub fn as_str(self) -> &'static str {
@@ -32,6 +33,17 @@ impl Guard {
             Self::MaxShrink => "max_shrink",
             Self::MaxRefused => "max_refused",
             Self::AllowEmpty => "allow_empty",
+        }
+    }
+
+    /// The code under which a run that it stopped reports so.
+    pub(crate) fn code(self) -> Code {
+        match self {
+            Self::MaxRemovals => Code::GuardMaxRemovals,
+            Self::MaxGrowth => Code::GuardMaxGrowth,
+            Self::MaxShrink => Code::GuardMaxShrink,
+            Self::MaxRefused => Code::GuardMaxRefused,
+            Self::AllowEmpty => Code::GuardAllowEmpty,
         }
     }
 }
@@ -184,7 +196,7 @@ impl Watch {
         // That somebody was ready to go on is worth knowing even if nothing was in the way.
         let said = |text: &Option<String>| text.clone().filter(|_| is_overridden);
         let (overridden_by, reason) = (said(by), said(reason));
-        GuardVerdict { guard: guard.as_str().to_owned(), limit, found, verdict, overridden_by, reason }
+        GuardVerdict { guard: guard.into(), limit, found, verdict, overridden_by, reason }
     }
 }
 
@@ -219,7 +231,7 @@ mod tests {
         let verdicts = Watch::new(Guards::default(), &overridden).judge_plan(&Findings::default());
         let recorded = verdicts.iter().filter(|verdict| verdict.overridden_by.is_some());
         let recorded: Vec<_> =
-            recorded.map(|verdict| (&*verdict.guard, verdict.verdict, &verdict.overridden_by)).collect();
+            recorded.map(|verdict| (verdict.guard.as_str(), verdict.verdict, &verdict.overridden_by)).collect();
         assert_eq!(recorded, [("max_removals", Verdict::Passed, &by)]);
     }
 
@@ -229,7 +241,7 @@ mod tests {
         let findings = Findings { sizes: sizes.collect(), ..Findings::default() };
         let verdicts = Watch::new(guards, &Override::default()).judge_plan(&findings);
         let of = |guard: Guard| {
-            let verdict = verdicts.iter().find(|verdict| verdict.guard == guard.as_str()).unwrap();
+            let verdict = verdicts.iter().find(|verdict| verdict.guard == guard).unwrap();
             (verdict.verdict, verdict.found.clone())
         };
         [of(Guard::MaxGrowth), of(Guard::MaxShrink)]

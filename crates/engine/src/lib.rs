@@ -36,6 +36,7 @@ mod settle;
 #[cfg(test)]
 mod simulation;
 mod tally;
+mod word;
 
 pub use address::Address;
 pub use deliver::{is_final, outcome_of};
@@ -45,3 +46,4 @@ pub use plan_report::{PlanReport, PlannedCalls, PlannedLeavers, PlannedRows, Pla
 pub use progress::{Calls, Progress, Silent, Stage};
 pub use reveal::{Named, Revealed};
 pub use run::{Cancel, Mode, Request};
+pub use word::{Term, Word};

@@ -379,7 +379,7 @@ pub(crate) async fn report(
 pub(crate) fn problems(open: &OpenExport, tally: &Tally, leavers: &LeaverTally, snapshot: &Snapshot) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut add = |severity, code: Code, message: String, help: Option<&str>| {
-        problems.push(Problem { severity, code: code.to_string(), message, help: help.map(str::to_owned) });
+        problems.push(Problem { severity, code: code.into(), message, help: help.map(str::to_owned) });
     };
     if let Some(row) = &tally.first_unreadable {
         let at = row.line.map_or_else(|| format!("row {}", row.row), |line| format!("line {line}"));

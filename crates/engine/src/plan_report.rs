@@ -1,9 +1,11 @@
 //! What a run would do: the object that `plan` prints and `plan --out` writes.
 
 use schemars::JsonSchema;
+use segport_ledger::OutcomeKind;
 use serde::{Deserialize, Serialize};
 
 use crate::report::{GuardVerdict, Problem};
+use crate::word::Word;
 
 /// The plan of one export. It holds counts and fingerprints, no profile's data.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -104,7 +106,7 @@ pub struct PlannedSegment {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Skipped {
     /// The outcome they would end in.
-    pub outcome: String,
+    pub outcome: Word<OutcomeKind>,
     /// Short stable code of the reason.
     pub code: String,
     /// The reason in words; for the first such row where it differs by row.

@@ -2,7 +2,11 @@
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
+use segport_manifest::Code;
 use serde::{Deserialize, Serialize};
+
+use crate::guard::Guard;
+use crate::word::Word;
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -221,7 +225,7 @@ pub struct CallCounts {
 pub struct GuardVerdict {
     /// Name of the guard, as in the manifest and in `--override`: `allow_empty`, `max_removals`, `max_growth`, `max_shrink` or
     /// `max_refused`.
-    pub guard: String,
+    pub guard: Word<Guard>,
     /// The limit, as in the manifest.
     pub limit: String,
     /// What was found.
@@ -256,7 +260,7 @@ pub struct Problem {
     /// How bad it is.
     pub severity: Severity,
     /// Stable code, explained by `segport explain`.
-    pub code: String,
+    pub code: Word<Code>,
     /// What happened.
     pub message: String,
     /// What to do, if there is something to say.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use segport_core::{Result, RowOutcome};
-use segport_ledger::{Change, Done, Memberships, Record, Row, Undelivered};
+use segport_ledger::{Change, Done, Memberships, OutcomeKind, Record, Row, Undelivered};
 use segport_manifest::Code;
 
 use crate::deliver::{Fate, Handed};
@@ -21,8 +21,52 @@ pub(crate) struct Settlement {
     found: u64,
     /// Sentences of the connector, each once.
     pub(crate) notes: BTreeSet<String>,
-    /// Rows without acknowledgement, by outcome, code and reason.
-    troubles: BTreeMap<(&'static str, String, String), u64>,
+    /// Rows and removals without acknowledgement, by outcome and reason.
+    troubles: BTreeMap<(Subject, Undone, String), u64>,
+}
+
+/// What has no acknowledgement, in the order in which a report tells of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Subject {
+    Removal,
+    Row,
+}
+
+impl Subject {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Removal => "removal",
+            Self::Row => "row",
+        }
+    }
+}
+
+/// An outcome that is to be tried again, in the order in which a report tells of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Undone {
+    Deferred,
+    Refused,
+    Unknown,
+}
+
+impl Undone {
+    fn code(self) -> Code {
+        match self {
+            Self::Deferred => Code::RowsDeferred,
+            Self::Refused => Code::RowsRefused,
+            Self::Unknown => Code::RowsUnknown,
+        }
+    }
+}
+
+impl From<Undone> for Undelivered {
+    fn from(undone: Undone) -> Self {
+        match undone {
+            Undone::Deferred => Self::Deferred,
+            Undone::Refused => Self::Refused,
+            Undone::Unknown => Self::Unknown,
+        }
+    }
 }
 
 /// More different reasons than this are not told apart in the report; `rows` has them all.
@@ -84,38 +128,31 @@ impl Settlement {
     }
 
     fn count_row(&mut self, trouble: &Trouble) {
-        match trouble.outcome {
+        let Some(undone) = trouble.undone else {
             // As it should be: nothing to report.
-            Undelivered::Suppressed => {
-                self.rows.suppressed += 1;
-                return;
-            }
-            Undelivered::Refused => self.rows.refused += 1,
-            Undelivered::Unknown => self.rows.unknown += 1,
-            _ => self.rows.deferred += 1,
+            self.rows.suppressed += 1;
+            return;
+        };
+        match undone {
+            Undone::Deferred => self.rows.deferred += 1,
+            Undone::Refused => self.rows.refused += 1,
+            Undone::Unknown => self.rows.unknown += 1,
         }
-        self.note_trouble("row", trouble);
+        self.count_trouble((Subject::Row, undone, trouble.reason.clone()), 1);
     }
 
     fn count_leaver(&mut self, trouble: &Trouble) {
-        match trouble.outcome {
-            Undelivered::Refused => self.leavers.refused += 1,
-            Undelivered::Unknown => self.leavers.unknown += 1,
-            _ => self.leavers.deferred += 1,
+        // Nobody is left on a list for being suppressed.
+        let undone = trouble.undone.unwrap_or(Undone::Deferred);
+        match undone {
+            Undone::Deferred => self.leavers.deferred += 1,
+            Undone::Refused => self.leavers.refused += 1,
+            Undone::Unknown => self.leavers.unknown += 1,
         }
-        self.note_trouble("removal", trouble);
+        self.count_trouble((Subject::Removal, undone, trouble.reason.clone()), 1);
     }
 
-    fn note_trouble(&mut self, what: &'static str, trouble: &Trouble) {
-        let outcome = match trouble.outcome {
-            Undelivered::Refused => "refused",
-            Undelivered::Unknown => "unknown",
-            _ => "deferred",
-        };
-        self.count_trouble((what, outcome.to_owned(), trouble.reason.clone()), 1);
-    }
-
-    fn count_trouble(&mut self, mut key: (&'static str, String, String), count: u64) {
+    fn count_trouble(&mut self, mut key: (Subject, Undone, String), count: u64) {
         if self.troubles.len() >= MAX_TROUBLES && !self.troubles.contains_key(&key) {
             key.2 = "for other reasons".to_owned();
         }
@@ -124,9 +161,9 @@ impl Settlement {
 
     /// The same, with this as the reason why all of it was put off.
     pub(crate) fn put_off(mut self, reason: &str) -> Self {
-        for (what, count) in [("row", self.rows.deferred), ("removal", self.leavers.deferred)] {
+        for (subject, count) in [(Subject::Row, self.rows.deferred), (Subject::Removal, self.leavers.deferred)] {
             if count > 0 {
-                self.count_trouble((what, "deferred".to_owned(), reason.to_owned()), count);
+                self.count_trouble((subject, Undone::Deferred, reason.to_owned()), count);
             }
         }
         self
@@ -154,28 +191,26 @@ impl Settlement {
 
     /// The troubles and the connector's sentences, for the report of this run.
     pub(crate) fn problems(&self, run_id: &str) -> Vec<Problem> {
-        let troubles = self.troubles.iter().map(|((what, outcome, reason), &count)| Problem {
-            severity: Severity::Warning,
-            code: match outcome.as_str() {
-                "refused" => Code::RowsRefused,
-                "unknown" => Code::RowsUnknown,
-                _ => Code::RowsDeferred,
+        let troubles = self.troubles.iter().map(|((subject, undone, reason), &count)| {
+            let outcome = OutcomeKind::from(Undelivered::from(*undone));
+            Problem {
+                severity: Severity::Warning,
+                code: undone.code().into(),
+                message: format!("{} {outcome}: {reason}", counted(count, subject.as_str())),
+                help: Some(format!(
+                    "`segport rows {run_id} --outcome {outcome}` lists them; `segport retry` tries them again"
+                )),
             }
-            .to_string(),
-            message: format!("{} {outcome}: {reason}", counted(count, what)),
-            help: Some(format!(
-                "`segport rows {run_id} --outcome {outcome}` lists them; `segport retry` tries them again"
-            )),
         });
         let notes = self.notes.iter().map(|note| Problem {
             severity: Severity::Note,
-            code: Code::ConnectorNote.to_string(),
+            code: Code::ConnectorNote.into(),
             message: note.clone(),
             help: None,
         });
         let found = (self.found > 0).then(|| Problem {
             severity: Severity::Note,
-            code: Code::RowsFound.to_string(),
+            code: Code::RowsFound.into(),
             message: format!(
                 "{} found at the destination that an earlier run may have sent; not sent again",
                 counted(self.found, "row")
@@ -188,19 +223,21 @@ impl Settlement {
 
 /// A row or leaver without acknowledgement.
 struct Trouble {
-    outcome: Undelivered,
+    /// `None` if it is suppressed.
+    undone: Option<Undone>,
     code: String,
     reason: String,
 }
 
 impl Trouble {
     fn row(self, identity: Option<segport_ledger::Identity>, memberships: Memberships) -> Row {
-        Row { outcome: self.outcome, identity, memberships, code: self.code.into(), reason: self.reason.into() }
+        let outcome = self.undone.map_or(Undelivered::Suppressed, Undelivered::from);
+        Row { outcome, identity, memberships, code: self.code.into(), reason: self.reason.into() }
     }
 }
 
 fn suppressed(reason: &str) -> Trouble {
-    Trouble { outcome: Undelivered::Suppressed, code: "suppressed".to_owned(), reason: reason.to_owned() }
+    Trouble { undone: None, code: "suppressed".to_owned(), reason: reason.to_owned() }
 }
 
 /// The destination's id of an acknowledged row, or why there is no acknowledgement.
@@ -216,11 +253,11 @@ fn acknowledged(fate: Fate) -> Result<Option<String>, Trouble> {
         }
         Fate::Untried => RowOutcome::Deferred { reason: "not tried: an earlier part of its batch failed".to_owned() },
     };
-    let (outcome, code, reason) = match outcome {
+    let (undone, code, reason) = match outcome {
         RowOutcome::Done(id) => return Ok(id),
-        RowOutcome::Refused { code, reason } => (Undelivered::Refused, code, reason),
-        RowOutcome::Unknown { reason } => (Undelivered::Unknown, "no_answer".to_owned(), reason),
-        RowOutcome::Deferred { reason } => (Undelivered::Deferred, "not_sent".to_owned(), reason),
+        RowOutcome::Refused { code, reason } => (Undone::Refused, code, reason),
+        RowOutcome::Unknown { reason } => (Undone::Unknown, "no_answer".to_owned(), reason),
+        RowOutcome::Deferred { reason } => (Undone::Deferred, "not_sent".to_owned(), reason),
     };
-    Err(Trouble { outcome, code, reason })
+    Err(Trouble { undone: Some(undone), code, reason })
 }

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use segport_core::UnreadableRow;
-use segport_ledger::{Identity, Memberships, PresentKeys, Row, SegmentNumber, Undelivered, Untried};
+use segport_ledger::{Identity, Memberships, OutcomeKind, PresentKeys, Row, SegmentNumber, Undelivered, Untried};
 
+use crate::map::FlawKind;
 use crate::plan_report::{PlannedRows, Skipped};
 
 /// What the comparison found.
@@ -63,41 +64,71 @@ impl Tally {
         self.wanted -= 1;
         self.rows.change -= 1;
         self.rows.read -= 1;
-        let skip = Skip {
-            outcome: Undelivered::Deferred,
-            code: "source_moved",
-            reason: "the source changed while it was read; the next run takes the row".into(),
-        };
+        let reason = "the source changed while it was read; the next run takes the row".into();
+        let skip = Skip { why: Why::SourceMoved, reason };
         self.record(Memberships::NONE, Some(identity), skip)
     }
 
     fn record(&mut self, memberships: Memberships, identity: Option<Identity>, skip: Skip) -> Untried {
         let rows = &mut self.rows;
         rows.read += 1;
-        let (count, outcome) = match skip.outcome {
-            Undelivered::Duplicate => (&mut rows.duplicate, "duplicate"),
-            Undelivered::Suppressed => (&mut rows.suppressed, "suppressed"),
-            Undelivered::Deferred => (&mut rows.deferred, "deferred"),
-            _ => (&mut rows.invalid, "invalid"),
+        let Skip { why, reason } = skip;
+        let (count, outcome) = match why {
+            Why::Unreadable | Why::Flawed(_) => (&mut rows.invalid, Undelivered::Invalid),
+            Why::Duplicate => (&mut rows.duplicate, Undelivered::Duplicate),
+            Why::Suppressed => (&mut rows.suppressed, Undelivered::Suppressed),
+            Why::OverCap | Why::SourceMoved => (&mut rows.deferred, Undelivered::Deferred),
         };
         *count += 1;
+        let code = why.code();
         // Every unreadable row has a reason of its own; in the plan they are one line with the first as example.
-        let group = if skip.code == "unreadable" { Arc::default() } else { Arc::clone(&skip.reason) };
-        let skipped = self.skipped.entry((skip.code, group)).or_insert_with(|| Skipped {
-            outcome: outcome.to_owned(),
-            code: skip.code.to_owned(),
-            reason: skip.reason.as_ref().to_owned(),
+        let group = if why == Why::Unreadable { Arc::default() } else { Arc::clone(&reason) };
+        let skipped = self.skipped.entry((code, group)).or_insert_with(|| Skipped {
+            outcome: OutcomeKind::from(outcome).into(),
+            code: code.to_owned(),
+            reason: reason.as_ref().to_owned(),
             rows: 0,
         });
         skipped.rows += 1;
-        Untried::Row(Row { outcome: skip.outcome, identity, memberships, code: skip.code.into(), reason: skip.reason })
+        Untried::Row(Row { outcome, identity, memberships, code: code.into(), reason })
     }
 }
 
-/// Why a row is not sent.
+/// A row that is not sent.
 #[derive(Debug)]
 pub(crate) struct Skip {
-    pub(crate) outcome: Undelivered,
-    pub(crate) code: &'static str,
+    pub(crate) why: Why,
+    /// The same in words.
     pub(crate) reason: Arc<str>,
+}
+
+/// Why a row is not sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// The source could not read it.
+    Unreadable,
+    /// It cannot be sent as it is.
+    Flawed(FlawKind),
+    /// An earlier row has its identity.
+    Duplicate,
+    /// It is on the suppression list.
+    Suppressed,
+    /// One run sends no more.
+    OverCap,
+    /// It was gone when it was read again.
+    SourceMoved,
+}
+
+impl Why {
+    /// Short stable code for `rows` and plans.
+    fn code(self) -> &'static str {
+        match self {
+            Self::Unreadable => "unreadable",
+            Self::Flawed(kind) => kind.code(),
+            Self::Duplicate => "duplicate",
+            Self::Suppressed => "suppressed",
+            Self::OverCap => "over_cap",
+            Self::SourceMoved => "source_moved",
+        }
+    }
 }
