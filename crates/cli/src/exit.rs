@@ -4,8 +4,8 @@ use std::fmt;
 use std::process::ExitCode;
 
 use segport_engine::StartError;
-use segport_engine::report::Status;
 use segport_host::LoadError;
+use segport_ledger::RunEnd;
 use segport_manifest::{Code, Diagnostics, Style};
 
 use crate::text::harmless_lines;
@@ -47,12 +47,12 @@ impl Exit {
     }
 
     /// What the end of one run means for the process, where no signal came.
-    pub(crate) fn of(status: Status) -> Self {
+    pub(crate) fn of(status: RunEnd) -> Self {
         match status {
-            Status::Succeeded => Self::Done,
-            Status::Partial | Status::Failed => Self::Unfinished,
-            Status::Stopped => Self::Stopped,
-            Status::Cancelled => Self::Interrupted,
+            RunEnd::Succeeded => Self::Done,
+            RunEnd::Partial | RunEnd::Failed => Self::Unfinished,
+            RunEnd::Stopped => Self::Stopped,
+            RunEnd::Cancelled => Self::Interrupted,
         }
     }
 }
@@ -234,7 +234,7 @@ mod tests {
 
     #[test]
     fn statuses_have_their_codes() {
-        let codes = [Status::Succeeded, Status::Partial, Status::Failed, Status::Stopped, Status::Cancelled]
+        let codes = [RunEnd::Succeeded, RunEnd::Partial, RunEnd::Failed, RunEnd::Stopped, RunEnd::Cancelled]
             .map(|status| Exit::of(status).number());
         assert_eq!(codes, [0, 1, 1, 4, 130]);
     }

@@ -1,8 +1,8 @@
 //! Plans and reports as people read them.
 
-use segport_engine::report::{GuardVerdict, Problem, RunReport, Severity, Status, Verdict};
+use segport_engine::report::{GuardVerdict, Problem, RunReport, Severity, Verdict};
 use segport_engine::{PlanReport, PlannedCalls};
-use segport_ledger::OutcomeKind;
+use segport_ledger::{OutcomeKind, RunEnd};
 use segport_manifest::Style;
 
 use crate::exit::heading;
@@ -194,7 +194,7 @@ fn hint(report: &RunReport) -> Option<String> {
     let RunReport { rows, run_id, .. } = report;
     let odd = rows.invalid + rows.duplicate + rows.suppressed + rows.refused + rows.unknown;
     match report.status {
-        Status::Stopped => Some(format!("`segport run {} --override GUARD` goes on all the same", report.export)),
+        RunEnd::Stopped => Some(format!("`segport run {} --override GUARD` goes on all the same", report.export)),
         _ if odd > 0 => Some(format!("`segport rows {run_id}` lists what became of each row")),
         _ => None,
     }
@@ -269,7 +269,7 @@ mod tests {
             connection: "autopilot".to_owned(),
             trigger: Trigger::Manual,
             retry_of: Vec::new(),
-            status: Status::Succeeded,
+            status: RunEnd::Succeeded,
             started_at: "2026-11-23T10:00:00Z".parse().unwrap(),
             finished_at: "2026-11-23T10:00:04.2Z".parse().unwrap(),
             config_hash: String::new(),
@@ -314,7 +314,7 @@ mod tests {
             help: Some("correct them at the source".to_owned()),
         };
         let report = RunReport {
-            status: Status::Partial,
+            status: RunEnd::Partial,
             rows,
             leavers: LeaverCounts { planned: 4, removed: 3, unknown: 1, ..LeaverCounts::default() },
             calls: CallCounts { requests: 1214, retried: 3, throttled: 1 },
@@ -352,7 +352,7 @@ mod tests {
     #[test]
     fn a_stopped_run_names_the_way_on() {
         let report = RunReport {
-            status: Status::Stopped,
+            status: RunEnd::Stopped,
             rows: RowCounts { read: 100, deferred: 100, ..RowCounts::default() },
             guards: vec![verdict(Guard::MaxRemovals, "10%", "300 of 1000", Verdict::Stopped)],
             ..a_report()

@@ -5,8 +5,8 @@
 //! up for the runs that it took.
 
 use segport_engine::Guard;
-use segport_engine::report::{RunReport, Status, Verdict};
-use segport_ledger::{RunRecord, Store};
+use segport_engine::report::{RunReport, Verdict};
+use segport_ledger::{RunEnd, RunRecord, Store};
 use segport_manifest::Code;
 
 use crate::exit::{Exit, Failure};
@@ -131,8 +131,8 @@ fn has_read_all(report: &RunReport) -> bool {
 
 fn is_unmet(report: &RunReport) -> bool {
     match report.status {
-        Status::Failed | Status::Stopped | Status::Cancelled => true,
-        Status::Succeeded | Status::Partial => false,
+        RunEnd::Failed | RunEnd::Stopped | RunEnd::Cancelled => true,
+        RunEnd::Succeeded | RunEnd::Partial => false,
     }
 }
 
@@ -149,8 +149,8 @@ pub(crate) fn why_not(run: &RunRecord) -> Option<Failure> {
 fn lists_nothing(report: &RunReport) -> Failure {
     let RunReport { run_id, export, status, .. } = report;
     let ended = match status {
-        Status::Stopped => "was stopped",
-        Status::Cancelled => "was cancelled",
+        RunEnd::Stopped => "was stopped",
+        RunEnd::Cancelled => "was cancelled",
         _ => "failed",
     };
     Failure::new(format!("run {run_id} of export `{export}` {ended}, and lists no rows to retry"))
@@ -172,7 +172,7 @@ pub(crate) fn open_rows(report: &RunReport) -> u64 {
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
-    use segport_ledger::{RunEnd, RunStatus};
+    use segport_ledger::RunStatus;
     use serde_json::json;
 
     use super::*;

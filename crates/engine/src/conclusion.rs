@@ -9,7 +9,7 @@ use crate::broken_off::BrokenOff;
 use crate::engine::OpenExport;
 use crate::plan::{LeaverTally, shared_contacts};
 use crate::report::{
-    CallCounts, GuardVerdict, LeaverCounts, Problem, RowCounts, RunReport, Severity, Status, Trigger, Verdict,
+    CallCounts, GuardVerdict, LeaverCounts, Problem, RowCounts, RunReport, Severity, Trigger, Verdict,
 };
 use crate::settle::Settlement;
 use crate::tally::Tally;
@@ -92,7 +92,7 @@ impl Story<'_> {
         }
         self.problems.extend(self.guards.iter().filter_map(stopped));
         if !rows.balances() || !leavers.balances() {
-            status = Status::Failed;
+            status = RunEnd::Failed;
             let message =
                 format!("the sums of the run do not balance ({rows:?}, {leavers:?}); this is a defect in Segport");
             self.problems.push(problem(Severity::Error, Code::Unbalanced, message));
@@ -118,22 +118,22 @@ impl Story<'_> {
         }
     }
 
-    fn status(&self, rows: RowCounts, leavers: LeaverCounts) -> Status {
+    fn status(&self, rows: RowCounts, leavers: LeaverCounts) -> RunEnd {
         let undone = rows.deferred + rows.refused + rows.unknown + leavers.deferred + leavers.refused + leavers.unknown;
         let delivered = rows.added + rows.changed + leavers.removed;
         match &self.end {
-            Ending::Cancelled => Status::Cancelled,
-            Ending::Stopped => Status::Stopped,
+            Ending::Cancelled => RunEnd::Cancelled,
+            Ending::Stopped => RunEnd::Stopped,
             // A destination that went away half way through leaves a part; a revoked key is a failure whatever came before.
             Ending::Failed { error, .. }
                 if delivered > 0
                     && matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Timeout | ErrorKind::RateLimited) =>
             {
-                Status::Partial
+                RunEnd::Partial
             }
-            Ending::Failed { .. } | Ending::BrokenOff(_) => Status::Failed,
-            Ending::Through if undone > 0 => Status::Partial,
-            Ending::Through => Status::Succeeded,
+            Ending::Failed { .. } | Ending::BrokenOff(_) => RunEnd::Failed,
+            Ending::Through if undone > 0 => RunEnd::Partial,
+            Ending::Through => RunEnd::Succeeded,
         }
     }
 }
@@ -141,7 +141,7 @@ impl Story<'_> {
 impl RunReport {
     /// Says that the run's end could not be written down: everything else was.
     pub(crate) fn end_unwritten(&mut self, error: segport_ledger::Error) {
-        self.status = Status::Failed;
+        self.status = RunEnd::Failed;
         self.problems.insert(0, BrokenOff::unwritten(error).problem());
     }
 }
@@ -161,15 +161,4 @@ fn stopped(verdict: &GuardVerdict) -> Option<Problem> {
 /// A problem without advice.
 pub(crate) fn problem(severity: Severity, code: Code, message: String) -> Problem {
     Problem { severity, code: code.into(), message, help: None }
-}
-
-/// The status as the ledger keeps it.
-pub(crate) fn run_end(status: Status) -> RunEnd {
-    match status {
-        Status::Succeeded => RunEnd::Succeeded,
-        Status::Partial => RunEnd::Partial,
-        Status::Failed => RunEnd::Failed,
-        Status::Stopped => RunEnd::Stopped,
-        Status::Cancelled => RunEnd::Cancelled,
-    }
 }

@@ -5,58 +5,14 @@ use std::sync::Arc;
 
 use arrow_array::{RecordBatch, UInt32Array};
 use segport_core::{Error, ErrorKind, UnreadableRow};
-use segport_ledger::{
-    Identity, Index, KeyHash, Observation, Present, SegmentNumber, Snapshot, Store, Undelivered, Untried,
-};
+use segport_ledger::{Identity, Index, KeyHash, Observation, Present, SegmentNumber, Untried};
 
 use crate::engine::StartError;
 use crate::map::Mapping;
 use crate::name::{Candidate, Name};
 use crate::outbox::{Outbox, Ticket};
+use crate::scope::Scope;
 use crate::tally::{Skip, Tally, Why};
-
-/// Which rows a run considers.
-#[derive(Debug)]
-pub(crate) enum Scope {
-    /// Those whose payload or memberships are not acknowledged.
-    Changes,
-    /// All.
-    Full,
-    /// Of those that are not acknowledged, just the ones that the runs with these ids left undone.
-    Only(Vec<String>),
-}
-
-impl Scope {
-    /// What is left undone: *refused*, *deferred* or *unknown*.
-    const UNDONE: [Undelivered; 3] = [Undelivered::Refused, Undelivered::Deferred, Undelivered::Unknown];
-
-    /// Tells a snapshot which rows it is asked about, before anything is read. Of an old run nobody knows any more what it left
-    /// undone; that is whatever is not acknowledged then. It may have become an old one when this run began.
-    ///
-    /// Nothing that was acknowledged counts where all rows are to be sent.
-    pub(crate) async fn asked(self, store: &Store, snapshot: &mut Snapshot) -> segport_ledger::Result<Self> {
-        for run in self.runs() {
-            if !store.keeps_rows(run).await? {
-                return Ok(Self::Changes);
-            }
-        }
-        for run in self.runs() {
-            snapshot.ask_about(run, &Self::UNDONE).await?;
-        }
-        if matches!(self, Self::Full) {
-            snapshot.index.renew();
-        }
-        Ok(self)
-    }
-
-    /// The runs whose rows are the only ones; none if all are considered.
-    pub(crate) fn runs(&self) -> &[String] {
-        match self {
-            Self::Only(runs) => runs,
-            Self::Changes | Self::Full => &[],
-        }
-    }
-}
 
 /// What a comparison goes by.
 #[derive(Debug, Clone, Copy)]

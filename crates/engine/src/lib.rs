@@ -31,6 +31,7 @@ pub mod report;
 mod reveal;
 mod room;
 pub mod run;
+mod scope;
 mod send;
 mod settle;
 #[cfg(test)]
@@ -45,5 +46,6 @@ pub use guard::{Guard, Override};
 pub use plan_report::{PlanReport, PlannedCalls, PlannedLeavers, PlannedRows, PlannedSegment, Skipped};
 pub use progress::{Calls, Progress, Silent, Stage};
 pub use reveal::{Named, Revealed};
-pub use run::{Cancel, Mode, Request};
+pub use run::{Cancel, Request};
+pub use scope::Scope;
 pub use word::{Term, Word};

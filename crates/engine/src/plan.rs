@@ -9,7 +9,7 @@ use segport_ledger::{Hasher, Identity, Journal, Leaver, SegmentNumber, SharedIds
 use segport_manifest::{Code, Leavers as Policy};
 
 use crate::conclusion::problem;
-use crate::diff::{Diff, Place, Rules, Scope};
+use crate::diff::{Diff, Place, Rules};
 use crate::engine::{OpenExport, OpenSegment, StartError, segment_id};
 use crate::guard::{Findings, Size, Watch};
 use crate::name::Namer;
@@ -20,6 +20,7 @@ use crate::progress::{Progress, Stage};
 use crate::read::{Pages, Prepared};
 use crate::report::{GuardVerdict, Problem, Severity, counted};
 use crate::run::Cancel;
+use crate::scope::Scope;
 use crate::tally::Tally;
 
 /// Most rows of one call. A connector that knows no limit gets no more.

@@ -2,41 +2,12 @@
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
+use segport_ledger::RunEnd;
 use segport_manifest::Code;
 use serde::{Deserialize, Serialize};
 
 use crate::guard::Guard;
 use crate::word::Word;
-
-/// How a run ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Status {
-    /// Every row was delivered, unchanged, or skipped for a reason the configuration names.
-    Succeeded,
-    /// Some rows or leavers were refused, deferred or are unknown; or the run was given up because the destination was
-    /// unavailable, too slow or throttling, after something was delivered.
-    Partial,
-    /// The run could not be carried out.
-    Failed,
-    /// A guard stopped it; nothing further was sent.
-    Stopped,
-    /// It was interrupted; the state is consistent.
-    Cancelled,
-}
-
-impl Status {
-    /// The status as it stands in JSON.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Succeeded => "succeeded",
-            Self::Partial => "partial",
-            Self::Failed => "failed",
-            Self::Stopped => "stopped",
-            Self::Cancelled => "cancelled",
-        }
-    }
-}
 
 /// What started a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -70,7 +41,7 @@ pub struct RunReport {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub retry_of: Vec<String>,
     /// How it ended.
-    pub status: Status,
+    pub status: RunEnd,
     /// When it started: ISO 8601, UTC.
     #[schemars(with = "String")]
     pub started_at: Timestamp,

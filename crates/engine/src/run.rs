@@ -5,13 +5,12 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use segport_core::{Error, ErrorKind};
-use segport_ledger::{NewRun, RunStatus, Store};
+use segport_ledger::{NewRun, Store};
 use segport_manifest::Code;
 use tokio::sync::watch;
 
-use crate::conclusion::{Ending, Story, run_end};
+use crate::conclusion::{Ending, Story};
 use crate::deliver::Halt;
-use crate::diff::Scope;
 use crate::engine::{OpenExport, StartError};
 use crate::guard::{Override, Watch};
 use crate::in_flight::InFlight;
@@ -19,6 +18,7 @@ use crate::plan::{self, Compared, Comparison, LeaverRule, LeaverTally};
 use crate::plan_report::PlanReport;
 use crate::progress::Progress;
 use crate::report::{GuardVerdict, RunReport, Trigger, Verdict};
+use crate::scope::Scope;
 use crate::send::{Sending, Waiting};
 use crate::settle::Settlement;
 use crate::tally::Tally;
@@ -31,7 +31,7 @@ pub struct Request {
     /// What started it.
     pub trigger: Trigger,
     /// Which rows it considers.
-    pub mode: Mode,
+    pub scope: Scope,
     /// Guards that may not stop it.
     pub overrides: Override,
     /// The plan it must match, from `run --plan`.
@@ -44,22 +44,11 @@ impl Request {
         Self {
             export: export.into(),
             trigger: Trigger::Manual,
-            mode: Mode::Changes,
+            scope: Scope::Changes,
             overrides: Override::default(),
             expected: None,
         }
     }
-}
-
-/// Which rows a run considers.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Mode {
-    /// Those that the destination has not acknowledged as they are.
-    Changes,
-    /// All of them.
-    Full,
-    /// Those that the runs with these ids failed to deliver, deferred, or left unknown.
-    Only(Vec<String>),
 }
 
 /// Cancels runs; clones share it.
@@ -107,7 +96,7 @@ pub(crate) async fn plan(
     // No lease is held: if a run delivers meanwhile, the plan is refused by its digest of the source.
     let first = plan::begin_reading(open, 0, "", store.hasher());
     let mut snapshot = store.snapshot(&open.export.id, &open.ledger_names).await?;
-    let scope = scope(store, &request.mode).await?.asked(store, &mut snapshot).await?;
+    let scope = request.scope.clone().of_ended(store).await?.asked(store, &mut snapshot).await?;
     let suppressed = store.suppressed().await?;
     let held = snapshot.members();
     let comparison = Comparison {
@@ -150,7 +139,7 @@ pub(crate) async fn run(
     let scope = match &request.expected {
         Some(plan) if plan.full => Scope::Full,
         Some(_) => Scope::Changes,
-        None => scope(store, &request.mode).await?,
+        None => request.scope.clone().of_ended(store).await?,
     };
     let in_flight = Arc::new(InFlight::new(store.suppressions().await?));
     let started_at = Timestamp::now();
@@ -249,28 +238,13 @@ pub(crate) async fn run(
     let json = serde_json::to_string(&report)
         .map_err(|error| Error::new(ErrorKind::Internal, "the report could not be written as JSON").because(&error))?;
     // One that broke off stays interrupted: had it ended, its records would be taken for all that it left undone.
-    if is_on_record && let Err(error) = run.finish(run_end(report.status), report.finished_at, &json).await {
+    if is_on_record && let Err(error) = run.finish(report.status, report.finished_at, &json).await {
         report.end_unwritten(error);
     }
     match outdated {
         Some(what) => Err(StartError::Outdated { what }),
         None => Ok(report),
     }
-}
-
-async fn scope(store: &Store, mode: &Mode) -> Result<Scope, StartError> {
-    let runs = match mode {
-        Mode::Changes => return Ok(Scope::Changes),
-        Mode::Full => return Ok(Scope::Full),
-        Mode::Only(runs) => runs,
-    };
-    for run in runs {
-        if !matches!(store.run(run).await?.status, RunStatus::Ended(_)) {
-            // A run that died wrote no list of what it left undone; that is whatever is not acknowledged.
-            return Ok(Scope::Changes);
-        }
-    }
-    Ok(Scope::Only(runs.clone()))
 }
 
 /// What differs from the plan that the run must match.

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::codec::{Stored, StoredRow};
 use crate::database::{Database, SegmentLine};
@@ -10,17 +12,20 @@ use crate::page::Page;
 use crate::{Error, Identity, Intent, Memberships, OutcomeKind, Result, SegmentNumber};
 
 /// How a run ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "Status")]
 pub enum RunEnd {
-    /// Every row was delivered, unchanged, or skipped for a reason the config names.
+    /// Every row was delivered, unchanged, or skipped for a reason the configuration names.
     Succeeded,
-    /// Some rows were refused, deferred or are unknown.
+    /// Some rows or leavers were refused, deferred or are unknown; or the run was given up because the destination was
+    /// unavailable, too slow or throttling, after something was delivered.
     Partial,
-    /// It could not go on.
+    /// The run could not be carried out.
     Failed,
-    /// A guard stopped it.
+    /// A guard stopped it; nothing further was sent.
     Stopped,
-    /// Somebody stopped it.
+    /// It was interrupted; the state is consistent.
     Cancelled,
 }
 

@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use segport_engine::report::{RunReport, Status};
+use segport_engine::report::RunReport;
 use segport_engine::{Cancel, Engine, Request};
+use segport_ledger::RunEnd;
 use segport_ledger::Store;
 use segport_sandbox::{Options, Sandbox};
 use tempfile::TempDir;
@@ -128,8 +129,8 @@ struct Ending {
 impl Ending {
     fn is_as_promised(&self) -> bool {
         let Self { profiles, arrived, first, second } = self;
-        let delivered = first.status == Status::Succeeded && first.rows.added == *profiles && arrived == profiles;
-        delivered && second.status == Status::Succeeded && sent(second) == 0 && second.rows.unchanged == *profiles
+        let delivered = first.status == RunEnd::Succeeded && first.rows.added == *profiles && arrived == profiles;
+        delivered && second.status == RunEnd::Succeeded && sent(second) == 0 && second.rows.unchanged == *profiles
     }
 }
 

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use segport_engine::report::Verdict;
-use segport_engine::{Cancel, Mode, PlanReport, Request};
+use segport_engine::{Cancel, PlanReport, Request, Scope};
 use segport_manifest::Project;
 
 use crate::arguments::Plan;
@@ -26,13 +26,13 @@ pub(crate) async fn plan(invocation: &Invocation, asked: &Plan) -> Result<Exit, 
     let progress = progress::watcher(invocation.global.quiet);
     let cancel = Cancel::new();
     let interrupt = Interrupt::watch(cancel.clone())?;
-    let mode = if asked.full { Mode::Full } else { Mode::Changes };
+    let scope = if asked.full { Scope::Full } else { Scope::Changes };
 
     let mut file = String::new();
     let (mut worst, mut unplanned, mut plans) = (Exit::Done, Vec::new(), 0);
     let (mut hindrances, mut feasible) = (Vec::new(), false);
     for export in exports {
-        let request = Request { mode: mode.clone(), ..Request::new(export.clone()) };
+        let request = Request { scope: scope.clone(), ..Request::new(export.clone()) };
         let planned = Box::pin(engine.plan(&store, &request, &*progress, &cancel)).await;
         if let Some(exit) = interrupt.seen() {
             return Ok(exit);

@@ -1,7 +1,7 @@
 //! `segport retry`: only what failed, was deferred or is unknown.
 
 use segport_engine::report::Trigger;
-use segport_engine::{Mode, Request};
+use segport_engine::{Request, Scope};
 use segport_ledger::Store;
 use segport_manifest::Project;
 
@@ -63,5 +63,5 @@ async fn all(project: &Project, store: &Store) -> Result<Chosen, Failure> {
 }
 
 fn request(export: &str, runs: Vec<String>) -> Request {
-    Request { trigger: Trigger::Retry, mode: Mode::Only(runs), ..Request::new(export) }
+    Request { trigger: Trigger::Retry, scope: Scope::Only(runs), ..Request::new(export) }
 }

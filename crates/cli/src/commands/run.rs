@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use segport_engine::report::{RunReport, Status, Trigger};
-use segport_engine::{Cancel, Engine, Mode, Override, PlanReport, Request};
-use segport_ledger::Store;
+use segport_engine::report::{RunReport, Trigger};
+use segport_engine::{Cancel, Engine, Override, PlanReport, Request, Scope};
+use segport_ledger::{RunEnd, Store};
 use segport_manifest::Project;
 
 use crate::arguments::Run;
@@ -65,14 +65,14 @@ fn print(invocation: &Invocation, report: &RunReport) -> Result<(), Failure> {
 
 fn end_of(report: &RunReport, interrupt: &Interrupt) -> Exit {
     match (report.status, interrupt.seen()) {
-        (Status::Cancelled, Some(exit)) => exit,
+        (RunEnd::Cancelled, Some(exit)) => exit,
         (status, _) => Exit::of(status),
     }
 }
 
 /// What the command line asks for.
 fn requests(project: &Project, asked: &Run, dir: &Path) -> Result<Vec<Request>, Failure> {
-    let mode = if asked.full { Mode::Full } else { Mode::Changes };
+    let scope = if asked.full { Scope::Full } else { Scope::Changes };
     let overrides = Override {
         guards: asked.overrides.clone(),
         by: (!asked.overrides.is_empty()).then(|| asked.by.clone().unwrap_or_else(who)),
@@ -81,7 +81,7 @@ fn requests(project: &Project, asked: &Run, dir: &Path) -> Result<Vec<Request>, 
     let request = |export: String, expected: Option<PlanReport>| Request {
         export,
         trigger: Trigger::Manual,
-        mode: mode.clone(),
+        scope: scope.clone(),
         overrides: overrides.clone(),
         expected,
     };

@@ -1,8 +1,8 @@
 //! `segport status`: one line an export.
 
 use jiff::Timestamp;
-use segport_engine::report::{RunReport, Severity, Status, Verdict};
-use segport_ledger::{RunRecord, RunStatus, Store};
+use segport_engine::report::{RunReport, Severity, Verdict};
+use segport_ledger::{RunEnd, RunRecord, RunStatus, Store};
 use segport_manifest::{Export, Project};
 use serde::Serialize;
 
@@ -118,12 +118,12 @@ fn problems(project: &Project, export: &Export, last: Option<&RunRecord>, undone
 /// Why a run was not carried out.
 fn failures(report: &RunReport, run: &str) -> Vec<String> {
     match report.status {
-        Status::Failed => vec![failure(report, run)],
-        Status::Stopped => {
+        RunEnd::Failed => vec![failure(report, run)],
+        RunEnd::Stopped => {
             let stopped = report.guards.iter().filter(|guard| guard.verdict == Verdict::Stopped);
             stopped.map(|guard| format!("guard {} stopped {run}", guard.guard)).collect()
         }
-        Status::Succeeded | Status::Partial | Status::Cancelled => Vec::new(),
+        RunEnd::Succeeded | RunEnd::Partial | RunEnd::Cancelled => Vec::new(),
     }
 }
 

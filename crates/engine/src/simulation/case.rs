@@ -49,7 +49,7 @@ pub(super) struct Round {
     pub(super) poison: BTreeSet<u64>,
 }
 
-/// Which rows a run considers; [`crate::Mode`] without the id of the run before.
+/// Which rows a run considers; [`crate::Scope`] without the id of the run before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Wanted {
     #[default]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use segport_ledger::{Fingerprint, OutcomeKind, RunStatus, Snapshot, Store};
+use segport_ledger::{Fingerprint, OutcomeKind, RunEnd, RunStatus, Snapshot, Store};
 use segport_manifest::{Code, Leavers};
 
 use super::process::{EXPORT, End, fields, mapping};
@@ -11,7 +11,7 @@ use super::world::{Payload, World};
 use crate::engine::StartError;
 use crate::map::Mapping;
 use crate::name::{Candidate, Namer};
-use crate::report::{RunReport, Status};
+use crate::report::RunReport;
 
 /// What a run may have left undone for good reasons, and what a clean one must bring about.
 #[derive(Debug, Default)]
@@ -228,7 +228,7 @@ async fn wanted(world: &World, store: &Store) -> Wanted {
 /// Whether a clean run found nothing to do; it delivers whatever there is.
 pub(super) fn is_done(end: &End) -> bool {
     let Some(Ok(report)) = told(end) else { panic!("nothing is in the way of a run, and yet: {end:?}") };
-    assert!(matches!(report.status, Status::Succeeded | Status::Partial), "{report:#?}");
+    assert!(matches!(report.status, RunEnd::Succeeded | RunEnd::Partial), "{report:#?}");
     let (rows, leavers) = (report.rows, report.leavers);
     assert_eq!((rows.refused, rows.unknown, leavers.refused, leavers.unknown), (0, 0, 0, 0), "{report:#?}");
     rows.added + rows.changed + rows.deferred + leavers.removed + leavers.deferred == 0

@@ -28,7 +28,8 @@ use crate::map::Mapping;
 use crate::progress::Silent;
 use crate::read::SegmentReader;
 use crate::report::{PluginRef, RunReport};
-use crate::run::{self, Cancel, Mode, Request};
+use crate::run::{self, Cancel, Request};
+use crate::scope::Scope;
 
 /// Virtual time after which a run counts as stuck.
 const DEADLINE: Duration = Duration::from_secs(4 * 60 * 60);
@@ -162,14 +163,14 @@ async fn disturb(world: &Arc<World>, memory: &Memory, key: &StateKey, cancel: &C
 }
 
 fn request(round: &Round, before: Option<&str>) -> Request {
-    let mode = match (round.mode, before) {
-        (Wanted::Full, _) => Mode::Full,
-        (Wanted::Undone, Some(before)) => Mode::Only(vec![before.to_owned()]),
-        _ => Mode::Changes,
+    let scope = match (round.mode, before) {
+        (Wanted::Full, _) => Scope::Full,
+        (Wanted::Undone, Some(before)) => Scope::Only(vec![before.to_owned()]),
+        _ => Scope::Changes,
     };
     let guards =
         if round.overrides { vec![Guard::MaxRemovals, Guard::MaxRefused, Guard::AllowEmpty] } else { Vec::new() };
-    Request { mode, overrides: Override { guards, ..Override::default() }, ..Request::new(EXPORT) }
+    Request { scope, overrides: Override { guards, ..Override::default() }, ..Request::new(EXPORT) }
 }
 
 /// The export with everything opened, as [`crate::Engine`] would open it.
