@@ -7,11 +7,11 @@ use arrow_array::{RecordBatch, UInt32Array};
 use segport_core::{Error, ErrorKind, UnreadableRow};
 use segport_ledger::{Identity, Index, KeyHash, Observation, Present, SegmentNumber, Untried};
 
-use crate::engine::StartError;
 use crate::map::Mapping;
 use crate::name::{Candidate, Name};
 use crate::outbox::{Outbox, Ticket};
 use crate::scope::Scope;
+use crate::start_error::StartError;
 use crate::tally::{Skip, Tally, Why};
 
 /// What a comparison goes by.

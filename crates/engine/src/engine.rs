@@ -1,14 +1,12 @@
 //! Opening what an export needs: plugins, secrets, limits.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use async_trait::async_trait;
-use segport_core::http::{HttpClient, Request as HttpRequest, Response};
+use segport_core::http::HttpClient;
 use segport_core::{Account, Descriptor, Error, ErrorKind, ExportSegment, ExportSpec, Limits, Result};
-use segport_host::{ConnectorInstance, LoadError, LoadErrorKind, Plugins, SourceInstance};
+use segport_host::{ConnectorInstance, Plugins, SourceInstance};
 use segport_ledger::Store;
 use segport_manifest::{
     Code, Connection, Diagnostic, Diagnostics, Export, ProcessEnvironment, Project, Segment, check_columns,
@@ -18,13 +16,14 @@ use segport_transport::Transport;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::broken_off::{BrokenOff, code_of_waiting};
+use crate::line::{Line, Offline};
 use crate::map::Mapping;
 use crate::plan_report::PlanReport;
 use crate::progress::Progress;
 use crate::read::SegmentReader;
 use crate::report::{PluginRef, RunReport};
 use crate::run::{self, Cancel, Request};
+use crate::start_error::StartError;
 
 /// Longest wait for a call that asks a connector without network.
 const OFFLINE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -52,118 +51,6 @@ pub struct Engine {
 
 /// The error of a refused key, once a run has met it: no other run of the connection begins then.
 pub(crate) type Refusal = Arc<OnceLock<Error>>;
-
-/// Why a run could not start. Nothing was sent.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StartError {
-    /// The project has no such export.
-    #[error("there is no export `{0}`")]
-    UnknownExport(String),
-    /// The project has no such connection.
-    #[error("there is no connection `{0}`")]
-    UnknownConnection(String),
-    /// The connection's data-privacy text has not been accepted.
-    #[error("nobody has accepted the data-privacy text of connection `{connection}`")]
-    NoConsent {
-        /// Id of the connection.
-        connection: String,
-    },
-    /// A secret cannot be read, or a segment lacks a column that the export names.
-    #[error("the configuration cannot work")]
-    Config(Diagnostics),
-    /// A plugin cannot be loaded.
-    #[error(transparent)]
-    Plugin(#[from] LoadError),
-    /// The state store cannot be used, or another run holds the export.
-    #[error(transparent)]
-    Ledger(#[from] segport_ledger::Error),
-    /// A source cannot be opened or read.
-    #[error(transparent)]
-    Source(Error),
-    /// Rows have no place to wait in until they are sent.
-    #[error(transparent)]
-    Outbox(Error),
-    /// What a plan was made from has changed.
-    #[error("the plan is outdated: {what} changed since it was made")]
-    Outdated {
-        /// What changed: the configuration, the ledger, the source or the suppression list.
-        what: &'static str,
-    },
-    /// A plugin or destination answered with an error.
-    #[error(transparent)]
-    Core(#[from] Error),
-}
-
-impl StartError {
-    /// The stable code, explained by `segport explain`.
-    pub fn code(&self) -> Code {
-        match self {
-            Self::UnknownExport(_) => Code::UnknownExport,
-            Self::UnknownConnection(_) => Code::UnknownConnection,
-            Self::NoConsent { .. } => Code::NoConsent,
-            Self::Config(findings) => {
-                findings.iter().next().map_or(Code::SecretNotInEnvironment, |finding| finding.code)
-            }
-            Self::Plugin(error) => load_code(error),
-            Self::Ledger(error) => ledger_code(error),
-            Self::Source(_) => Code::SourceUnreadable,
-            Self::Outdated { .. } => Code::PlanOutdated,
-            Self::Outbox(error) => code_of_waiting(error),
-            Self::Core(error) => Code::of(error.kind()),
-        }
-    }
-
-    /// What to do, where the message does not say it.
-    pub fn help(&self) -> Option<String> {
-        match self {
-            Self::NoConsent { connection } => Some(format!("read and accept it with `segport connect {connection}`")),
-            Self::Outdated { .. } => Some("make a new plan with `segport plan --out FILE` and review it".to_owned()),
-            Self::Ledger(error) => error.help().map(str::to_owned),
-            Self::Outbox(_) => Some(
-                "rows beyond 8 MiB wait in the project's `.segport` until they are sent: free some space on its disk, or let the user \
-                 that runs segport write there, then run again"
-                    .to_owned(),
-            ),
-            _ => None,
-        }
-    }
-
-    /// Whether another run holds the export.
-    pub fn is_held(&self) -> bool {
-        matches!(self, Self::Ledger(segport_ledger::Error::Held { .. }))
-    }
-}
-
-/// A run that breaks off before it has sent anything has not started.
-impl From<BrokenOff> for StartError {
-    fn from(broken_off: BrokenOff) -> Self {
-        match broken_off {
-            BrokenOff::Unwritten(error) | BrokenOff::Unread(error) => Self::Core(error),
-        }
-    }
-}
-
-/// The code of a plugin that cannot be loaded.
-pub fn load_code(error: &LoadError) -> Code {
-    match error.kind() {
-        LoadErrorKind::NotInstalled => Code::UnknownPlugin,
-        LoadErrorKind::NotAccepted | LoadErrorKind::Changed => Code::PluginChanged,
-        LoadErrorKind::Unsafe => Code::PluginDirectoryUnsafe,
-        LoadErrorKind::LockFile => Code::LockFileUnusable,
-        _ => Code::PluginUnloadable,
-    }
-}
-
-/// The code of what the ledger says.
-pub fn ledger_code(error: &segport_ledger::Error) -> Code {
-    match error {
-        segport_ledger::Error::Held { .. } => Code::ExportHeld,
-        segport_ledger::Error::UnsupportedUrl => Code::StateUrl,
-        segport_ledger::Error::TooManySegments { .. } => Code::SegmentLimit,
-        _ => Code::LedgerUnavailable,
-    }
-}
 
 /// An export with everything opened that its run needs.
 #[derive(Debug)]
@@ -216,57 +103,6 @@ const TARGET_MARK: char = '#';
 /// The id of the segment that the ledger names so.
 pub fn segment_id(ledger_name: &str) -> &str {
     ledger_name.split_once(TARGET_MARK).map_or(ledger_name, |(id, _)| id)
-}
-
-/// The HTTP client of one connection. A connector is opened before its limits are known, and they decide about the client, so
-/// that is put in afterwards.
-#[derive(Default)]
-pub(crate) struct Line(OnceLock<Arc<segport_transport::Connection>>);
-
-impl Line {
-    /// Puts the client in; the first one stays.
-    pub(crate) fn put(&self, connection: Arc<segport_transport::Connection>) {
-        self.0.get_or_init(|| connection);
-    }
-
-    /// The client, once the connector is open.
-    pub(crate) fn connection(&self) -> Option<&segport_transport::Connection> {
-        self.0.get().map(|connection| &**connection)
-    }
-}
-
-impl fmt::Debug for Line {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Line")
-    }
-}
-
-#[async_trait]
-impl HttpClient for Line {
-    async fn send(&self, request: HttpRequest) -> Result<Response> {
-        match self.0.get() {
-            Some(connection) => connection.send(request).await,
-            None => Err(Error::new(ErrorKind::Contract, "a connector may not call its destination while it is opened")
-                .not_sent()),
-        }
-    }
-
-    fn wind_up(&self) {
-        if let Some(connection) = self.0.get() {
-            connection.wind_up();
-        }
-    }
-}
-
-/// For plugins that have no business with the network.
-#[derive(Debug)]
-pub(crate) struct Offline;
-
-#[async_trait]
-impl HttpClient for Offline {
-    async fn send(&self, _: HttpRequest) -> Result<Response> {
-        Err(Error::new(ErrorKind::Unsupported, "this source may not use the network").not_sent())
-    }
 }
 
 impl Engine {

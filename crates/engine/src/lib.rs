@@ -17,6 +17,7 @@ mod engine;
 mod first_run;
 mod guard;
 mod in_flight;
+mod line;
 mod map;
 mod name;
 mod outbox;
@@ -36,16 +37,18 @@ mod send;
 mod settle;
 #[cfg(test)]
 mod simulation;
+mod start_error;
 mod tally;
 mod word;
 
 pub use address::Address;
 pub use deliver::{is_final, outcome_of};
-pub use engine::{Engine, Parts, StartError, ledger_code, load_code, segment_id};
+pub use engine::{Engine, Parts, segment_id};
 pub use guard::{Guard, Override};
 pub use plan_report::{PlanReport, PlannedCalls, PlannedLeavers, PlannedRows, PlannedSegment, Skipped};
 pub use progress::{Calls, Progress, Silent, Stage};
 pub use reveal::{Named, Revealed};
 pub use run::{Cancel, Request};
 pub use scope::Scope;
+pub use start_error::{StartError, ledger_code, load_code};
 pub use word::{Term, Word};

@@ -10,7 +10,7 @@ use segport_manifest::{Code, Leavers as Policy};
 
 use crate::conclusion::problem;
 use crate::diff::{Diff, Place, Rules};
-use crate::engine::{OpenExport, OpenSegment, StartError, segment_id};
+use crate::engine::{OpenExport, OpenSegment, segment_id};
 use crate::guard::{Findings, Size, Watch};
 use crate::name::Namer;
 use crate::outbox::{Outbox, Sealed};
@@ -21,6 +21,7 @@ use crate::read::{Pages, Prepared};
 use crate::report::{GuardVerdict, Problem, Severity, counted};
 use crate::run::Cancel;
 use crate::scope::Scope;
+use crate::start_error::StartError;
 use crate::tally::Tally;
 
 /// Most rows of one call. A connector that knows no limit gets no more.

@@ -8,9 +8,10 @@ use arrow_array::{Array, StringArray};
 use segport_core::{Error, ErrorKind, Result};
 use segport_ledger::{Hasher, Identity, OutcomeKind, RowRecord};
 
-use crate::engine::{Engine, OpenSegment, StartError};
+use crate::engine::{Engine, OpenSegment};
 use crate::map::MappedPage;
 use crate::progress::{Progress, Stage};
+use crate::start_error::StartError;
 
 /// Rows of a run, to be found again in the source. Memory grows with the rows that were asked for, not with the source.
 ///

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use crate::conclusion::{Ending, Story};
 use crate::deliver::Halt;
-use crate::engine::{OpenExport, StartError};
+use crate::engine::OpenExport;
 use crate::guard::{Override, Watch};
 use crate::in_flight::InFlight;
 use crate::plan::{self, Compared, Comparison, LeaverRule, LeaverTally};
@@ -21,6 +21,7 @@ use crate::report::{GuardVerdict, RunReport, Trigger, Verdict};
 use crate::scope::Scope;
 use crate::send::{Sending, Waiting};
 use crate::settle::Settlement;
+use crate::start_error::StartError;
 use crate::tally::Tally;
 
 /// What is asked of a run.

@@ -17,9 +17,10 @@ use segport_manifest::Guards;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use super::races::{NoNetwork, open};
+use super::races::open;
 use super::*;
 use crate::guard::Override;
+use crate::line::Offline;
 use crate::outbox::Ticket;
 use crate::pack::{Links, Listed, Parcel};
 use crate::progress::Silent;
@@ -114,7 +115,7 @@ async fn deliver_again(
     };
     let opened = Opened { limits: Some(Limits::default()) };
     let fake = Fake { descriptor, opened, says: Arc::new(says), calls: Arc::clone(&calls) };
-    let connector = ConnectorInstance::open(&fake, Value::Null, Arc::new(NoNetwork)).unwrap();
+    let connector = ConnectorInstance::open(&fake, Value::Null, Arc::new(Offline)).unwrap();
     let in_flight = InFlight::new(store.suppressions().await.unwrap());
     let delivery = Delivery {
         writer: &connector.writer("run", &Session::default()).unwrap(),

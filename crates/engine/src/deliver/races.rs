@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
 use proptest::prelude::*;
-use segport_core::http::{HttpClient, Request, Response};
+use segport_core::http::HttpClient;
 use segport_core::op::{self, Call, Opened, WriteHead};
 use segport_core::rows::{self, EncodedRows};
 use segport_core::{
@@ -25,6 +25,7 @@ use tokio::task::consume_budget;
 
 use super::*;
 use crate::guard::{Guard, Override};
+use crate::line::Offline;
 use crate::outbox::{Bundle, Ticket};
 use crate::pack::{BatchSize, Listed, MOST_LOOSE, MOST_ON_THEIR_WAY, Packer};
 use crate::progress::Silent;
@@ -228,17 +229,6 @@ impl Instance for Fake {
     }
 }
 
-/// A destination that is never called over the network.
-#[derive(Debug)]
-pub(super) struct NoNetwork;
-
-#[async_trait]
-impl HttpClient for NoNetwork {
-    async fn send(&self, _: Request) -> Result<Response> {
-        Err(Error::new(ErrorKind::Unsupported, "there is no network here"))
-    }
-}
-
 /// Uses up so much of a task's budget before the turns of `work`, and nothing before some of them, so that it ends.
 async fn hurried<F: Future>(spent: &[u8], work: F) -> F::Output {
     let mut work = std::pin::pin!(work);
@@ -284,7 +274,7 @@ async fn check(case: Case) {
     let destination = Arc::new(Destination::default());
     destination.state().poison.clone_from(&case.poison);
     destination.state().held.clone_from(&case.held);
-    let connector = ConnectorInstance::open(&Fake::new(&destination), Value::Null, Arc::new(NoNetwork)).unwrap();
+    let connector = ConnectorInstance::open(&Fake::new(&destination), Value::Null, Arc::new(Offline)).unwrap();
     let in_flight = InFlight::new(store.suppressions().await.unwrap());
     let planned = u64::from(case.people);
     let listed = [Listed { number, position: 0 }];

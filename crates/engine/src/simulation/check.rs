@@ -8,10 +8,10 @@ use segport_manifest::{Code, Leavers};
 use super::process::{EXPORT, End, fields, mapping};
 use super::source::{Row, batch};
 use super::world::{Payload, World};
-use crate::engine::StartError;
 use crate::map::Mapping;
 use crate::name::{Candidate, Namer};
 use crate::report::RunReport;
+use crate::start_error::StartError;
 
 /// What a run may have left undone for good reasons, and what a clean one must bring about.
 #[derive(Debug, Default)]

@@ -22,14 +22,16 @@ use super::connector::Connector;
 use super::destination::Network;
 use super::source::{Reader, email_of};
 use super::world::World;
-use crate::engine::{Line, Offline, OpenExport, OpenSegment, Refusal, StartError};
+use crate::engine::{OpenExport, OpenSegment, Refusal};
 use crate::guard::{Guard, Override};
+use crate::line::{Line, Offline};
 use crate::map::Mapping;
 use crate::progress::Silent;
 use crate::read::SegmentReader;
 use crate::report::{PluginRef, RunReport};
 use crate::run::{self, Cancel, Request};
 use crate::scope::Scope;
+use crate::start_error::StartError;
 
 /// Virtual time after which a run counts as stuck.
 const DEADLINE: Duration = Duration::from_secs(4 * 60 * 60);
