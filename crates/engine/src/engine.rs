@@ -16,13 +16,14 @@ use segport_transport::Transport;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use crate::calendar::SystemCalendar;
 use crate::line::{Line, Offline};
 use crate::map::Mapping;
 use crate::plan_report::PlanReport;
 use crate::progress::Progress;
 use crate::read::SegmentReader;
 use crate::report::{PluginRef, RunReport};
-use crate::run::{self, Cancel, Request};
+use crate::run::{Cancel, Job, Request};
 use crate::start_error::StartError;
 
 /// Longest wait for a call that asks a connector without network.
@@ -175,7 +176,8 @@ impl Engine {
     ) -> Result<PlanReport, StartError> {
         let open = self.open(&request.export).await?;
         self.require_columns(&open).await?;
-        let planned = run::plan(&open, &self.parts.project.state_dir(), store, request, progress, cancel).await;
+        let (dir, calendar) = (&*self.parts.project.state_dir(), &SystemCalendar);
+        let planned = Job { open: &open, dir, store, request, calendar, progress, cancel }.plan().await;
         progress.finished(&request.export);
         planned
     }
@@ -193,7 +195,8 @@ impl Engine {
     ) -> Result<RunReport, StartError> {
         let open = self.open(&request.export).await?;
         self.require_columns(&open).await?;
-        let report = run::run(&open, &self.parts.project.state_dir(), store, request, progress, cancel).await;
+        let (dir, calendar) = (&*self.parts.project.state_dir(), &SystemCalendar);
+        let report = Job { open: &open, dir, store, request, calendar, progress, cancel }.run().await;
         progress.finished(&request.export);
         report
     }

@@ -9,6 +9,7 @@
 
 mod address;
 mod broken_off;
+mod calendar;
 mod check;
 mod conclusion;
 mod deliver;

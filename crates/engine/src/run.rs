@@ -1,14 +1,16 @@
 //! The story of a run: take the lease, read and compare, let the guards judge, deliver, settle, report.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use segport_core::{Error, ErrorKind};
-use segport_ledger::{NewRun, Store};
+use segport_ledger::{Identity, Journal, NewRun, RunLedger, Snapshot, Store};
 use segport_manifest::Code;
 use tokio::sync::watch;
 
+use crate::calendar::Calendar;
 use crate::conclusion::{Ending, Story};
 use crate::deliver::Halt;
 use crate::engine::OpenExport;
@@ -17,9 +19,10 @@ use crate::in_flight::InFlight;
 use crate::plan::{self, Compared, Comparison, LeaverRule, LeaverTally};
 use crate::plan_report::PlanReport;
 use crate::progress::Progress;
+use crate::read::Pages;
 use crate::report::{GuardVerdict, RunReport, Trigger, Verdict};
 use crate::scope::Scope;
-use crate::send::{Sending, Waiting};
+use crate::send::{Sending, Sent, Waiting};
 use crate::settle::Settlement;
 use crate::start_error::StartError;
 use crate::tally::Tally;
@@ -85,166 +88,224 @@ impl Cancel {
     }
 }
 
-/// Compares and judges; sends nothing. Rows that wait may be kept in `dir`, encrypted.
-pub(crate) async fn plan(
-    open: &OpenExport,
-    dir: &Path,
-    store: &Store,
-    request: &Request,
-    progress: &dyn Progress,
-    cancel: &Cancel,
-) -> Result<PlanReport, StartError> {
-    // No lease is held: if a run delivers meanwhile, the plan is refused by its digest of the source.
-    let first = plan::begin_reading(open, 0, "", store.hasher());
-    let mut snapshot = store.snapshot(&open.export.id, &open.ledger_names).await?;
-    let scope = request.scope.clone().of_ended(store).await?.asked(store, &mut snapshot).await?;
-    let suppressed = store.suppressed().await?;
-    let held = snapshot.members();
-    let comparison = Comparison {
-        open,
-        run: "",
-        hasher: store.hasher(),
-        suppressed: &suppressed,
-        scope: &scope,
-        dir,
-        journal: None,
-        progress,
-        cancel,
-    };
-    let compared = comparison.compare(&mut snapshot, first).await?;
-    progress.finished(&open.export.id);
-    if let Some(error) = compared.error {
-        return Err(StartError::Source(error));
-    }
-    let listed = plan::listed(&snapshot);
-    let mut rule = LeaverRule::new(open, &scope, &listed, &compared.tally);
-    let leavers = plan::count_leavers(&snapshot, &mut rule, &compared.tally).await?;
-    let watch = Watch::new(open.export.guards, &request.overrides);
-    let guards = plan::judge(&watch, open, &snapshot, &compared.tally, &leavers, held);
-    Ok(plan::report(open, &snapshot, &compared, &leavers, guards, &scope).await?)
+/// An export that is to be planned or run, and what that takes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Job<'a> {
+    pub(crate) open: &'a OpenExport,
+    /// Where rows that wait may be kept, encrypted.
+    pub(crate) dir: &'a Path,
+    pub(crate) store: &'a Store,
+    pub(crate) request: &'a Request,
+    pub(crate) calendar: &'a dyn Calendar,
+    pub(crate) progress: &'a dyn Progress,
+    pub(crate) cancel: &'a Cancel,
 }
 
-/// Runs an export from lease to report. Rows that wait may be kept in `dir`, encrypted.
-pub(crate) async fn run(
-    open: &OpenExport,
-    dir: &Path,
-    store: &Store,
-    request: &Request,
-    progress: &dyn Progress,
-    cancel: &Cancel,
-) -> Result<RunReport, StartError> {
-    if !open.has_consent {
-        return Err(StartError::NoConsent { connection: open.export.connection.clone() });
-    }
-    // A plan is carried out as it was made.
-    let scope = match &request.expected {
-        Some(plan) if plan.full => Scope::Full,
-        Some(_) => Scope::Changes,
-        None => request.scope.clone().of_ended(store).await?,
-    };
-    let in_flight = Arc::new(InFlight::new(store.suppressions().await?));
-    let started_at = Timestamp::now();
-    let run_id = uuid::Uuid::now_v7().to_string();
-    let lease = store.lease(&open.export.id).await?;
-    // With the lease in hand no other run can deliver anything newer than what is read from here on.
-    let first = plan::begin_reading(open, 0, &run_id, store.hasher());
-    let mut run = lease.begin(NewRun { run_id: &run_id, started_at, segments: &open.ledger_names }).await?;
-    let scope = scope.asked(store, &mut run.snapshot).await?;
-    // Whatever becomes of this run, it was asked for; a plan may turn out to be outdated.
-    if matches!(scope, Scope::Full) && request.expected.is_none() {
-        run.journal.renew().await?;
-    }
-    let held = run.snapshot.members();
-    let suppressed = in_flight.suppressed().await?;
-    let comparison = Comparison {
-        open,
-        run: &run_id,
-        hasher: store.hasher(),
-        suppressed: &suppressed,
-        scope: &scope,
-        dir,
-        journal: Some(&run.journal),
-        progress,
-        cancel,
-    };
-    let generation = run.snapshot.generation().to_string();
-    let Compared { outbox, tally, error } = comparison.compare(&mut run.snapshot, first).await?;
-    let listed = plan::listed(&run.snapshot);
-    let mut rule = LeaverRule::new(open, &scope, &listed, &tally);
-    let watch = Watch::new(open.export.guards, &request.overrides);
-    let (leavers, mut guards) = match error {
-        // Neither who left nor how large a segment is can be told from half a source.
-        Some(_) => (LeaverTally::default(), Vec::new()),
-        None => {
-            let leavers = plan::count_leavers(&run.snapshot, &mut rule, &tally).await?;
-            let guards = plan::judge(&watch, open, &run.snapshot, &tally, &leavers, held);
-            (leavers, guards)
+/// What a run knows from its beginning on.
+#[derive(Debug)]
+struct Begun {
+    run_id: String,
+    started_at: Timestamp,
+    scope: Scope,
+    in_flight: Arc<InFlight>,
+    suppressed: Arc<HashSet<Identity>>,
+    /// That of the ledger.
+    generation: String,
+    /// Rows that are on one of the export's lists.
+    held: u64,
+}
+
+/// What was judged of what was found.
+#[derive(Debug)]
+struct Judged {
+    leavers: LeaverTally,
+    guards: Vec<GuardVerdict>,
+    hold: Option<Hold>,
+}
+
+impl Job<'_> {
+    /// Compares and judges; sends nothing.
+    pub(crate) async fn plan(&self) -> Result<PlanReport, StartError> {
+        let Self { open, store, request, .. } = *self;
+        // No lease is held: if a run delivers meanwhile, the plan is refused by its digest of the source.
+        let first = plan::begin_reading(open, 0, "", store.hasher());
+        let mut snapshot = store.snapshot(&open.export.id, &open.ledger_names).await?;
+        let scope = request.scope.clone().of_ended(store).await?.asked(store, &mut snapshot).await?;
+        let suppressed = store.suppressed().await?;
+        let held = snapshot.members();
+        let compared = self.comparison("", &scope, &suppressed, None).compare(&mut snapshot, first).await?;
+        if let Some(error) = compared.error {
+            return Err(StartError::Source(error));
         }
-    };
-    let moved = || request.expected.as_ref().and_then(|expected| moved(expected, open, &generation, &tally));
-    let hold = hold(error, moved, &guards);
-    if hold.is_none() {
-        run.accept((0..open.segments.len()).map(|position| tally.rows_of(position)));
+        let listed = plan::listed(&snapshot);
+        let mut rule = LeaverRule::new(open, &scope, &listed, &compared.tally);
+        let leavers = plan::count_leavers(&snapshot, &mut rule, &compared.tally).await?;
+        let watch = Watch::new(open.export.guards, &request.overrides);
+        let guards = plan::judge(&watch, open, &snapshot, &compared.tally, &leavers, held);
+        Ok(plan::report(open, &snapshot, &compared, &leavers, guards, &scope).await?)
     }
-    let mut problems = plan::problems(open, &tally, &leavers, &run.snapshot);
-    let sending = Sending {
-        open,
-        run_id: &run_id,
-        snapshot: &run.snapshot,
-        journal: &run.journal,
-        in_flight: &in_flight,
-        listed: &listed,
-        rule: &rule,
-        watch: &watch,
-        progress,
-        cancel,
-    };
-    if matches!(scope, Scope::Full) && request.expected.is_some() && matches!(hold, None | Some(Hold::Guard)) {
-        run.journal.renew().await?;
+
+    /// Runs the export from lease to report.
+    pub(crate) async fn run(&self) -> Result<RunReport, StartError> {
+        let Self { open, progress, cancel, .. } = *self;
+        if !open.has_consent {
+            return Err(StartError::NoConsent { connection: open.export.connection.clone() });
+        }
+        let (begun, mut ledger, first) = self.begin().await?;
+        let Begun { run_id, scope, in_flight, .. } = &begun;
+        let comparison = self.comparison(run_id, scope, &begun.suppressed, Some(&ledger.journal));
+        let Compared { outbox, tally, error } = comparison.compare(&mut ledger.snapshot, first).await?;
+        let listed = plan::listed(&ledger.snapshot);
+        let mut rule = LeaverRule::new(open, scope, &listed, &tally);
+        let watch = Watch::new(open.export.guards, &self.request.overrides);
+        let judged = self.judge(&begun, &ledger.snapshot, &watch, &mut rule, &tally, error).await?;
+        if judged.hold.is_none() {
+            ledger.accept((0..open.segments.len()).map(|position| tally.rows_of(position)));
+        }
+        let (snapshot, journal) = (&ledger.snapshot, &ledger.journal);
+        let (rule, listed, watch) = (&rule, &*listed, &watch);
+        let sending = Sending { open, run_id, snapshot, journal, in_flight, listed, rule, watch, progress, cancel };
+        let waiting = Waiting::new(outbox, judged.leavers.planned, snapshot.leavers(&tally.present));
+        let sent = self.carry_out(&sending, waiting, scope, judged.hold.as_ref()).await?;
+        self.end(begun, ledger, tally, judged, sent).await
     }
-    let waiting = Waiting::new(outbox, leavers.planned, run.snapshot.leavers(&tally.present));
-    let (settlement, end, outdated) = match hold {
-        None => {
+
+    fn comparison<'a>(
+        &'a self,
+        run: &'a str,
+        scope: &'a Scope,
+        suppressed: &'a HashSet<Identity>,
+        journal: Option<&'a Journal>,
+    ) -> Comparison<'a> {
+        let Self { open, dir, store, progress, cancel, .. } = *self;
+        Comparison { open, run, hasher: store.hasher(), suppressed, scope, dir, journal, progress, cancel }
+    }
+
+    /// Takes the lease and writes down that the run begins; the first segment is read already.
+    async fn begin(&self) -> Result<(Begun, RunLedger, Option<Pages>), StartError> {
+        let Self { open, store, request, .. } = *self;
+        // A plan is carried out as it was made.
+        let scope = match &request.expected {
+            Some(plan) if plan.full => Scope::Full,
+            Some(_) => Scope::Changes,
+            None => request.scope.clone().of_ended(store).await?,
+        };
+        let in_flight = Arc::new(InFlight::new(store.suppressions().await?));
+        let (started_at, run_id) = (self.calendar.now(), self.calendar.new_run());
+        let lease = store.lease(&open.export.id).await?;
+        // With the lease in hand no other run can deliver anything newer than what is read from here on.
+        let first = plan::begin_reading(open, 0, &run_id, store.hasher());
+        let new = NewRun { run_id: &run_id, started_at, segments: &open.ledger_names };
+        let mut ledger = lease.begin(new).await?;
+        let scope = scope.asked(store, &mut ledger.snapshot).await?;
+        // Whatever becomes of this run, it was asked for; a plan may turn out to be outdated.
+        if matches!(scope, Scope::Full) && request.expected.is_none() {
+            ledger.journal.renew().await?;
+        }
+        let held = ledger.snapshot.members();
+        let suppressed = in_flight.suppressed().await?;
+        let generation = ledger.snapshot.generation().to_string();
+        Ok((Begun { run_id, started_at, scope, in_flight, suppressed, generation, held }, ledger, first))
+    }
+
+    /// Counts who left, and says what keeps the run from sending anything. Neither who left nor how large a segment is can be
+    /// told after an `error`, from half a source.
+    async fn judge(
+        &self,
+        begun: &Begun,
+        snapshot: &Snapshot,
+        watch: &Watch,
+        rule: &mut LeaverRule<'_>,
+        tally: &Tally,
+        error: Option<Error>,
+    ) -> Result<Judged, StartError> {
+        if let Some(error) = error {
+            let hold = Some(Hold::Unreadable(error));
+            return Ok(Judged { leavers: LeaverTally::default(), guards: Vec::new(), hold });
+        }
+        let leavers = plan::count_leavers(snapshot, rule, tally).await?;
+        let guards = plan::judge(watch, self.open, snapshot, tally, &leavers, begun.held);
+        let expected = self.request.expected.as_ref();
+        let hold = match expected.and_then(|expected| moved(expected, self.open, &begun.generation, tally)) {
+            Some(what) => Some(Hold::Outdated(what)),
+            None => guards.iter().any(|guard| guard.verdict == Verdict::Stopped).then_some(Hold::Guard),
+        };
+        Ok(Judged { leavers, guards, hold })
+    }
+
+    /// Sends what waits, or writes down that it was not tried.
+    async fn carry_out(
+        &self,
+        sending: &Sending<'_>,
+        waiting: Waiting<'_>,
+        scope: &Scope,
+        hold: Option<&Hold>,
+    ) -> Result<Sent, StartError> {
+        let is_as_planned = self.request.expected.is_some() && matches!(hold, None | Some(Hold::Guard));
+        if matches!(scope, Scope::Full) && is_as_planned {
+            sending.journal.renew().await?;
+        }
+        let Some(hold) = hold else {
             let sent = sending.send(waiting).await?;
             if let Ending::Failed { error, .. } = &sent.end
                 && matches!(error.kind(), ErrorKind::Unauthenticated | ErrorKind::PermissionDenied)
             {
-                open.refusal.get_or_init(|| error.clone());
+                self.open.refusal.get_or_init(|| error.clone());
             }
-            guards.extend(sent.refusals);
-            problems.extend(sent.problems);
-            (sent.settlement, sent.end, None)
-        }
-        Some(hold @ Hold::Outdated(what)) => (Settlement::default(), hold.ending(), Some(what)),
-        Some(hold) => (sending.decline(waiting, &hold.reason()).await?, hold.ending(), None),
-    };
-    // Nothing was asked of the rows under an outdated plan: a retry must not take them for rows left undone.
-    let (tally, leavers) = if outdated.is_some() { Default::default() } else { (tally, leavers) };
-    let story = Story {
-        open,
-        run_id: &run_id,
-        started_at,
-        trigger: request.trigger,
-        retry_of: scope.runs().to_vec(),
-        tally,
-        leavers,
-        guards,
-        settlement,
-        problems,
-        end,
-    };
-    progress.finished(&open.export.id);
-    let is_on_record = !matches!(story.end, Ending::BrokenOff(_));
-    let mut report = story.report();
-    let json = serde_json::to_string(&report)
-        .map_err(|error| Error::new(ErrorKind::Internal, "the report could not be written as JSON").because(&error))?;
-    // One that broke off stays interrupted: had it ended, its records would be taken for all that it left undone.
-    if is_on_record && let Err(error) = run.finish(report.status, report.finished_at, &json).await {
-        report.end_unwritten(error);
+            return Ok(sent);
+        };
+        let settlement = match hold {
+            Hold::Outdated(_) => Settlement::default(),
+            Hold::Unreadable(_) | Hold::Guard => sending.decline(waiting, &hold.reason()).await?,
+        };
+        Ok(Sent { settlement, refusals: None, problems: Vec::new(), end: hold.ending() })
     }
-    match outdated {
-        Some(what) => Err(StartError::Outdated { what }),
-        None => Ok(report),
+
+    /// Writes the report down, and with it that the run ended.
+    async fn end(
+        &self,
+        begun: Begun,
+        ledger: RunLedger,
+        tally: Tally,
+        judged: Judged,
+        sent: Sent,
+    ) -> Result<RunReport, StartError> {
+        let Judged { leavers, mut guards, hold } = judged;
+        let mut problems = plan::problems(self.open, &tally, &leavers, &ledger.snapshot);
+        problems.extend(sent.problems);
+        guards.extend(sent.refusals);
+        // Nothing was asked of the rows under an outdated plan: a retry must not take them for rows left undone.
+        let (tally, leavers) = match hold {
+            Some(Hold::Outdated(_)) => Default::default(),
+            _ => (tally, leavers),
+        };
+        let story = Story {
+            open: self.open,
+            run_id: &begun.run_id,
+            started_at: begun.started_at,
+            finished_at: self.calendar.now(),
+            trigger: self.request.trigger,
+            retry_of: begun.scope.runs().to_vec(),
+            tally,
+            leavers,
+            guards,
+            settlement: sent.settlement,
+            problems,
+            end: sent.end,
+        };
+        let is_on_record = !matches!(story.end, Ending::BrokenOff(_));
+        let mut report = story.report();
+        let json = serde_json::to_string(&report).map_err(|error| {
+            Error::new(ErrorKind::Internal, "the report could not be written as JSON").because(&error)
+        })?;
+        // One that broke off stays interrupted: had it ended, its records would be taken for all that it left undone.
+        if is_on_record && let Err(error) = ledger.finish(report.status, report.finished_at, &json).await {
+            report.end_unwritten(error);
+        }
+        match hold {
+            Some(Hold::Outdated(what)) => Err(StartError::Outdated { what }),
+            _ => Ok(report),
+        }
     }
 }
 
@@ -271,17 +332,6 @@ enum Hold {
     Outdated(&'static str),
 }
 
-/// What was not read to its end is not compared with a plan, nor judged.
-fn hold(error: Option<Error>, moved: impl FnOnce() -> Option<&'static str>, guards: &[GuardVerdict]) -> Option<Hold> {
-    if let Some(error) = error {
-        return Some(Hold::Unreadable(error));
-    }
-    if let Some(what) = moved() {
-        return Some(Hold::Outdated(what));
-    }
-    guards.iter().any(|guard| guard.verdict == Verdict::Stopped).then_some(Hold::Guard)
-}
-
 impl Hold {
     fn reason(&self) -> String {
         match self {
@@ -292,10 +342,10 @@ impl Hold {
         }
     }
 
-    fn ending(self) -> Ending {
+    fn ending(&self) -> Ending {
         match self {
             Self::Unreadable(error) if error.kind() == ErrorKind::Cancelled => Ending::Cancelled,
-            Self::Unreadable(error) => Ending::Failed { code: Code::SourceUnreadable, error },
+            Self::Unreadable(error) => Ending::Failed { code: Code::SourceUnreadable, error: error.clone() },
             Self::Guard => Ending::Stopped,
             Self::Outdated(what) => Ending::Failed {
                 code: Code::PlanOutdated,

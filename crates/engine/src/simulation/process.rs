@@ -29,7 +29,7 @@ use crate::map::Mapping;
 use crate::progress::Silent;
 use crate::read::SegmentReader;
 use crate::report::{PluginRef, RunReport};
-use crate::run::{self, Cancel, Request};
+use crate::run::{Cancel, Job, Request};
 use crate::scope::Scope;
 use crate::start_error::StartError;
 
@@ -87,8 +87,9 @@ pub(super) fn run(world: &Arc<World>, memory: &Memory, key: &StateKey, round: &R
         let cancel = Cancel::new();
         let open = open(world, round);
         let request = request(round, before);
-        let work = run::run(&open, Path::new("nowhere"), &store, &request, &Silent, &cancel);
-        let work = timeout(DEADLINE, mortal(world, work));
+        let (dir, calendar, progress) = (Path::new("nowhere"), &**world, &Silent);
+        let job = Job { open: &open, dir, store: &store, request: &request, calendar, progress, cancel: &cancel };
+        let work = timeout(DEADLINE, mortal(world, job.run()));
         let end = tokio::select! {
             biased;
             () = disturb(world, memory, key, &cancel) => unreachable!("it never ends"),

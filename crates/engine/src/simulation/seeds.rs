@@ -28,7 +28,7 @@ fn play(world: &Arc<World>) {
         let end = process::run(world, &memory, &key, round, before.as_deref());
         if let End::Returned(told) = &end {
             match &**told {
-                Ok(report) => world.note(format_args!("{:?} {:?} {:?}", report.status, report.rows, report.leavers)),
+                Ok(report) => world.note(format_args!("{report:?}")),
                 Err(error) => world.note(format_args!("{error}")),
             }
         }

@@ -6,12 +6,14 @@ use std::fmt::{self, Write as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use segport_core::Limits;
 use tokio::time::Instant;
 
 use super::case::{Case, Crash, Round};
 use super::dice::Dice;
 use super::source::Source;
+use crate::calendar::Calendar;
 
 /// Everything of a row but who it is.
 pub(super) type Payload = (Option<String>, i64);
@@ -53,6 +55,8 @@ pub(super) struct State {
     /// Virtual time before this process began, and when it did.
     before: Duration,
     began: Option<Instant>,
+    /// How many runs were given an id.
+    runs: u32,
 }
 
 /// What there was of a process so far.
@@ -139,6 +143,18 @@ impl World {
         if crash == Some(Crash::Turn(turn)) {
             self.die("between two steps");
         }
+    }
+}
+
+impl Calendar for World {
+    fn now(&self) -> Timestamp {
+        Timestamp::UNIX_EPOCH + self.now()
+    }
+
+    fn new_run(&self) -> String {
+        let mut state = self.state();
+        state.runs += 1;
+        format!("run-{:04}", state.runs)
     }
 }
 
