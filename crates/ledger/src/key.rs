@@ -140,7 +140,7 @@ impl StateKey {
         });
         let removed = fs::remove_file(&draft);
         match written {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed(error)),
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(failed(error)),
             _ => removed.map_err(failed),
         }
     }

@@ -148,7 +148,7 @@ impl Check<'_, '_> {
             let names: Vec<_> = rules.types.iter().map(|offered| offered.as_str()).collect();
             let message = format!("custom fields of {} cannot be `{}`", connector.display_name, field_type.as_str());
             let help = format!("possible types: {}", suggest::list(&names));
-            self.findings.report(Code::CustomFieldType, message, &pointer::join(&at, "type"), "not offered", &help);
+            self.findings.report(Code::CustomFieldType, message, &pointer::join(&at, "type"), "not offered", help);
         }
         self.transforms(&at, field_type, mapped.transform);
         Some(self.mapping(CUSTOM, name, field_type, mapped))
@@ -298,7 +298,7 @@ impl Check<'_, '_> {
                     format!("`{text}` is no threshold"),
                     at,
                     "",
-                    &error.to_string(),
+                    error.to_string(),
                 );
                 None
             }
