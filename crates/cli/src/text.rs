@@ -6,15 +6,7 @@ use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 
 /// `12345` as `12,345`.
 pub(crate) fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    segport_core::grouped(number, ",")
 }
 
 /// A number of things: `1 call`, `2 calls`.
