@@ -10,24 +10,22 @@ use crate::report::{Problem, Severity};
 #[derive(Debug, Clone)]
 pub(crate) enum BrokenOff {
     /// Nothing can be written down any more.
-    Unwritten(Error),
+    Unwritten(segport_ledger::Error),
     /// What waits, or what is known of it, cannot be read any more.
     Unread(Error),
 }
 
 impl BrokenOff {
-    /// After an error of the journal.
-    pub(crate) fn unwritten(error: segport_ledger::Error) -> Self {
-        Self::Unwritten(error.into())
-    }
-
     /// What the report says of it.
     pub(crate) fn problem(&self) -> Problem {
         match self {
             Self::Unwritten(error) => Problem {
                 severity: Severity::Error,
                 code: Code::LedgerUnavailable.into(),
-                message: format!("the run broke off before all that became of it was written down: {error}"),
+                message: format!(
+                    "the run broke off before all that became of it was written down: {}",
+                    Error::from(error.clone())
+                ),
                 help: Some(
                     "if the disk of the state is full, free some space; the next run settles whatever has no outcome in the ledger"
                         .to_owned(),

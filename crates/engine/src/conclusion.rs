@@ -143,7 +143,7 @@ impl RunReport {
     /// Says that the run's end could not be written down: everything else was.
     pub(crate) fn end_unwritten(&mut self, error: segport_ledger::Error) {
         self.status = RunEnd::Failed;
-        self.problems.insert(0, BrokenOff::unwritten(error).problem());
+        self.problems.insert(0, BrokenOff::Unwritten(error).problem());
     }
 }
 

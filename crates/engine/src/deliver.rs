@@ -254,7 +254,7 @@ impl Delivery<'_> {
                 }
             }
             if settled.failure.is_none() {
-                settled.failure = self.journal.settle(&records).await.err().map(BrokenOff::unwritten);
+                settled.failure = self.journal.settle(&records).await.err().map(BrokenOff::Unwritten);
             }
             if settled.failure.is_some() {
                 break;

@@ -242,7 +242,7 @@ impl Packer<'_> {
                 next.extend(rest.next().map(|parcel| (parcel, Some(taken))));
             }
             let intents: Vec<Intent> = next.iter().flat_map(|(parcel, _)| parcel.intents()).collect();
-            self.journal.intend(&intents).await.map_err(BrokenOff::unwritten)?;
+            self.journal.intend(&intents).await.map_err(BrokenOff::Unwritten)?;
             places.zip(next).for_each(|(place, parcel)| place.send(parcel));
         }
         Ok(rest)

@@ -108,7 +108,7 @@ impl Sending<'_> {
                 self.not_sent(&tickets, &reason)
             };
             let (written, next) = tokio::join!(self.journal.pass_over(&untried), next);
-            written.map_err(BrokenOff::unwritten)?;
+            written.map_err(BrokenOff::Unwritten)?;
             declined.rows.deferred += untried.len() as u64;
             untried = next?;
             if untried.is_empty() {
@@ -146,7 +146,7 @@ impl Sending<'_> {
     async fn decline_removals(&self, removals: &[(Listed, Vec<Leaver>)], reason: &Arc<str>) -> Result<u64, BrokenOff> {
         let leavers = removals.iter().flat_map(|(_, leavers)| leavers);
         let untried: Vec<Untried> = leavers.map(|leaver| stays(leaver, "not_sent", reason)).collect();
-        self.journal.pass_over(&untried).await.map_err(BrokenOff::unwritten)?;
+        self.journal.pass_over(&untried).await.map_err(BrokenOff::Unwritten)?;
         Ok(untried.len() as u64)
     }
 
@@ -168,7 +168,7 @@ impl Sending<'_> {
                 },
             }
         }
-        self.journal.pass_over(&deferred).await.map_err(BrokenOff::unwritten)?;
+        self.journal.pass_over(&deferred).await.map_err(BrokenOff::Unwritten)?;
         Ok(removals)
     }
 

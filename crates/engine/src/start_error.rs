@@ -92,7 +92,8 @@ impl StartError {
 impl From<BrokenOff> for StartError {
     fn from(broken_off: BrokenOff) -> Self {
         match broken_off {
-            BrokenOff::Unwritten(error) | BrokenOff::Unread(error) => Self::Core(error),
+            BrokenOff::Unwritten(error) => Self::Ledger(error),
+            BrokenOff::Unread(error) => Self::Outbox(error),
         }
     }
 }
