@@ -263,12 +263,12 @@ pub const GROUPS: &[Group] = &[
             row("429, `Retry-After` as a date", Rude::Status(429, Date(12)), THROTTLED),
             row("429, `Retry-After` of 30 years", Rude::Status(429, Seconds(1_000_000_000)), THROTTLED),
             row("429, `Retry-After` of words", Rude::Status(429, Nonsense), THROTTLED),
-            row("500", Rude::Status(500, Absent), BROKEN),
+            row("500", Rude::Status(500, Absent), UNABLE),
             row("502", Rude::Status(502, Absent), BROKEN),
-            row("503", Rude::Status(503, Absent), BROKEN),
-            row("503, `Retry-After` of 7 s", Rude::Status(503, Seconds(7)), BROKEN),
-            row("503, `Retry-After` as a date", Rude::Status(503, Date(12)), BROKEN),
-            row("503, `Retry-After` of 30 years", Rude::Status(503, Seconds(1_000_000_000)), BROKEN),
+            row("503", Rude::Status(503, Absent), UNABLE),
+            row("503, `Retry-After` of 7 s", Rude::Status(503, Seconds(7)), UNABLE),
+            row("503, `Retry-After` as a date", Rude::Status(503, Date(12)), UNABLE),
+            row("503, `Retry-After` of 30 years", Rude::Status(503, Seconds(1_000_000_000)), UNABLE),
             row("504", Rude::Status(504, Absent), BROKEN),
             row("522, or another number of what stands in front", Rude::Status(522, Absent), BROKEN),
         ],
@@ -289,6 +289,8 @@ const HALTED: &str = "deferred x1, stops";
 const SENT_AGAIN: &str = "done x1, sent again";
 const TRIED_IN_VAIN: &str = "done x5, sent again";
 const BROKEN: [&str; 10] = same("unavailable x5", "unavailable x1", "ok x5", "unknown x5", "done x5", TRIED_IN_VAIN);
+/// Autopilot itself says that it could not, so that a list that is not there is made again.
+const UNABLE: [&str; 10] = same("unavailable x5", "unavailable x3", "ok x5", "unknown x5", "done x5", TRIED_IN_VAIN);
 /// What was done is seen by looking a list up, and only so.
 const LATE: [&str; 10] = same("timeout x5", "ok x1", "ok x5", "unknown x5", "done x5", TRIED_IN_VAIN);
 const UNREADABLE: [&str; 10] = same("unavailable x1", "ok x1", "ok x1", "unknown x1", "done x1", SENT_AGAIN);

@@ -149,6 +149,11 @@ pub(crate) fn stops(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Unauthenticated | ErrorKind::PermissionDenied)
 }
 
+/// Whether Autopilot itself answered that it could not do what was asked. After a gateway's answer, or none, it may still be at it.
+pub(crate) fn was_dropped(error: &Error) -> bool {
+    matches!(error.fact("status"), Some("500" | "503"))
+}
+
 /// Whether an error of a call for one contact makes the same call for the others pointless: also where `base_url` leads
 /// somewhere else, and where the host has recalled what it was asked.
 pub(crate) fn ends_round(error: &Error) -> bool {

@@ -4,7 +4,7 @@ use segport_sdk::{Context, Error, ErrorKind, ExportSegment, ExportSpec, Members,
 use serde::{Deserialize, Serialize};
 
 use crate::client::{Client, List};
-use crate::error::stops;
+use crate::error::{stops, was_dropped};
 
 /// The list of one segment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,29 +114,39 @@ pub(crate) fn with_id<'a>(lists: &'a [List], id: &str) -> Result<&'a List> {
     })
 }
 
-/// Makes a list once. When that failed or was cut off it may exist all the same, so its title is looked up, and it is
-/// never made a second time: two lists of one title cannot be told apart later.
+/// How often a list is made at most.
+const CREATIONS: usize = 3;
+
+/// Makes a list. When that failed or was cut off it may exist all the same, so its title is looked up, and it is made again only
+/// if it is not there and the answer said that nothing will come of it any more: two lists of one title cannot be told apart later.
 async fn create(client: &Client, cx: &Context, title: &str) -> Result<(SegmentList, Option<String>)> {
-    let error = match client.create_list(cx, title).await {
-        Ok(list) => {
-            let note = list.name.filter(|name| name != title).map(|name| {
-                format!(
-                    "Autopilot named the new list of `{title}` `{name}`; set `list_id` to {} or change the segment's \
-                     display_name, since the next run would not find it",
-                    list.id
-                )
-            });
-            return Ok((SegmentList { id: list.id, new: true }, note));
-        }
-        Err(error) if stops(&error) => return Err(error),
-        Err(error) => error,
-    };
-    match client.lists(cx).await {
+    let mut attempts = 1;
+    loop {
+        let error = match client.create_list(cx, title).await {
+            Ok(list) => {
+                let note = list.name.filter(|name| name != title).map(|name| {
+                    format!(
+                        "Autopilot named the new list of `{title}` `{name}`; set `list_id` to {} or change the segment's \
+                         display_name, since the next run would not find it",
+                        list.id
+                    )
+                });
+                return Ok((SegmentList { id: list.id, new: true }, note));
+            }
+            Err(error) if stops(&error) => return Err(error),
+            Err(error) => error.with("list", title),
+        };
+        let lists = match client.lists(cx).await {
+            Ok(lists) => lists,
+            Err(again) => return Err(error.because(&again)),
+        };
         // Whether this call made it or another client did cannot be told, so it does not count as new.
-        Ok(lists) => match lists.into_iter().find(|list| list.title == title) {
-            Some(list) => Ok((SegmentList { id: list.id, new: false }, None)),
-            None => Err(error.with("list", title)),
-        },
-        Err(again) => Err(error.with("list", title).because(&again)),
+        if let Some(list) = lists.into_iter().find(|list| list.title == title) {
+            return Ok((SegmentList { id: list.id, new: false }, None));
+        }
+        if attempts == CREATIONS || !was_dropped(&error) {
+            return Err(error);
+        }
+        attempts += 1;
     }
 }

@@ -119,10 +119,14 @@ fn a_list_id_that_does_not_exist_sends_nothing() {
 }
 
 #[test]
-fn a_list_whose_creation_was_not_answered_is_not_made_twice() {
-    for fault in
-        ["POST /list nth=1 status=500 commit", "POST /list nth=1 reset-after-body commit", "POST /list nth=1 truncate"]
-    {
+fn of_a_list_whose_creation_failed_there_is_one_in_the_end() {
+    for fault in [
+        "POST /list nth=1 status=500 commit",
+        "POST /list nth=1 reset-after-body commit",
+        "POST /list nth=1 truncate",
+        "POST /list to=2 status=503",
+        "POST /list nth=1 status=500",
+    ] {
         let scene = Scene::faulty(&[fault], &people(1..=3));
         scene.comes_to("succeeded: 3 read, 3 added");
         assert_eq!(scene.sandbox.autopilot().counts().lists.len(), 1, "{fault}");

@@ -92,8 +92,12 @@ fn a_creation_that_failed_is_looked_up_before_anything_else() {
         http.assert_done();
 
         let http = Script::new();
-        http.expect("GET", "/lists", lists(&[])).expect("POST", "/list", answer.clone());
         http.expect("GET", "/lists", lists(&[]));
+        // Made again only where nothing can come of it any more.
+        let is_dropped = answer.as_ref().is_ok_and(|answer| matches!(answer.head.status, 500 | 503));
+        for _ in 0..if is_dropped { 3 } else { 1 } {
+            http.expect("POST", "/list", answer.clone()).expect("GET", "/lists", lists(&[]));
+        }
         let error = block_on(open(value!({}), &http).begin(&export(&["News"]))).unwrap_err();
         assert_eq!(error.fact("list"), Some("News"), "{answer:?}");
         http.assert_done();
