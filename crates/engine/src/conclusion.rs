@@ -6,7 +6,7 @@ use segport_ledger::RunEnd;
 use segport_manifest::Code;
 
 use crate::broken_off::BrokenOff;
-use crate::engine::OpenExport;
+use crate::open_export::OpenExport;
 use crate::plan::{LeaverTally, shared_contacts};
 use crate::report::{
     CallCounts, GuardVerdict, LeaverCounts, Problem, RowCounts, RunReport, Severity, Trigger, Verdict,

@@ -16,13 +16,13 @@ pub(crate) use self::judged::Fate;
 use self::judged::Judged;
 pub use self::judged::{is_final, outcome_of};
 use crate::broken_off::BrokenOff;
+use crate::cancel::Cancel;
 use crate::guard::Watch;
 use crate::in_flight::InFlight;
 use crate::pack::{Dispatched, Parcel};
 use crate::progress::Progress;
 use crate::read_segments::ReadSegments;
 use crate::report::{GuardVerdict, Verdict};
-use crate::run::Cancel;
 use crate::settle::Settlement;
 
 /// Batches in a row that may fail as a whole before the run gives the destination up.

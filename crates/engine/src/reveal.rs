@@ -8,8 +8,9 @@ use arrow_array::{Array, StringArray};
 use segport_core::{Error, ErrorKind, Result};
 use segport_ledger::{Hasher, Identity, OutcomeKind, RowRecord};
 
-use crate::engine::{Engine, OpenSegment};
+use crate::engine::Engine;
 use crate::map::MappedPage;
+use crate::open_export::OpenSegment;
 use crate::progress::{Progress, Stage};
 use crate::start_error::StartError;
 

@@ -11,12 +11,13 @@ use segport_transport::Permit;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::broken_off::BrokenOff;
+use crate::cancel::Cancel;
 use crate::conclusion::{Ending, problem};
 use crate::deliver::{Delivered, Delivery, Halt, Handed, ledger};
-use crate::engine::OpenExport;
 use crate::first_run;
 use crate::guard::Watch;
 use crate::in_flight::InFlight;
+use crate::open_export::OpenExport;
 use crate::outbox::{BUNDLES_PER_BLOCK, Sealed, Ticket};
 use crate::pack::{Dispatched, Listed, MOST_LOOSE, MOST_ON_THEIR_WAY, Packer};
 use crate::plan::{self, LeaverFate, LeaverRule};
@@ -25,7 +26,6 @@ use crate::progress::{Calls, Progress, Stage};
 use crate::read_segments::ReadSegments;
 use crate::report::{GuardVerdict, Problem, Severity};
 use crate::room::Room;
-use crate::run::Cancel;
 use crate::settle::Settlement;
 
 /// Longest wait for a connector to prepare or end a run, retries and pauses of the destination included.

@@ -22,14 +22,15 @@ use super::connector::Connector;
 use super::destination::Network;
 use super::source::{Reader, email_of};
 use super::world::World;
-use crate::engine::{OpenExport, OpenSegment, Refusal};
+use crate::cancel::Cancel;
 use crate::guard::{Guard, Override};
 use crate::line::{Line, Offline};
 use crate::map::Mapping;
+use crate::open_export::{OpenExport, OpenSegment, Refusal};
 use crate::progress::Silent;
 use crate::read::SegmentReader;
 use crate::report::{PluginRef, RunReport};
-use crate::run::{Cancel, Job, Request};
+use crate::run::{Job, Request};
 use crate::scope::Scope;
 use crate::start_error::StartError;
 
