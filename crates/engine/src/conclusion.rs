@@ -87,7 +87,9 @@ impl Story<'_> {
         self.problems.extend(self.settlement.problems(self.run_id));
         self.problems.extend(shared_contacts(self.leavers.shared + done.kept));
         match &self.end {
-            Ending::Failed { code, error } => self.problems.push(problem(Severity::Error, *code, error.to_string())),
+            Ending::Failed { code, error } => {
+                self.problems.push(Problem::new(Severity::Error, *code, error.to_string()))
+            }
             Ending::BrokenOff(why) => self.problems.push(why.problem()),
             Ending::Through | Ending::Stopped | Ending::Cancelled => {}
         }
@@ -96,7 +98,7 @@ impl Story<'_> {
             status = RunEnd::Failed;
             let message =
                 format!("the sums of the run do not balance ({rows:?}, {leavers:?}); this is a defect in Segport");
-            self.problems.push(problem(Severity::Error, Code::Unbalanced, message));
+            self.problems.push(Problem::new(Severity::Error, Code::Unbalanced, message));
         }
         self.problems.sort_by_key(|problem| problem.severity);
         RunReport {
@@ -157,9 +159,4 @@ fn stopped(verdict: &GuardVerdict) -> Option<Problem> {
         message: format!("guard `{name}` stopped the run: {} (limit {})", verdict.found, verdict.limit),
         help: Some(format!("if that is as it should be, run again with `--override {name}`")),
     })
-}
-
-/// A problem without advice.
-pub(crate) fn problem(severity: Severity, code: Code, message: String) -> Problem {
-    Problem { severity, code: code.into(), message, help: None }
 }

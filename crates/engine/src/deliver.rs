@@ -340,11 +340,6 @@ impl<'a> Course<'a> {
     }
 }
 
-/// An error of the ledger as the engine passes it on.
-pub(crate) fn ledger(error: segport_ledger::Error) -> Error {
-    error.into()
-}
-
 #[cfg(test)]
 mod doubt;
 #[cfg(test)]

@@ -4,12 +4,10 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use segport_core::Result;
+use segport_core::{Error, Result};
 use segport_ledger::{Identity, Suppressions};
 use segport_transport::Permit;
 use tokio::sync::Notify;
-
-use crate::deliver::ledger;
 
 /// The calls of a run that are under way, beside the suppression list.
 ///
@@ -40,7 +38,7 @@ impl InFlight {
 
     /// Everybody who is suppressed now.
     pub(crate) async fn suppressed(&self) -> Result<Arc<HashSet<Identity>>> {
-        self.suppressions.now().await.map_err(|error| ledger(error).not_sent())
+        self.suppressions.now().await.map_err(|error| Error::from(error).not_sent())
     }
 
     /// Notes that these people, none of whom is on `list`, are in a call until the result is dropped.

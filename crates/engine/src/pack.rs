@@ -11,7 +11,6 @@ use segport_ledger::{Identity, Index, Intent, Journal, Leaver, Memberships, Read
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use crate::broken_off::BrokenOff;
-use crate::deliver::ledger;
 use crate::outbox::{Block, Bundle, Ticket};
 use crate::room::Room;
 
@@ -349,7 +348,7 @@ impl Packer<'_> {
     fn links(&self, ticket: &Ticket) -> Result<Links> {
         match self.segments {
             [only] if self.is_plain(ticket) => Ok(Links { join: only.number.into(), rejoin: Memberships::NONE }),
-            _ => Ok(self.index.read_in(ticket.identity).map_err(ledger)?.into()),
+            _ => Ok(self.index.read_in(ticket.identity).map_err(Error::from)?.into()),
         }
     }
 

@@ -9,7 +9,6 @@ use segport_ledger::{Hasher, Identity, Journal, Leaver, SegmentNumber, SharedIds
 use segport_manifest::{Code, Leavers as Policy};
 
 use crate::cancel::Cancel;
-use crate::conclusion::problem;
 use crate::diff::{Diff, Place, Rules};
 use crate::guard::{Findings, Size, Watch};
 use crate::name::Namer;
@@ -344,7 +343,7 @@ pub(crate) async fn report(
             "{} of those to send may have reached the destination already: an earlier run did not learn what became of them",
             counted(workload.in_doubt, "row")
         );
-        problems.push(problem(Severity::Note, Code::RowsUnknown, message));
+        problems.push(Problem::new(Severity::Note, Code::RowsUnknown, message));
     }
     let segments = open.spec.segments.iter().enumerate().map(|(position, segment)| PlannedSegment {
         id: segment.id.clone(),
@@ -451,7 +450,7 @@ pub(crate) fn shared_contacts(leavers: u64) -> Option<Problem> {
          destination",
         counted(leavers, "leaver")
     );
-    (leavers > 0).then(|| problem(Severity::Note, Code::SharedContact, message))
+    (leavers > 0).then(|| Problem::new(Severity::Note, Code::SharedContact, message))
 }
 
 /// The export's segments with their numbers in the ledger.

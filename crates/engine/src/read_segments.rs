@@ -3,7 +3,6 @@
 use segport_core::Result;
 use segport_ledger::{Identity, Index, Memberships, SegmentNumber};
 
-use crate::deliver::ledger;
 use crate::pack::Listed;
 
 /// Tells in which segments rows were read; without a look at the index where the export has one only.
@@ -31,7 +30,7 @@ impl<'a> ReadSegments<'a> {
     pub(crate) fn of(&self, identity: Identity) -> Result<Memberships> {
         match self.only {
             Some(only) => Ok(only.into()),
-            None => Ok(self.index.read_in(identity).map_err(ledger)?.seen),
+            None => Ok(self.index.read_in(identity)?.seen),
         }
     }
 }

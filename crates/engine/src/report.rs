@@ -239,6 +239,13 @@ pub struct Problem {
     pub help: Option<String>,
 }
 
+impl Problem {
+    /// One without advice.
+    pub(crate) fn new(severity: Severity, code: Code, message: String) -> Self {
+        Self { severity, code: code.into(), message, help: None }
+    }
+}
+
 /// How bad a problem is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

@@ -12,8 +12,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::broken_off::BrokenOff;
 use crate::cancel::Cancel;
-use crate::conclusion::{Ending, problem};
-use crate::deliver::{Delivered, Delivery, Halt, Handed, ledger};
+use crate::conclusion::Ending;
+use crate::deliver::{Delivered, Delivery, Halt, Handed};
 use crate::first_run;
 use crate::guard::Watch;
 use crate::in_flight::InFlight;
@@ -76,7 +76,7 @@ impl<'a> Waiting<'a> {
         if self.planned.remove + self.planned.deferred == 0 {
             return Ok(None);
         }
-        self.leavers.next().await.map_err(ledger)
+        self.leavers.next().await.map_err(Error::from)
     }
 }
 
@@ -229,7 +229,7 @@ impl Sending<'_> {
         if matches!(end, Ending::Through)
             && let Err(error) = self.open.connector.finish(self.run_id, &session, SESSION_TIMEOUT).await
         {
-            problems.push(problem(Severity::Warning, Code::of(error.kind()), error.to_string()));
+            problems.push(Problem::new(Severity::Warning, Code::of(error.kind()), error.to_string()));
         }
         Ok(Sent { settlement, refusals: Some(delivered.refusals), problems, end })
     }
