@@ -82,6 +82,8 @@ pub(super) struct Pair {
     elsewhere: Option<Elsewhere>,
     /// Addresses that came into the source, or left it, in passing: before it changed once more.
     doubtful: BTreeSet<String>,
+    /// Who was in which segment with which address in passing, and so may have a contact with it here and none at the twin.
+    passing: BTreeSet<Owner>,
     round: Round,
 }
 
@@ -113,8 +115,6 @@ struct Round {
     is_full: bool,
     /// How often the source changed after a blow.
     detours: u64,
-    /// Who was in which segment with which address before it did.
-    passing: BTreeSet<Owner>,
     /// Who was on a list when it began.
     members: BTreeSet<Membership>,
     /// The addresses that the source had by then.
@@ -137,7 +137,17 @@ impl Pair {
         let world = World::new(shape.customers, shape.segments, dice);
         let round = Round { twin_took: Duration::from_millis(500), twin_asked: 40, ..Round::default() };
         let elsewhere = (shape.accounts > 1).then(|| Elsewhere::new(shape));
-        Self { shape, world, disturbed, gate, twin, elsewhere, doubtful: BTreeSet::new(), round }
+        Self {
+            shape,
+            world,
+            disturbed,
+            gate,
+            twin,
+            elsewhere,
+            doubtful: BTreeSet::new(),
+            passing: BTreeSet::new(),
+            round,
+        }
     }
 
     fn run(&self, scene: &Scene) -> Segport {
@@ -265,7 +275,7 @@ impl Pair {
         let known = self.round.emails.iter().chain(members);
         self.doubtful.extend(known.filter(|email| !passing.contains(*email)).cloned());
         self.doubtful.extend(passing);
-        self.round.passing.extend(self.world.owners());
+        self.passing.extend(self.world.owners());
         self.round.detours += 1;
         self.world.turn(10, dice);
     }
@@ -301,7 +311,7 @@ impl Pair {
         // Who strayed earlier may stay for good: while two share an address, nobody is taken off on account of it.
         let new: BTreeSet<_> = strays.difference(&self.round.strays).cloned().collect();
         if self.round.detours == 1 {
-            let kept = self.world.kept(self.round.passing.clone());
+            let kept = self.world.kept(self.passing.clone());
             let known: Vec<_> = new.intersection(&self.round.members).filter(|known| !kept.contains(known)).collect();
             assert!(known.is_empty(), "left behind on a list although they were known: {known:?}");
         }
