@@ -45,6 +45,8 @@ pub(crate) struct Sqlite {
 
 impl Sqlite {
     pub(crate) async fn open(path: &Path, seal: Seal, faults: Arc<dyn Faults>) -> Result<Self> {
+        // Before the state itself: another process that is just beginning it leaves its marks last.
+        let lost = suppression::refuse_lost(path);
         if !is_there(path)? {
             faults.before("create_state").map_err(|error| Error::io("create the state", path, error))?;
             // SQLite gives its own files the mode of this one.
@@ -60,7 +62,7 @@ impl Sqlite {
         // Looked at before the first write, so that a database of another program is left as it is.
         let looking = Self::connect(path, Self::options(path), seal.clone(), faults.clone());
         if looking.version(&mut looking.own_connection().await?).await? == 0 {
-            suppression::refuse_lost(path)?;
+            lost?;
         }
 
         let options = Self::options(path).journal_mode(SqliteJournalMode::Wal).pragma("page_size", "16384");
@@ -70,6 +72,7 @@ impl Sqlite {
     }
 
     pub(crate) async fn open_existing(path: &Path, seal: Seal, faults: Arc<dyn Faults>) -> Result<Self> {
+        let lost = suppression::refuse_lost(path);
         if !Self::exists(path)? {
             return Err(Error::NoState { path: path.to_owned() });
         }
@@ -78,7 +81,7 @@ impl Sqlite {
         let known = MIGRATIONS.len() as i64;
         match database.version(&mut connection).await? {
             0 => {
-                suppression::refuse_lost(path)?;
+                lost?;
                 Err(Error::NoState { path: path.to_owned() })
             }
             version if version == known => Ok(database),
@@ -88,9 +91,10 @@ impl Sqlite {
 
     /// Whether there is a file of a state, and no sign that one was lost.
     pub(crate) fn exists(path: &Path) -> Result<bool> {
+        let lost = suppression::refuse_lost(path);
         let is_there = is_there(path)?;
         if !is_there {
-            suppression::refuse_lost(path)?;
+            lost?;
         }
         Ok(is_there)
     }

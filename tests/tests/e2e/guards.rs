@@ -41,6 +41,29 @@ fn too_many_removals_stop_a_run_before_anything_is_sent() {
     assert_eq!(scene.comes_to("succeeded: 17 read, 17 unchanged").guard("max_removals"), Some("passed"));
 }
 
+/// Whatever cannot be written down of it, nothing is sent, and it is the state that is named, not the destination.
+#[test]
+fn a_run_that_a_guard_stops_may_find_no_space_at_any_durable_operation() {
+    let scene = delivered();
+    let sent = scene.requests();
+    let mut rest = people(4..=20);
+    rest[0] = Person::new(4).given_name("New");
+    scene.segment("newsletter", &rest);
+    let mut failures = 0;
+    for nth in 1.. {
+        let ended = scene.segport("run").env("SEGPORT_FAILPOINT", format!("any:{nth}=fail")).run();
+        if ended.code() == 4 {
+            break;
+        }
+        failures += 1;
+        let told = format!("{}{}", ended.stdout, ended.stderr);
+        assert!(told.contains("SP0602") && !told.contains("SP0617"), "{nth}: {ended}");
+    }
+    assert!(failures > 3, "{failures}");
+    assert_eq!(scene.requests(), sent);
+    scene.call("run").exits(4);
+}
+
 #[test]
 fn thresholds_are_shares_or_numbers() {
     let check = |limit: &str, leavers: u32, code: i32| {

@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 
 use segport_engine::report::RunReport;
 use segport_engine::{Cancel, Engine, Request};
-use segport_ledger::RunEnd;
-use segport_ledger::Store;
+use segport_ledger::{RunEnd, Store};
 use segport_sandbox::{Options, Sandbox};
 use tempfile::TempDir;
 

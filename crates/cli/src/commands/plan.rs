@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use segport_core::without_temporary_path;
 use segport_engine::report::Verdict;
 use segport_engine::{Cancel, PlanReport, Request, Scope};
 use segport_manifest::Project;
@@ -66,7 +67,9 @@ pub(crate) async fn plan(invocation: &Invocation, asked: &Plan) -> Result<Exit, 
     if let Some(out) = &asked.out {
         if unplanned.is_empty() {
             let path = dir.join(out);
-            write(&path, &file).map_err(|error| Failure::file("write", &path, &error))?;
+            write(&path, &file).map_err(|error| {
+                Failure::file("write", &path, &io::Error::new(error.kind(), without_temporary_path(&error)))
+            })?;
         } else {
             // Whoever carries the file out would take it for the plan of all.
             feasible = false;
@@ -83,10 +86,11 @@ pub(crate) async fn plan(invocation: &Invocation, asked: &Plan) -> Result<Exit, 
     Ok(worst)
 }
 
-/// Replaces a file as a whole: one that was cut off behind the plan of an export would pass for a plan of all.
+/// Replaces a file as a whole, and keeps its mode: one that was cut off behind the plan of an export would pass for a plan of all.
 fn write(path: &Path, text: &str) -> io::Result<()> {
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    if fs::metadata(&path).is_ok_and(|found| !found.is_file()) {
+    let former = fs::metadata(&path).ok();
+    if former.as_ref().is_some_and(|former| !former.is_file()) {
         // A pipe or a terminal.
         return fs::write(&path, text);
     }
@@ -94,6 +98,9 @@ fn write(path: &Path, text: &str) -> io::Result<()> {
     let mut file =
         tempfile::Builder::new().prefix(".plan").permissions(Permissions::from_mode(0o666)).tempfile_in(directory)?;
     file.write_all(text.as_bytes())?;
+    if let Some(former) = former {
+        file.as_file().set_permissions(former.permissions())?;
+    }
     file.as_file().sync_all()?;
     file.persist(&path)?;
     Ok(())
@@ -156,9 +163,11 @@ mod tests {
         write(&plan, "one\n").unwrap();
         std::os::unix::fs::symlink("plan.json", &link).unwrap();
         fs::hard_link(&plan, &former).unwrap();
+        fs::set_permissions(&plan, Permissions::from_mode(0o640)).unwrap();
         write(&link, "two\n").unwrap();
         assert_eq!((&*text(&plan), &*text(&former)), ("two\n", "one\n"));
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::metadata(&plan).unwrap().permissions().mode() & 0o777, 0o640);
         write(Path::new("/dev/null"), "three\n").unwrap();
         assert!(write(&place.path().join("nowhere/plan.json"), "four\n").is_err());
         assert_eq!(fs::read_dir(place.path()).unwrap().count(), 3, "nothing else is left behind");

@@ -34,6 +34,21 @@ async fn the_list_is_kept_and_counts_who_is_new() {
     assert_eq!(store.suppressed_count().await.unwrap(), 2);
 }
 
+/// The file of marks, which tells that there is a state, is there before those who are still beginning it have looked.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_several_that_begin_a_state_at_once_nobody_takes_it_for_lost() {
+    for _ in 0..25 {
+        let place = Arc::new(Place::new());
+        let begin = || {
+            let place = Arc::clone(&place);
+            tokio::spawn(async move { place.store().await.suppressions().await.map(drop) })
+        };
+        for begun in [begin(), begin(), begin(), begin()] {
+            begun.await.unwrap().unwrap();
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_list_of_many_is_kept_to_the_last_entry() {
     let place = Place::new();
