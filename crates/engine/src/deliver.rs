@@ -12,14 +12,14 @@ use segport_host::Writer;
 use segport_ledger::{Done, Journal, Record, SharedIds};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, mpsc, oneshot};
 
-pub(crate) use self::judged::Fate;
 use self::judged::Judged;
 pub use self::judged::{is_final, outcome_of};
 use crate::broken_off::BrokenOff;
 use crate::cancel::Cancel;
 use crate::guard::Watch;
 use crate::in_flight::InFlight;
-use crate::pack::{Dispatched, Parcel};
+use crate::pack::Dispatched;
+use crate::parcel::{Fate, Handed, Parcel};
 use crate::progress::Progress;
 use crate::read_segments::ReadSegments;
 use crate::report::{GuardVerdict, Verdict};
@@ -102,30 +102,6 @@ impl Delivered {
         self.in_doubt.rows += leavers.in_doubt.rows;
         self.in_doubt.leavers += leavers.in_doubt.leavers;
         Self { halt: leavers.halt, failure: leavers.failure, ..self }
-    }
-}
-
-/// Rows and leavers that were handed to the connector.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Handed {
-    pub(crate) rows: u64,
-    pub(crate) leavers: u64,
-}
-
-impl Handed {
-    fn add(&mut self, parcel: &Parcel) {
-        match parcel {
-            Parcel::Upsert { tickets, .. } => self.rows += tickets.len() as u64,
-            Parcel::Remove { leavers, .. } => self.leavers += leavers.len() as u64,
-        }
-    }
-
-    pub(crate) fn all(self) -> u64 {
-        self.rows + self.leavers
-    }
-
-    fn without(self, other: Self) -> Self {
-        Self { rows: self.rows - other.rows, leavers: self.leavers - other.leavers }
     }
 }
 

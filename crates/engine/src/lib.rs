@@ -8,6 +8,7 @@
 #![deny(missing_docs)]
 
 mod address;
+mod batch_size;
 mod broken_off;
 mod calendar;
 mod cancel;
@@ -25,6 +26,7 @@ mod name;
 mod open_export;
 mod outbox;
 mod pack;
+mod parcel;
 mod payload;
 mod plan;
 mod plan_report;

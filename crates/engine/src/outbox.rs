@@ -20,7 +20,7 @@ use segport_core::{Error, ErrorKind, Result, rows};
 use self::block::BlockWriter;
 pub(crate) use self::block::{BUNDLES_PER_BLOCK, Block, Bundle, Ticket};
 use self::store::BlockStore;
-use crate::pack::BatchSize;
+use crate::batch_size::BatchSize;
 
 /// Rows of a bundle where a call has fewer: a bundle takes more than a thousand bytes whatever it holds.
 const SMALLEST_BUNDLE: usize = 32;

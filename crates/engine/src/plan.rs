@@ -8,13 +8,15 @@ use segport_core::{Error, ErrorKind, Result, Workload};
 use segport_ledger::{Hasher, Identity, Journal, Leaver, SegmentNumber, SharedIds, Snapshot, Untried, WantedRows};
 use segport_manifest::{Code, Leavers as Policy};
 
+use crate::batch_size::BatchSize;
 use crate::cancel::Cancel;
 use crate::diff::{Diff, Place, Rules};
 use crate::guard::{Findings, Size, Watch};
 use crate::name::Namer;
 use crate::open_export::{OpenExport, OpenSegment, segment_id};
 use crate::outbox::{Outbox, Sealed};
-use crate::pack::{BatchSize, Listed, workload};
+use crate::pack::workload;
+use crate::parcel::Listed;
 use crate::plan_report::{PlanReport, PlannedCalls, PlannedLeavers, PlannedSegment};
 use crate::progress::{Progress, Stage};
 use crate::read::{Pages, Prepared};
@@ -23,10 +25,6 @@ use crate::scope::Scope;
 use crate::start_error::StartError;
 use crate::tally::Tally;
 
-/// Most rows of one call. A connector that knows no limit gets no more.
-const MOST_ROWS_PER_BATCH: usize = 10_000;
-/// Most bytes of values in one call.
-const MOST_BYTES_PER_BATCH: usize = 8 << 20;
 /// Longest wait for a connector's estimate.
 const ESTIMATE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -71,7 +69,7 @@ impl Comparison<'_> {
             cap: open.limits.rows_per_export.unwrap_or(u64::MAX),
             has_several_segments: open.segments.len() > 1,
         };
-        let outbox = Outbox::new(schema, batch_size(open), self.dir).map_err(StartError::Outbox)?;
+        let outbox = Outbox::new(schema, BatchSize::of(open), self.dir).map_err(StartError::Outbox)?;
         let mut diff = Diff::new(rules, &mut snapshot.index, outbox);
         let mut error = self.read_all(&mut diff, &places, first).await?;
         if error.is_none() && diff.wanted() > 0 {
@@ -320,7 +318,7 @@ pub(crate) async fn report(
     scope: &Scope,
 ) -> Result<PlanReport> {
     let rows = tally.rows;
-    let narrow = workload(&snapshot.index, batch_size(open).rows as u64);
+    let narrow = workload(&snapshot.index, BatchSize::of(open).rows as u64);
     let [batches, batches_at_most] = outbox.batches(narrow.batches);
     let workload = Workload {
         leavers: leavers.planned.remove,
@@ -456,14 +454,6 @@ pub(crate) fn shared_contacts(leavers: u64) -> Option<Problem> {
 /// The export's segments with their numbers in the ledger.
 pub(crate) fn listed(snapshot: &Snapshot) -> Vec<Listed> {
     (0..).zip(snapshot.segments()).map(|(position, &number)| Listed { number, position }).collect()
-}
-
-/// How much one call takes, whatever a plugin says: at least one row, and no more than memory has room for several times.
-pub(crate) fn batch_size(open: &OpenExport) -> BatchSize {
-    BatchSize {
-        rows: (open.limits.rows_per_batch as usize).clamp(1, MOST_ROWS_PER_BATCH),
-        bytes: (open.limits.bytes_per_batch as usize).clamp(1, MOST_BYTES_PER_BATCH),
-    }
 }
 
 fn no_segment() -> Error {

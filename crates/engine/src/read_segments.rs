@@ -3,7 +3,7 @@
 use segport_core::Result;
 use segport_ledger::{Identity, Index, Memberships, SegmentNumber};
 
-use crate::pack::Listed;
+use crate::parcel::Listed;
 
 /// Tells in which segments rows were read; without a look at the index where the export has one only.
 #[derive(Debug, Clone, Copy)]

@@ -10,17 +10,19 @@ use segport_manifest::Code;
 use segport_transport::Permit;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::batch_size::BatchSize;
 use crate::broken_off::BrokenOff;
 use crate::cancel::Cancel;
 use crate::conclusion::Ending;
-use crate::deliver::{Delivered, Delivery, Halt, Handed};
+use crate::deliver::{Delivered, Delivery, Halt};
 use crate::first_run;
 use crate::guard::Watch;
 use crate::in_flight::InFlight;
 use crate::open_export::OpenExport;
 use crate::outbox::{BUNDLES_PER_BLOCK, Sealed, Ticket};
-use crate::pack::{Dispatched, Listed, MOST_LOOSE, MOST_ON_THEIR_WAY, Packer};
-use crate::plan::{self, LeaverFate, LeaverRule};
+use crate::pack::{Dispatched, MOST_LOOSE, MOST_ON_THEIR_WAY, Packer};
+use crate::parcel::{Handed, Listed};
+use crate::plan::{LeaverFate, LeaverRule};
 use crate::plan_report::PlannedLeavers;
 use crate::progress::{Calls, Progress, Stage};
 use crate::read_segments::ReadSegments;
@@ -257,7 +259,7 @@ impl Sending<'_> {
     ) -> Result<(Settlement, Delivered)> {
         let export = &*self.open.export.id;
         let max_in_flight = (self.open.limits.max_in_flight as usize).max(1);
-        let batch = plan::batch_size(self.open);
+        let batch = BatchSize::of(self.open);
         let writer = self.open.connector.writer(self.run_id, session)?;
         let delivery = Delivery {
             writer: &writer,

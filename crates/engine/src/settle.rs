@@ -6,9 +6,8 @@ use segport_core::{Result, RowOutcome};
 use segport_ledger::{Change, Done, Memberships, OutcomeKind, Record, Row, Undelivered};
 use segport_manifest::Code;
 
-use crate::deliver::{Fate, Handed};
 use crate::outbox::Ticket;
-use crate::pack::Parcel;
+use crate::parcel::{Fate, Handed, Parcel};
 use crate::read_segments::ReadSegments;
 use crate::report::{LeaverCounts, Problem, RowCounts, Severity, counted};
 

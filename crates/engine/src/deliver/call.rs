@@ -6,9 +6,9 @@ use std::time::Duration;
 use segport_core::rows::EncodedRows;
 use segport_core::{BatchKind, Capabilities, Error, ErrorKind, Found, Result, RowOutcome};
 
-use super::judged::{Fate, Judged, is_final};
+use super::judged::{Judged, is_final};
 use super::{Delivery, Halt, Place};
-use crate::pack::Parcel;
+use crate::parcel::{Fate, Parcel};
 
 /// How long calls under way may take to end once a run is cancelled.
 const DRAIN: Duration = Duration::from_secs(8);

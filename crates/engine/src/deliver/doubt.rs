@@ -22,7 +22,7 @@ use super::*;
 use crate::guard::Override;
 use crate::line::Offline;
 use crate::outbox::Ticket;
-use crate::pack::{Links, Listed, Parcel};
+use crate::parcel::{Links, Listed, Parcel};
 use crate::progress::Silent;
 
 const ANNA: &str = "anna";

@@ -3,21 +3,7 @@
 use segport_core::{Error, ErrorKind, Outcomes, RowOutcome};
 
 use super::Halt;
-
-/// What became of one row of a parcel.
-#[derive(Debug, Clone)]
-pub(crate) enum Fate {
-    /// What the connector said, or what follows from its error.
-    Answered(RowOutcome),
-    /// The destination was asked, and holds it already as it would be written; with its own id of the row.
-    Found(Option<String>),
-    /// It was put on the suppression list before it could be sent.
-    Suppressed,
-    /// It was put on it while its batch was under way, after a part of that had been done.
-    SuppressedMeanwhile,
-    /// An earlier part of its batch failed.
-    Untried,
-}
+use crate::parcel::Fate;
 
 /// The outcomes of a parcel while they come in.
 #[derive(Debug)]

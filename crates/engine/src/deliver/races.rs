@@ -24,10 +24,12 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::consume_budget;
 
 use super::*;
+use crate::batch_size::BatchSize;
 use crate::guard::{Guard, Override};
 use crate::line::Offline;
 use crate::outbox::{Bundle, Ticket};
-use crate::pack::{BatchSize, Listed, MOST_LOOSE, MOST_ON_THEIR_WAY, Packer};
+use crate::pack::{MOST_LOOSE, MOST_ON_THEIR_WAY, Packer};
+use crate::parcel::Listed;
 use crate::progress::Silent;
 use crate::room::Room;
 

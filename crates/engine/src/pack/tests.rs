@@ -1,8 +1,10 @@
 //! What becomes of rows that wait.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
+use arrow_array::StringArray;
 use arrow_array::cast::AsArray;
 use jiff::Timestamp;
 use proptest::prelude::*;
