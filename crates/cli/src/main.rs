@@ -21,7 +21,6 @@ mod sample;
 mod scaffold;
 mod starter;
 mod text;
-mod undone;
 
 use std::process::ExitCode;
 

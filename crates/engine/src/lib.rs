@@ -44,6 +44,7 @@ mod settle;
 mod simulation;
 mod start_error;
 mod tally;
+pub mod undone;
 mod word;
 
 pub use address::Address;

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
-use segport_ledger::RunEnd;
+use segport_ledger::{RunEnd, RunRecord};
 use segport_manifest::Code;
 use serde::{Deserialize, Serialize};
 
@@ -259,6 +259,17 @@ pub enum Severity {
 }
 
 impl RunReport {
+    /// The report of a run in the ledger, if it ended.
+    pub fn of(run: &RunRecord) -> Option<Self> {
+        serde_json::from_str(run.report.as_deref()?).ok()
+    }
+
+    /// Rows and leavers that were deferred, refused or are unknown.
+    pub fn open_rows(&self) -> u64 {
+        let Self { rows, leavers, .. } = self;
+        rows.deferred + rows.refused + rows.unknown + leavers.deferred + leavers.refused + leavers.unknown
+    }
+
     /// The JSON schema of a report (draft-07), as committed in `schemas/run-report.json`.
     pub fn schema() -> serde_json::Value {
         schemars::generate::SchemaSettings::draft07().into_generator().into_root_schema_for::<Self>().to_value()

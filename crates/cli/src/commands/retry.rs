@@ -1,15 +1,15 @@
 //! `segport retry`: only what failed, was deferred or is unknown.
 
-use segport_engine::report::Trigger;
+use segport_engine::report::{RunReport, Trigger};
+use segport_engine::undone::{self, Undone};
 use segport_engine::{Request, Scope};
-use segport_ledger::Store;
+use segport_ledger::{RunEnd, Store};
 use segport_manifest::Project;
 
 use crate::arguments::Retry;
 use crate::commands::{Invocation, run};
 use crate::exit::{Exit, Failure};
 use crate::project;
-use crate::undone::{self, Undone};
 
 /// One run, or whatever is undone of each export.
 pub(crate) async fn retry(invocation: &Invocation, asked: &Retry) -> Result<Exit, Failure> {
@@ -45,7 +45,8 @@ async fn one(project: &Project, store: &Store, run: &str) -> Result<Chosen, Fail
     let run = project::run_named(store, run).await?;
     project::exports(project, std::slice::from_ref(&run.export))?;
     if !undone::has_open_rows(&run) {
-        return Ok(Chosen { hindrances: undone::why_not(&run).into_iter().collect(), ..Chosen::default() });
+        let hindrances = RunReport::of(&run).filter(undone::is_unmet).as_ref().map(lists_nothing);
+        return Ok(Chosen { hindrances: hindrances.into_iter().collect(), ..Chosen::default() });
     }
     Ok(Chosen { requests: vec![request(&run.export, vec![run.run_id])], ..Chosen::default() })
 }
@@ -54,7 +55,7 @@ async fn all(project: &Project, store: &Store) -> Result<Chosen, Failure> {
     let mut chosen = Chosen::default();
     for export in project.exports.keys() {
         let undone = Undone::of(store, export).await?;
-        chosen.hindrances.extend(undone.why_not());
+        chosen.hindrances.extend(undone.lists_nothing().map(lists_nothing));
         if !undone.left.is_empty() {
             chosen.requests.push(request(export, undone.left.into_iter().map(|left| left.run_id).collect()));
         }
@@ -64,4 +65,17 @@ async fn all(project: &Project, store: &Store) -> Result<Chosen, Failure> {
 
 fn request(export: &str, runs: Vec<String>) -> Request {
     Request { trigger: Trigger::Retry, scope: Scope::Only(runs), ..Request::new(export) }
+}
+
+/// Why there is nothing to retry although a run did not do what it was asked.
+fn lists_nothing(report: &RunReport) -> Failure {
+    let RunReport { run_id, export, status, .. } = report;
+    let ended = match status {
+        RunEnd::Stopped => "was stopped",
+        RunEnd::Cancelled => "was cancelled",
+        _ => "failed",
+    };
+    Failure::new(format!("run {run_id} of export `{export}` {ended}, and lists no rows to retry"))
+        .help(format!("`segport runs {run_id}` says why; once that is mended, run the export again"))
+        .exit_with(Exit::Unfinished)
 }

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 
+use segport_engine::report::RunReport;
 use segport_ledger::{RunRecord, RunStatus};
 use segport_manifest::Code;
 use serde_json::json;
@@ -11,7 +12,6 @@ use crate::arguments::Runs;
 use crate::commands::Invocation;
 use crate::exit::{Exit, Failure};
 use crate::text::{count, moment, table};
-use crate::undone::{open_rows, report_of};
 use crate::{project, report};
 
 /// A list, newest first, or one run.
@@ -76,7 +76,7 @@ fn unfinished(record: &RunRecord) -> serde_json::Value {
 }
 
 fn one(record: &RunRecord, style: segport_manifest::Style) -> String {
-    match report_of(record) {
+    match RunReport::of(record) {
         Some(run) => report::run(&run, style),
         None => {
             let RunRecord { run_id, export, started_at, status, .. } = record;
@@ -110,8 +110,8 @@ fn list(records: &[RunRecord]) -> String {
             moment(record.started_at),
             record.status.as_str().to_owned(),
         ];
-        if let Some(report) = report_of(record) {
-            let numbers = [report.rows.added, report.rows.changed, report.leavers.removed, open_rows(&report)];
+        if let Some(report) = RunReport::of(record) {
+            let numbers = [report.rows.added, report.rows.changed, report.leavers.removed, report.open_rows()];
             row.extend(numbers.map(count));
         }
         rows.push(row);

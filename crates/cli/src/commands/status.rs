@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use segport_engine::report::{RunReport, Severity, Verdict};
+use segport_engine::undone::Undone;
 use segport_ledger::{RunEnd, RunRecord, RunStatus, Store};
 use segport_manifest::{Export, Project};
 use serde::Serialize;
@@ -10,7 +11,6 @@ use crate::commands::Invocation;
 use crate::exit::{Exit, Failure};
 use crate::project;
 use crate::text::{count, counted, moment, table};
-use crate::undone::{Undone, report_of};
 
 /// What is known of one export.
 #[derive(Debug, Serialize)]
@@ -94,7 +94,7 @@ fn problems(project: &Project, export: &Export, last: Option<&RunRecord>, undone
     if last.is_some_and(|run| run.status == RunStatus::Interrupted) {
         problems.push("the last run died; the next one settles what has no outcome".to_owned());
     }
-    let last = last.and_then(report_of);
+    let last = last.and_then(RunReport::of);
     problems.extend(last.iter().flat_map(|report| failures(report, "the last run")));
     let earlier = undone.unmet.iter().filter(|unmet| last.as_ref().is_some_and(|last| last.run_id != unmet.run_id));
     problems.extend(earlier.flat_map(|report| failures(report, "the last run that was no retry")));

@@ -4,12 +4,11 @@
 //! every earlier one. One that came to a part only adds what it lists, in place of what an earlier such run listed. A retry makes
 //! up for the runs that it took.
 
-use segport_engine::Guard;
-use segport_engine::report::{RunReport, Verdict};
 use segport_ledger::{RunEnd, RunRecord, Store};
 use segport_manifest::Code;
 
-use crate::exit::{Exit, Failure};
+use crate::guard::Guard;
+use crate::report::{RunReport, Verdict};
 
 /// How many runs are looked at: a few, of which most often one makes up for all that are older, and else as many as are known row by
 /// row.
@@ -17,21 +16,22 @@ const LOOKS: [u32; 2] = [20, 50];
 
 /// What is undone of one export.
 #[derive(Debug, Default)]
-pub(crate) struct Undone {
+pub struct Undone {
     /// The runs that list it, oldest first.
-    pub(crate) left: Vec<Left>,
+    pub left: Vec<Left>,
     /// Rows that cannot be sent as they are.
-    pub(crate) invalid: u64,
+    pub invalid: u64,
     /// The last run that was to consider all rows, if it failed, was stopped or cancelled, and nothing has made up for that.
-    pub(crate) unmet: Option<RunReport>,
+    pub unmet: Option<RunReport>,
 }
 
 /// What one run has left undone.
 #[derive(Debug)]
-pub(crate) struct Left {
-    pub(crate) run_id: String,
+pub struct Left {
+    /// The run.
+    pub run_id: String,
     /// How many rows and leavers; nobody knows of a run that died.
-    pub(crate) rows: Option<u64>,
+    pub rows: Option<u64>,
     /// The runs that they were left by before they were retried.
     origins: Vec<String>,
     /// Whether there may be more than it lists.
@@ -40,7 +40,10 @@ pub(crate) struct Left {
 
 impl Undone {
     /// What is undone of an export now.
-    pub(crate) async fn of(store: &Store, export: &str) -> Result<Self, segport_ledger::Error> {
+    ///
+    /// # Errors
+    /// If the ledger cannot be read.
+    pub async fn of(store: &Store, export: &str) -> Result<Self, segport_ledger::Error> {
         let mut runs = Vec::new();
         for limit in LOOKS {
             runs = store.runs(Some(export), limit).await?;
@@ -59,7 +62,7 @@ impl Undone {
     }
 
     fn follow(&mut self, run: &RunRecord) {
-        match report_of(run) {
+        match RunReport::of(run) {
             None => *self = Self { left: vec![Left::of_dead(run)], ..Self::default() },
             Some(report) if report.retry_of.is_empty() => self.follow_run(report),
             Some(report) if is_complete(&report) => self.follow_retry(&report),
@@ -70,11 +73,11 @@ impl Undone {
 
     /// After a run that was to consider all rows.
     fn follow_run(&mut self, report: RunReport) {
-        let (is_part, has_rows) = (!is_complete(&report), open_rows(&report) > 0);
+        let (is_part, has_rows) = (!is_complete(&report), report.open_rows() > 0);
         self.left.retain(|left| is_part && !(left.is_part && has_rows));
         if has_rows {
             let origins = vec![report.run_id.clone()];
-            self.left.push(Left { run_id: report.run_id.clone(), rows: Some(open_rows(&report)), origins, is_part });
+            self.left.push(Left { run_id: report.run_id.clone(), rows: Some(report.open_rows()), origins, is_part });
         }
         let invalid = report.rows.invalid;
         self.invalid = if has_read_all(&report) { invalid } else { self.invalid.max(invalid) };
@@ -88,16 +91,16 @@ impl Undone {
         if self.unmet.as_ref().is_some_and(|unmet| is_complete(unmet) && origins.contains(&unmet.run_id)) {
             self.unmet = None;
         }
-        if open_rows(report) > 0 {
-            let rows = Some(open_rows(report));
+        if report.open_rows() > 0 {
+            let rows = Some(report.open_rows());
             self.left.push(Left { run_id: report.run_id.clone(), rows, origins, is_part: false });
         }
         self.invalid += report.rows.invalid;
     }
 
-    /// Why there is nothing to retry although not all is done.
-    pub(crate) fn why_not(&self) -> Option<Failure> {
-        self.unmet.as_ref().filter(|_| self.left.is_empty()).map(lists_nothing)
+    /// The run that did not do what it was asked, if there is nothing to retry all the same.
+    pub fn lists_nothing(&self) -> Option<&RunReport> {
+        self.unmet.as_ref().filter(|_| self.left.is_empty())
     }
 }
 
@@ -114,7 +117,7 @@ impl Left {
 
 /// Whether what is undone by earlier runs is of no matter after this one.
 fn makes_up_for_all(run: &RunRecord) -> bool {
-    report_of(run).is_none_or(|report| report.retry_of.is_empty() && is_complete(&report))
+    RunReport::of(run).is_none_or(|report| report.retry_of.is_empty() && is_complete(&report))
 }
 
 /// Whether a run lists all that is undone of what it considered. Where a guard found the source abnormal, rows may be missing in it.
@@ -129,7 +132,8 @@ fn has_read_all(report: &RunReport) -> bool {
     !report.guards.is_empty() && report.problems.iter().all(|problem| problem.code != Code::PlanOutdated)
 }
 
-fn is_unmet(report: &RunReport) -> bool {
+/// Whether a run did not do what it was asked.
+pub fn is_unmet(report: &RunReport) -> bool {
     match report.status {
         RunEnd::Failed | RunEnd::Stopped | RunEnd::Cancelled => true,
         RunEnd::Succeeded | RunEnd::Partial => false,
@@ -137,36 +141,8 @@ fn is_unmet(report: &RunReport) -> bool {
 }
 
 /// Whether a run left rows behind that it was meant to deliver; who knows, if it never ended.
-pub(crate) fn has_open_rows(run: &RunRecord) -> bool {
-    report_of(run).is_none_or(|report| open_rows(&report) > 0)
-}
-
-/// Why a run without open rows cannot be retried, if it did not do what it was asked.
-pub(crate) fn why_not(run: &RunRecord) -> Option<Failure> {
-    report_of(run).filter(is_unmet).as_ref().map(lists_nothing)
-}
-
-fn lists_nothing(report: &RunReport) -> Failure {
-    let RunReport { run_id, export, status, .. } = report;
-    let ended = match status {
-        RunEnd::Stopped => "was stopped",
-        RunEnd::Cancelled => "was cancelled",
-        _ => "failed",
-    };
-    Failure::new(format!("run {run_id} of export `{export}` {ended}, and lists no rows to retry"))
-        .help(format!("`segport runs {run_id}` says why; once that is mended, run the export again"))
-        .exit_with(Exit::Unfinished)
-}
-
-/// The report of a run that ended.
-pub(crate) fn report_of(run: &RunRecord) -> Option<RunReport> {
-    serde_json::from_str(run.report.as_deref()?).ok()
-}
-
-/// Rows and leavers that were deferred, refused or are unknown.
-pub(crate) fn open_rows(report: &RunReport) -> u64 {
-    let RunReport { rows, leavers, .. } = report;
-    rows.deferred + rows.refused + rows.unknown + leavers.deferred + leavers.refused + leavers.unknown
+pub fn has_open_rows(run: &RunRecord) -> bool {
+    RunReport::of(run).is_none_or(|report| report.open_rows() > 0)
 }
 
 #[cfg(test)]
