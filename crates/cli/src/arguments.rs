@@ -100,7 +100,8 @@ pub(crate) enum Command {
     /// Look for mistakes in the project; calls no destination
     ///
     /// Reads all files, checks them against their schemas and against one another, looks whether the columns they name exist
-    /// and whether secrets can be read, and asks each connector whether it accepts the mapping. All findings are shown at once.
+    /// and whether secrets can be read, and asks each connector whether it accepts the mapping. All findings are shown at
+    /// once, save what only a plugin can tell: that comes once the rest of its file is right, and of a `[read]` table one by one.
     ///
     /// JSON, one finding a line, nothing if there is none: `code`, `severity` (`error` or `warning`), `message`, `label` (what is
     /// wrong with the place), `file`, `line`, `column`, `help`; `null` where there is none.

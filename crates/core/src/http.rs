@@ -151,4 +151,7 @@ pub trait HttpClient: Send + Sync + std::fmt::Debug {
 
     /// Begins no further attempt: requests that wait for one end as `cancelled`, those on the wire are heard out.
     fn wind_up(&self) {}
+
+    /// Nor hears those out that are on the wire: they end as `cancelled` too, and may have been done.
+    fn cut_off(&self) {}
 }

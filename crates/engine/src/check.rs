@@ -4,6 +4,7 @@ use icu_properties::CodePointSetData;
 use icu_properties::props::DefaultIgnorableCodePoint;
 use idna::AsciiDenyList;
 use idna::uts46::{DnsLength, Hyphens, Uts46};
+use jiff::fmt::temporal::Pieces;
 
 /// Longest e-mail address in bytes (RFC 5321, 4.5.3.1.3, less the angle brackets).
 const MAX_EMAIL_BYTES: usize = 254;
@@ -137,7 +138,8 @@ pub(crate) fn is_iso_date(text: &str) -> bool {
         None => true,
         // A time zone's name in brackets is no part of ISO 8601, and neither is `T1000` behind a date with hyphens.
         Some(b'T' | b' ') if !text.contains('[') && !text.as_bytes().get(13).is_some_and(u8::is_ascii_digit) => {
-            text.parse::<jiff::Timestamp>().is_ok() || text.parse::<jiff::civil::DateTime>().is_ok()
+            // In parts, since an instant of the last day that a calendar has may be out of a clock's range.
+            Pieces::parse(text).is_ok_and(|pieces| pieces.time().is_some())
         }
         Some(_) => false,
     }
@@ -248,9 +250,18 @@ mod tests {
 
     #[test]
     fn date_form() {
-        for date in
-            ["2026-11-23", "2026-11-23T10:00:00Z", "2026-11-23T10:00:00+02:00", "2026-11-23T10:00:00", "2024-02-29"]
-        {
+        for date in [
+            "2026-11-23",
+            "2026-11-23T10:00:00Z",
+            "2026-11-23T10:00:00+02:00",
+            "2026-11-23T10:00:00",
+            "2024-02-29",
+            "2026-11-23 10:00",
+            "9999-12-31T23:59:59Z",
+            "9999-12-31T23:59:59+00:00",
+            "9999-12-31T23:59:59.5-12:00",
+            "9999-12-31",
+        ] {
             assert!(is_iso_date(date), "{date}");
         }
         for date in
@@ -265,6 +276,10 @@ mod tests {
             "2026-11-23T10:00:00[Europe/Oslo]",
             "2026-11-23T100000Z",
             "2026-11-23T1000",
+            "2026-11-23T10:00:00 Europe/Oslo",
+            "2026-11-23T10:00:00+02:00:00:00",
+            "2026-11-23T25:00:00Z",
+            "2026-11-23T10:00:00+99:00",
         ] {
             assert!(!is_iso_date(more_than_iso), "{more_than_iso}");
         }

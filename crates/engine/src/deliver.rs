@@ -308,7 +308,8 @@ impl<'a> Course<'a> {
         }
         let gives_up = |error: &Error| is_final(error.kind()) || self.failures >= MAX_FAILURES;
         if let Some(error) = judged.stop.or_else(|| judged.error.filter(gives_up))
-            && !matches!(self.halt, Some(Halt::Connection(_)))
+            // A request that was kept back for what another one was answered only says so.
+            && !matches!(&self.halt, Some(Halt::Connection(earlier)) if !earlier.was_not_sent())
         {
             self.halt = Some(Halt::Connection(error));
         }

@@ -45,6 +45,12 @@ impl HttpClient for Line {
             connection.wind_up();
         }
     }
+
+    fn cut_off(&self) {
+        if let Some(connection) = self.0.get() {
+            connection.cut_off();
+        }
+    }
 }
 
 /// For plugins that have no business with the network.

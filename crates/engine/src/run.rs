@@ -225,7 +225,7 @@ impl Job<'_> {
             Hold::Outdated(_) => Settlement::default(),
             Hold::Unreadable(_) | Hold::Guard => sending.decline(waiting, &hold.reason()).await?,
         };
-        Ok(Sent { settlement, refusals: None, problems: Vec::new(), end: hold.ending() })
+        Ok(Sent::nothing(settlement, &hold.reason(), hold.ending()))
     }
 
     /// Writes the report down, and with it that the run ended.

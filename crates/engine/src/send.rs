@@ -92,6 +92,14 @@ pub(crate) struct Sent {
     pub(crate) end: Ending,
 }
 
+impl Sent {
+    /// That nothing was tried. Whatever else ends a run like that has a problem of its own.
+    pub(crate) fn nothing(declined: Settlement, reason: &str, end: Ending) -> Self {
+        let settlement = if matches!(end, Ending::Cancelled) { declined.put_off(reason) } else { declined };
+        Self { settlement, refusals: None, problems: Vec::new(), end }
+    }
+}
+
 impl Sending<'_> {
     /// Writes down that nothing of what waits was tried.
     pub(crate) async fn decline(&self, mut waiting: Waiting<'_>, reason: &str) -> Result<Settlement, BrokenOff> {
@@ -207,9 +215,7 @@ impl Sending<'_> {
                     ErrorKind::Cancelled => Halt::Cancelled.reason(),
                     kind => format!("not tried: the connection could not be prepared ({kind})"),
                 };
-                let (refusals, problems) = (None, Vec::new());
-                let settlement = self.decline(waiting, &reason).await?;
-                return Ok(Sent { settlement, refusals, problems, end: Ending::of(error) });
+                return Ok(Sent::nothing(self.decline(waiting, &reason).await?, &reason, Ending::of(error)));
             }
         };
         let mut problems = first_run::problems(&spec, &session, self.open.identity(), self.open.export.leavers);

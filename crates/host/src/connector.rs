@@ -158,6 +158,11 @@ impl Writer<'_> {
         self.connector.http.wind_up();
     }
 
+    /// Nor waits for those on the wire: a call can tell then of which rows it does not know what became of them.
+    pub fn cut_off(&self) {
+        self.connector.http.cut_off();
+    }
+
     /// Delivers one batch.
     ///
     /// # Errors

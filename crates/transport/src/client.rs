@@ -17,7 +17,7 @@ use crate::attempt::{Prepared, Way, Wire};
 use crate::budget::{Budget, Turn};
 use crate::clock::{Clock, Random, SystemClock, SystemRandom};
 use crate::egress::{Egress, GuardedResolver, Reach};
-use crate::error::{End, Failure, recalled, refused, wound_up};
+use crate::error::{End, Ended, Failure, recalled, refused};
 use crate::limits::Gate;
 use crate::queue::{Exclusive, Queue};
 use crate::retry::{Ladder, Standing, retry_after};
@@ -91,6 +91,8 @@ struct Lane {
     queue: Arc<Queue>,
     in_flight: Arc<Semaphore>,
     max_in_flight: u32,
+    /// The status 401 or 403 by which the destination has turned a request away: it would do so with every other one.
+    turned_away: Arc<watch::Sender<Option<u16>>>,
 }
 
 impl Transport {
@@ -122,12 +124,17 @@ impl Transport {
             queue: Arc::new(Queue::new(self.shared.options.slots.as_deref(), name)),
             in_flight: Arc::new(Semaphore::new(permits)),
             max_in_flight,
+            turned_away: Arc::default(),
         });
         lane.gate.adjust(limits.requests_per_second);
         if lane.max_in_flight != max_in_flight {
             // Requests under way keep the places they have in the old one.
             lane.in_flight = Arc::new(Semaphore::new(permits));
             lane.max_in_flight = max_in_flight;
+        }
+        if lane.turned_away.borrow().is_some() {
+            // Whoever begins anew may have another key.
+            lane.turned_away = Arc::default();
         }
         Arc::new(Connection {
             shared: Arc::clone(&self.shared),
@@ -137,7 +144,7 @@ impl Transport {
             requests: AtomicU64::new(0),
             retried: AtomicU64::new(0),
             throttled: AtomicU64::new(0),
-            is_wound_up: watch::Sender::new(false),
+            course: watch::Sender::new(Course::Open),
             permit: OnceLock::new(),
         })
     }
@@ -223,8 +230,18 @@ pub struct Connection {
     requests: AtomicU64,
     retried: AtomicU64,
     throttled: AtomicU64,
-    is_wound_up: watch::Sender<bool>,
+    course: watch::Sender<Course>,
     permit: OnceLock<Arc<dyn Permit>>,
+}
+
+/// What a handle still does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Course {
+    Open,
+    /// It begins no attempt.
+    WoundUp,
+    /// Nor does it hear out those on the wire.
+    CutOff,
 }
 
 /// Says just before each attempt of a handle whether what waits may still be sent.
@@ -260,6 +277,10 @@ impl Connection {
         self.lane.queue.exclusive(&*self.shared.options.clock).await
     }
 
+    fn advance(&self, to: Course) {
+        self.course.send_if_modified(|course| std::mem::replace(course, to.max(*course)) < to);
+    }
+
     async fn may_send(&self) -> bool {
         match self.permit.get() {
             Some(permit) => permit.holds().await,
@@ -267,17 +288,35 @@ impl Connection {
         }
     }
 
-    /// What `wait` gives, or `None` once this handle is wound up.
-    async fn unless_wound_up<T>(&self, wait: impl Future<Output = T>) -> Option<T> {
-        let mut is_wound_up = self.is_wound_up.subscribe();
+    /// What `wait` gives, unless no further attempt may begin before that.
+    async fn unless_ended<T>(&self, wait: impl Future<Output = T>) -> Result<T, Ended> {
+        let (mut course, mut turned_away) = (self.course.subscribe(), self.lane.turned_away.subscribe());
+        let turned_away = async {
+            // Neither of the two is ever closed before this handle.
+            turned_away.wait_for(Option::is_some).await.ok().and_then(|status| *status)
+        };
         tokio::select! {
             biased;
-            _ = is_wound_up.wait_for(|is_wound_up| *is_wound_up) => None,
-            given = wait => Some(given),
+            _ = course.wait_for(|course| *course >= Course::WoundUp) => Err(Ended::WoundUp),
+            Some(status) = turned_away => Err(Ended::TurnedAway { status }),
+            given = wait => Ok(given),
         }
     }
 
-    /// Waits after a fault until its request may be sent again; false if it may not, or the handle is wound up.
+    /// What an attempt comes to, unless this handle is cut off before that.
+    async fn unless_cut_off(
+        &self,
+        attempt: impl Future<Output = Result<Response, Failure>>,
+    ) -> Result<Response, Failure> {
+        let mut course = self.course.subscribe();
+        tokio::select! {
+            biased;
+            answered = attempt => answered,
+            _ = course.wait_for(|course| *course == Course::CutOff) => Err(Failure::CutOff),
+        }
+    }
+
+    /// Waits after a fault until its request may be sent again; false if it may not, or no attempt may begin any more.
     async fn may_repeat(&self, ladder: &mut Ladder) -> bool {
         let Options { clock, random, .. } = &self.shared.options;
         let budget = &self.lane.budget;
@@ -285,7 +324,7 @@ impl Connection {
         let answers = budget.answers();
         let mut when = clock.now() + wait;
         loop {
-            if when > clock.now() && self.unless_wound_up(clock.sleep_until(when)).await.is_none() {
+            if when > clock.now() && self.unless_ended(clock.sleep_until(when)).await.is_err() {
                 return false;
             }
             match budget.turn(answers, clock.now()) {
@@ -305,9 +344,12 @@ impl Connection {
             self.retried.fetch_add(1, Ordering::Relaxed);
         }
         let sent_at = clock.now();
-        let result = call.attempt(way).await;
+        let result = self.unless_cut_off(call.attempt(way)).await;
         let now = clock.now();
         if let Ok(answer) = &result {
+            if matches!(answer.head.status, 401 | 403) {
+                self.lane.turned_away.send_replace(Some(answer.head.status));
+            }
             match Standing::of(answer.head.status) {
                 Standing::Answered => {
                     gate.let_through(sent_at);
@@ -362,9 +404,8 @@ impl HttpClient for Connection {
         let reach = egress.judge(&call.url).map_err(|why| refused(&call.operation, &why))?;
         let way = self.shared.way(reach)?;
         // Never closed, so there always is a permit to come.
-        let Some(_place) = self.unless_wound_up(self.lane.in_flight.acquire()).await else {
-            return Err(wound_up(&call.operation));
-        };
+        let place = self.unless_ended(self.lane.in_flight.acquire()).await;
+        let _place = place.map_err(|ended| ended.report(&call.operation))?;
         self.lane.budget.deposit();
         let mut ladder = Ladder::default();
         let mut reached = false;
@@ -376,9 +417,9 @@ impl HttpClient for Connection {
             if !self.may_send().await {
                 break doubtful.ok_or_else(|| recalled(&call.operation))?;
             }
-            if self.unless_wound_up(self.lane.gate.admit(clock)).await.is_none() {
+            if let Err(ended) = self.unless_ended(self.lane.gate.admit(clock)).await {
                 // All that came before had no effect, unless there is doubt.
-                break doubtful.ok_or_else(|| wound_up(&call.operation))?;
+                break doubtful.ok_or_else(|| ended.report(&call.operation))?;
             }
             // Once more: it may have waited for long. What comes now is at most making a connection, see `CONNECT_WITHIN`.
             if !self.may_send().await {
@@ -411,7 +452,11 @@ impl HttpClient for Connection {
     }
 
     fn wind_up(&self) {
-        self.is_wound_up.send_replace(true);
+        self.advance(Course::WoundUp);
+    }
+
+    fn cut_off(&self) {
+        self.advance(Course::CutOff);
     }
 }
 

@@ -50,6 +50,8 @@ pub(crate) enum Failure {
     Broken { causes: Vec<String> },
     /// The deadline passed; the request may have arrived.
     Late { within: Duration },
+    /// Nobody waits for the answer any more; the request may have arrived.
+    CutOff,
     /// The answer is larger than anything a connector can want; the request did arrive.
     TooLarge { limit: usize },
 }
@@ -98,7 +100,7 @@ impl Failure {
     pub(crate) fn reached(&self) -> bool {
         match self {
             Self::Refused(_) | Self::Unconnected { .. } | Self::Untrusted { .. } => false,
-            Self::Broken { .. } | Self::Late { .. } | Self::TooLarge { .. } => true,
+            Self::Broken { .. } | Self::Late { .. } | Self::CutOff | Self::TooLarge { .. } => true,
         }
     }
 
@@ -106,7 +108,7 @@ impl Failure {
     pub(crate) fn passing(&self) -> bool {
         match self {
             Self::Unconnected { .. } | Self::Broken { .. } | Self::Late { .. } => true,
-            Self::Refused(_) | Self::Untrusted { .. } | Self::TooLarge { .. } => false,
+            Self::Refused(_) | Self::Untrusted { .. } | Self::CutOff | Self::TooLarge { .. } => false,
         }
     }
 
@@ -118,6 +120,7 @@ impl Failure {
             Self::Untrusted { .. } => "untrusted",
             Self::Broken { .. } => "broken",
             Self::Late { .. } => "late",
+            Self::CutOff => "cut_off",
             Self::TooLarge { .. } => "too_large",
         }
     }
@@ -144,6 +147,10 @@ impl Failure {
             }
             Self::Late { within } => {
                 (ErrorKind::Timeout, Layer::Http, format!("no answer from {origin} within {within:?}"), Vec::new())
+            }
+            Self::CutOff => {
+                let text = format!("the run was interrupted before {origin} answered");
+                (ErrorKind::Cancelled, Layer::Http, text, Vec::new())
             }
             Self::TooLarge { limit } => {
                 let text = format!("the answer of {origin} is larger than {} MiB", limit >> 20);
@@ -184,9 +191,29 @@ pub(crate) fn unsendable(operation: &str, what: &str) -> Error {
     Error::new(ErrorKind::ConfigInvalid, format!("{operation}: {what}")).not_sent()
 }
 
-/// The error for a request that waited, or was turned away and waited again, until its connection was wound up.
-pub(crate) fn wound_up(operation: &str) -> Error {
-    Error::new(ErrorKind::Cancelled, format!("{operation}: not sent, the run was interrupted")).not_sent()
+/// Why no further attempt may begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// The handle was wound up.
+    WoundUp,
+    /// The destination has answered another request of the connection 401 or 403.
+    TurnedAway { status: u16 },
+}
+
+impl Ended {
+    /// The error for a request that waited, or was throttled and waited again, until then.
+    pub(crate) fn report(self, operation: &str) -> Error {
+        let (kind, why) = match self {
+            Self::WoundUp => (ErrorKind::Cancelled, "the run was interrupted"),
+            Self::TurnedAway { status: 401 } => {
+                (ErrorKind::Unauthenticated, "the destination has just answered another request with 401")
+            }
+            Self::TurnedAway { .. } => {
+                (ErrorKind::PermissionDenied, "the destination has just answered another request with 403")
+            }
+        };
+        Error::new(kind, format!("{operation}: not sent, {why}")).not_sent()
+    }
 }
 
 /// The error for a request that was not sent because its [`Permit`](crate::Permit) did not hold any more.

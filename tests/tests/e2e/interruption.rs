@@ -184,6 +184,30 @@ fn all_that_an_interrupted_run_put_off_is_in_its_problems() {
 }
 
 #[test]
+fn what_an_interrupted_run_had_not_sent_is_deferred_and_not_unknown() {
+    let check = |endpoint: &str, settings: &str, expected: &str| {
+        let (scene, gate) = gated(&people(1..=30), &format!("rows_per_batch = 5\n{settings}"));
+        gate.hold(endpoint, 1, Hold::Unseen);
+        let mut run = scene.segport("run --output json").start();
+        gate.wait();
+        run.terminate();
+        run.says("stopping");
+        assert_eq!(run.wait().exits(143).report().summary(), expected, "{endpoint}");
+        gate.cut();
+        scene.delivers();
+        scene.has_members("newsletter", &people(1..=30));
+    };
+    std::thread::scope(|threads| {
+        // One batch is on the wire, and others wait for what it finds out about its list.
+        let probe = "max_in_flight = 4";
+        threads.spawn(|| check("POST /contacts", probe, "cancelled: 30 read, 25 deferred, 5 unknown"));
+        // Contacts are written, and the first of them is being put on the list.
+        let single = "max_in_flight = 1\nlist_membership = \"single\"";
+        threads.spawn(|| check("POST /list/", single, "cancelled: 30 read, 29 deferred, 1 unknown"));
+    });
+}
+
+#[test]
 fn a_second_signal_ends_a_run_at_once() {
     let (scene, gate) = held(Hold::Done);
     let mut run = scene.segport("run --output json").start();
@@ -209,6 +233,7 @@ fn a_signal_before_the_first_batch_sends_nothing() {
     run.says("stopping");
     let report = run.wait().exits(130).report();
     assert_eq!(report.summary(), "cancelled: 30 read, 30 deferred");
+    assert_eq!(report.0["problems"][0]["message"], "30 rows deferred: not tried: the run was interrupted");
     gate.cut();
     assert_eq!(scene.requests_to("POST /contacts"), 0);
     scene.comes_to("succeeded: 30 read, 30 added");

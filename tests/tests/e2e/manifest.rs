@@ -51,6 +51,17 @@ fn all_mistakes_are_told_at_once_with_their_codes() {
 }
 
 #[test]
+fn an_error_in_one_file_hides_none_that_a_connector_finds_in_another() {
+    let scene = Scene::new(&people(1..=3));
+    scene.connection("list_membership = \"single\"\nmax_in_flight = 1000000");
+    let settings = scene.call("check").exits(1).stdout.clone();
+    assert!(settings.contains("connections/autopilot.toml"), "{settings}");
+    scene.edit("exports/newsletter.toml", "email = ", "shoe_size = \"given_name\"\nemail = ");
+    let found = scene.call("check");
+    found.exits(1).prints("connections/autopilot.toml").prints("`shoe_size`").prints("2 errors");
+}
+
+#[test]
 fn an_installed_plugin_that_no_file_names_is_suggested() {
     let scene = Scene::new(&people(1..=3));
     scene.edit("connections/autopilot.toml", "plugin = \"autopilot\"", "plugin = \"autoplot\"");

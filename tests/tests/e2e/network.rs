@@ -28,6 +28,22 @@ fn a_key_that_is_revoked_in_the_middle_stops_the_run_at_once() {
     }
 }
 
+#[test]
+fn a_key_that_is_revoked_ends_what_waits_to_be_sent() {
+    for status in [401, 403] {
+        let scene = Scene::faulty(&[&format!("POST /list/*/contact/* from=3 status={status}")], &people(1..=50));
+        scene.connection("rows_per_batch = 25\nmax_in_flight = 2\nlist_membership = \"single\"");
+        let report = scene.run("").exits(1).report();
+        let code = if status == 401 { "SP0612" } else { "SP0613" };
+        assert_eq!(report.problems().first(), Some(&code), "{report:?}");
+        let adds = scene.requests_to("POST /list/{list}/contact/{contact}");
+        assert!((3..=4).contains(&adds), "two are on the wire at most: {adds}");
+        scene.faults(&[]);
+        scene.delivers();
+        scene.has_members("newsletter", &people(1..=50));
+    }
+}
+
 /// A page of some proxy under a 200 says nothing of any row: rows that were sent are unknown, and no more are sent into the blue.
 #[test]
 fn a_destination_that_never_says_anything_of_a_row_is_given_up() {

@@ -249,6 +249,19 @@ fn who_is_suppressed_while_a_batch_waits_to_be_repeated_leaves_no_doubt_about_th
     assert!(scene.sandbox.autopilot().contact("p5@example.com").is_none());
 }
 
+/// The same of a single add: somebody else's is waiting to be repeated.
+#[test]
+fn who_is_suppressed_while_an_add_waits_to_be_repeated_leaves_no_doubt_about_the_others() {
+    let scene = Scene::faulty(&["POST /list/*/contact/* nth=2 status=503 retry-after=2"], &people(1..=10));
+    scene.connection("list_membership = \"single\"\nmax_in_flight = 1");
+    let mut run = scene.segport("run -vv --output json").start();
+    run.says("status=503");
+    scene.call("suppress add p10@example.com").exits(0);
+    let report = run.wait().exits(0).report();
+    assert_eq!(report.summary(), "succeeded: 10 read, 9 added, 1 suppressed");
+    scene.has_members("newsletter", &people(1..=9));
+}
+
 #[test]
 fn hashes_are_those_of_the_rows() {
     let scene = Scene::new(&people(1..=1));

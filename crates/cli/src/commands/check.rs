@@ -34,28 +34,39 @@ async fn examine(invocation: &Invocation) -> Result<(Diagnostics, String), Failu
     let mut findings = opened.findings.clone();
     let Ready { engine, catalog } = opened.into_engine();
     let project = engine.project();
-    let found_in_files = findings.clone();
+    let found_in_files = Faulty::of(&findings);
     findings.extend(segport_manifest::check_secrets(project, &catalog, &ProcessEnvironment));
-    let is_sound = !findings.has_errors();
+    let faulty = Faulty::of(&findings);
     findings.extend(columns(&engine, &found_in_files).await);
-    if is_sound {
+    if !faulty.has("segport.toml") {
         findings.extend(project::problem_of_state_key(invocation.dir(), &project.settings.state));
-        findings.extend(mappings(&engine).await);
     }
+    findings.extend(mappings(&engine, &faulty).await);
     Ok((findings.sorted(), contents(project)))
 }
 
+/// The files that have errors: nothing more can be told of what they say.
+struct Faulty(BTreeSet<String>);
+
+impl Faulty {
+    fn of(findings: &Diagnostics) -> Self {
+        let errors = findings.iter().filter(|found| found.severity == Severity::Error);
+        Self(errors.filter_map(|error| error.path().map(str::to_owned)).collect())
+    }
+
+    fn has(&self, file: &str) -> bool {
+        self.0.contains(file)
+    }
+}
+
 /// Columns that mappings name and segments lack, and segments that cannot be read, if nothing is wrong with their files.
-async fn columns(engine: &Engine, found_in_files: &Diagnostics) -> Diagnostics {
+async fn columns(engine: &Engine, faulty: &Faulty) -> Diagnostics {
     let mut known = BTreeMap::new();
     let mut findings = Diagnostics::new();
-    let is_sound = |file: String| {
-        !found_in_files.iter().any(|found| found.severity == Severity::Error && found.path() == Some(file.as_str()))
-    };
     let segments = engine.project().segments.values().filter(|segment| {
         engine.project().sources.contains_key(&segment.source)
-            && is_sound(format!("segments/{}.toml", segment.id))
-            && is_sound(format!("sources/{}.toml", segment.source))
+            && !faulty.has(&format!("segments/{}.toml", segment.id))
+            && !faulty.has(&format!("sources/{}.toml", segment.source))
     });
     for (segment, found) in engine.columns(segments).await {
         match found {
@@ -82,8 +93,8 @@ async fn columns(engine: &Engine, found_in_files: &Diagnostics) -> Diagnostics {
     findings
 }
 
-/// What connectors say of their settings, and of the mappings where these are good.
-async fn mappings(engine: &Engine) -> Diagnostics {
+/// What connectors say of their settings, and of the mappings where these are good, if nothing is wrong with their files.
+async fn mappings(engine: &Engine, faulty: &Faulty) -> Diagnostics {
     let mut findings = Diagnostics::new();
     let mut objection = |file: String, tables: &[&str], error: &StartError| {
         let finding = engine.project().placed(Diagnostic::error(error.code(), chain(error)), &file, tables);
@@ -94,13 +105,22 @@ async fn mappings(engine: &Engine) -> Diagnostics {
     };
     let mut closed = BTreeSet::new();
     for id in engine.project().connections.keys() {
-        if let Err(error) = engine.opens(id) {
-            objection(format!("connections/{id}.toml"), &["/settings"], &error);
+        let file = format!("connections/{id}.toml");
+        if faulty.has(&file) {
+            closed.insert(id);
+        } else if let Err(error) = engine.opens(id) {
+            objection(file, &["/settings"], &error);
             closed.insert(id);
         }
     }
     let mut targets = Vec::new();
-    for export in engine.project().exports.values().filter(|export| !closed.contains(&export.connection)) {
+    let is_open = |export: &&Export| {
+        engine.project().connections.contains_key(&export.connection)
+            && !closed.contains(&export.connection)
+            && !faulty.has(&format!("exports/{}.toml", export.id))
+            && export.segments.iter().all(|segment| !faulty.has(&format!("segments/{segment}.toml")))
+    };
+    for export in engine.project().exports.values().filter(is_open) {
         match engine.targets(&export.id).await {
             Ok(found) => {
                 targets.extend(found.into_iter().zip(&export.segments).map(|(at, segment)| (at, segment, export)))

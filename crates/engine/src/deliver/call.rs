@@ -1,5 +1,6 @@
 //! The calls of the connector for one parcel.
 
+use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -10,8 +11,10 @@ use super::judged::{Judged, is_final};
 use super::{Delivery, Halt, Place};
 use crate::parcel::{Fate, Parcel};
 
-/// How long calls under way may take to end once a run is cancelled.
+/// How long requests on the wire are heard out once a run is cancelled.
 const DRAIN: Duration = Duration::from_secs(8);
+/// How long a call may take then to say what became of each row.
+const LAST_WORD: Duration = Duration::from_secs(1);
 /// For so many refused rows batches are halved to their end, whatever `max_refused` says: the others in them are delivered, and a
 /// small run is not left half done for one bad row. Beyond that the guard ends it, since a batch may take two hundred calls.
 const HALVED_FOR: u64 = 20;
@@ -60,9 +63,9 @@ impl Delivery<'_> {
                 Ok(outcomes) => {
                     was_answered |= !part.is_empty();
                     judged.take(&part, outcomes);
-                    // Some of its requests may have been recalled, and their rows not tried.
+                    // Some of its requests may have been recalled, before their rows were tried or tried again.
                     if repeatable && judged.stop.is_none() && self.in_flight.recalls() != recalls {
-                        part.retain(|&row| judged.is_deferred(row));
+                        part.retain(|&row| judged.is_open(row));
                         parts.extend(self.recalled(part).await);
                     }
                 }
@@ -85,9 +88,7 @@ impl Delivery<'_> {
                         && !is_final(error.kind()) =>
                 {
                     judged.put_off(&part, &error);
-                    let rows = self.recalled(part).await;
-                    // What may have had its effect stays in doubt.
-                    parts.extend(rows.filter(|_| !self.cancel.is_cancelled()));
+                    parts.extend(self.recalled(part).await);
                 }
                 Err(error) => {
                     judged.fail(&part, error);
@@ -172,13 +173,15 @@ impl Delivery<'_> {
             let (kind, rows) = parcel.batch(part)?;
             call(&kind, &rows).await
         };
+        let mut call = pin!(call);
         tokio::select! {
             biased;
-            answered = call => answered,
-            () = self.drained() => {
-                Err(Error::new(ErrorKind::Cancelled, "the run was interrupted before the destination answered"))
-            }
+            answered = &mut call => return answered,
+            () = self.drained() => self.writer.cut_off(),
         }
+        tokio::time::timeout(LAST_WORD, call).await.unwrap_or_else(|_| {
+            Err(Error::new(ErrorKind::Cancelled, "the run was interrupted before the destination answered"))
+        })
     }
 
     /// Winds the connection up when the run is cancelled, and resolves when it has waited long enough for its calls.

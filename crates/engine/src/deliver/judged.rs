@@ -32,8 +32,11 @@ impl Judged {
         }
     }
 
+    /// What may have had its effect stays in doubt if it is not tried once more.
     pub(super) fn set(&mut self, row: u32, fate: Fate) {
-        if let Some(slot) = self.rows.get_mut(row as usize) {
+        let Some(slot) = self.rows.get_mut(row as usize) else { return };
+        let is_deferred = matches!(fate, Fate::Answered(RowOutcome::Deferred { .. }));
+        if !(is_deferred && matches!(slot, Fate::Answered(RowOutcome::Unknown { .. }))) {
             *slot = fate;
         }
     }
@@ -43,8 +46,10 @@ impl Judged {
         self.rows.iter().filter(is_refused).count() as u64
     }
 
-    pub(super) fn is_deferred(&self, row: u32) -> bool {
-        matches!(self.rows.get(row as usize), Some(Fate::Answered(RowOutcome::Deferred { .. })))
+    /// Whether a row was not tried, or without a usable answer.
+    pub(super) fn is_open(&self, row: u32) -> bool {
+        let fate = self.rows.get(row as usize);
+        matches!(fate, Some(Fate::Answered(RowOutcome::Deferred { .. } | RowOutcome::Unknown { .. })))
     }
 
     pub(super) fn defer(&mut self, rows: &[u32], halt: &Halt) {

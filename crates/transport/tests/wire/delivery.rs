@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
+use futures::FutureExt;
+
 use crate::server::{Act, Rig, Server, answer, limits, ok, post};
 use segport_core::http::{HttpClient, Response};
 use segport_core::{ErrorKind, Limits, Result, Retry};
@@ -187,6 +189,45 @@ async fn once_wound_up_nothing_is_sent_and_what_is_on_the_wire_is_heard_out() {
         let result = result.map_err(|error| (error.kind(), error.was_not_sent()));
         assert_eq!(result, expected, "{acts:?} {waits}");
         assert_eq!(server.seen().len(), requests, "{acts:?} {waits}");
+    }
+}
+
+#[tokio::test]
+async fn once_cut_off_nothing_is_heard_out_and_what_was_on_the_wire_is_in_doubt() {
+    let (server, rig) = (Server::start(vec![Act::Silence]).await, Rig::new(Egress::AllowPrivate));
+    let [mine, yours] = [(); 2].map(|()| rig.connection());
+    let (mut sending, mut other) = (mine.send(post(server.url("/"))), yours.send(post(server.url("/"))));
+    send_until(sending.as_mut(), || server.seen().len() == 1).await;
+    send_until(other.as_mut(), || server.seen().len() == 2).await;
+    mine.cut_off();
+    let error = sending.await.unwrap_err();
+    assert_eq!((error.kind(), error.was_not_sent()), (ErrorKind::Cancelled, false), "{error}");
+    let late = mine.send(post(server.url("/"))).await.unwrap_err();
+    assert_eq!((late.kind(), late.was_not_sent()), (ErrorKind::Cancelled, true), "{late}");
+    assert!(other.now_or_never().is_none(), "another handle hears its requests out");
+    assert_eq!(server.seen().len(), 2);
+}
+
+#[tokio::test]
+async fn once_a_request_is_turned_away_those_that_wait_are_not_sent() {
+    for (said, kind) in [("401 X", ErrorKind::Unauthenticated), ("403 X", ErrorKind::PermissionDenied)] {
+        let script = vec![Act::Say(answer("429 X", "", b"")), Act::Say(answer(said, "", b"")), ok()];
+        let (server, rig) = (Server::start(script).await, Rig::new(Egress::AllowPrivate));
+        let limits = Limits { max_in_flight: 1, ..limits() };
+        let [mine, yours] = [(); 2].map(|()| rig.transport.connection("autopilot", limits));
+        let (first, second, other) = tokio::join!(
+            mine.send(post(server.url("/"))),
+            mine.send(post(server.url("/"))),
+            yours.send(post(server.url("/"))),
+        );
+        assert_eq!(status(first).to_string(), said[..3]);
+        for error in [second, other, mine.send(post(server.url("/"))).await].map(Result::unwrap_err) {
+            assert_eq!((error.kind(), error.was_not_sent()), (kind, true), "{error}");
+        }
+        assert_eq!(server.seen().len(), 2, "the first one, twice");
+        // Whoever opens the connection anew may have another key.
+        let anew = rig.transport.connection("autopilot", limits);
+        assert_eq!(status(anew.send(post(server.url("/"))).await), 200);
     }
 }
 
