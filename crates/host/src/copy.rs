@@ -1,13 +1,13 @@
 //! A private copy of a library, made of a file that not everybody may write.
 
-use std::fs::{self, File, Metadata, Permissions};
+use std::fs::{self, File, Metadata};
 use std::io::{self, Read, Write};
+use std::os::fd::IntoRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use ring::digest::{Context, SHA256};
 use segport_core::without_temporary_path;
-use tempfile::TempDir;
 
 use crate::error::{LoadErrorKind, Problem};
 
@@ -17,11 +17,11 @@ const STICKY: u32 = 0o1000;
 /// Bytes copied and hashed at a time.
 const PIECE: usize = 1 << 20;
 
-/// A library's bytes where nobody else can change them between hashing and loading; removed when dropped.
+/// A library's bytes where nobody else can change them between hashing and loading: in a file without a name, of which nothing
+/// is left however this process ends.
 #[derive(Debug)]
 pub(crate) struct PrivateCopy {
-    _directory: TempDir,
-    file: PathBuf,
+    file: File,
     sha256: String,
 }
 
@@ -32,24 +32,22 @@ impl PrivateCopy {
         let failed = |error: io::Error| {
             let place = std::env::temp_dir();
             let text = format!(
-                "cannot be copied to a private directory in {}: {}",
+                "cannot be copied to a private file in {}: {}",
                 place.display(),
                 without_temporary_path(&error)
             );
             Problem::new(LoadErrorKind::NoPlaceForCopy, text)
         };
-        let directory = tempfile::Builder::new()
-            .prefix("segport-")
-            .permissions(Permissions::from_mode(0o700))
-            .tempdir()
-            .map_err(failed)?;
-        let file = directory.path().join("plugin.so");
-        let sha256 = copy(&mut original, &mut File::create_new(&file).map_err(failed)?).map_err(failed)?;
-        Ok(Self { _directory: directory, file, sha256 })
+        let mut file = tempfile::tempfile().map_err(failed)?;
+        let sha256 = copy(&mut original, &mut file).map_err(failed)?;
+        Ok(Self { file, sha256 })
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        &self.file
+    /// A path to it that stays good, and no other file's, for as long as this process lives: the system's loader takes a path
+    /// that it has seen for the library that it loaded from there.
+    pub(crate) fn lasting_path(&self) -> io::Result<PathBuf> {
+        let never_closed = self.file.try_clone()?.into_raw_fd();
+        Ok(PathBuf::from(format!("/proc/self/fd/{never_closed}")))
     }
 
     /// SHA-256 of the copied bytes in hexadecimal.

@@ -23,6 +23,7 @@ use serde_json::Value;
 use tokio::runtime::Handle;
 use tracing::level_filters::LevelFilter;
 
+use crate::copy::PrivateCopy;
 use crate::elf;
 use crate::plugin::{Instance, Plugin};
 use crate::services::Services;
@@ -98,8 +99,9 @@ pub(crate) struct Loaded {
 }
 
 impl Loaded {
-    /// Loads the library at `path`, a private copy whose hash is `sha256`, as plugin `id`, or says why that cannot be.
-    pub(crate) fn load(id: &str, path: &Path, sha256: &str) -> Result<&'static Self, String> {
+    /// Loads the library of which that is a copy as plugin `id`, or says why that cannot be.
+    pub(crate) fn load(id: &str, copy: &PrivateCopy) -> Result<&'static Self, String> {
+        let path = &copy.lasting_path().map_err(|error| format!("cannot be opened: {error}"))?;
         elf::check(&File::open(path).map_err(|error| format!("cannot be read: {error}"))?)?;
         // SAFETY: the file is whole. Loading it runs the library's initialisers. The caller has checked who may write to
         // the file and that its hash is the pinned one, so this is code that the user chose to run.
@@ -118,7 +120,7 @@ impl Loaded {
         let descriptor = describe(id, functions).map_err(|error| format!("cannot describe itself: {error}"))?;
         // SAFETY: ABI.md, "Threads": after `init` any function may be called from any thread.
         unsafe { (functions.set_log_level)(level::number(LevelFilter::current())) };
-        let (id, sha256) = (id.to_owned(), sha256.to_owned());
+        let (id, sha256) = (id.to_owned(), copy.sha256().to_owned());
         Ok(Box::leak(Box::new(Self { id, sha256, descriptor, functions, services })))
     }
 

@@ -222,7 +222,7 @@ fn loaded(id: &str, copy: &PrivateCopy) -> Result<&'static Loaded, String> {
     let key = (id.to_owned(), copy.sha256().to_owned());
     let loading = Arc::clone(all().entry(key.clone()).or_default());
     let load = || {
-        let loaded = Loaded::load(id, copy.path(), copy.sha256());
+        let loaded = Loaded::load(id, copy);
         if loaded.is_err() {
             // What was wrong may be put right, so that the next attempt is a new one.
             all().remove(&key);

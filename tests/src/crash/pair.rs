@@ -160,7 +160,7 @@ impl Pair {
         if self.shape.index_in_files { run.env("SEGPORT_INDEX_MEMORY", "0") } else { run }
     }
 
-    /// Where the program has its temporary files: what it leaves there when it is killed is removed.
+    /// Where the program has its temporary files.
     fn tmp(&self) -> PathBuf {
         self.disturbed.path("tmp")
     }
@@ -250,8 +250,8 @@ impl Pair {
         let ended = disturb(self.segport(&self.disturbed, command), &self.gate);
         let struck = if ended.was_killed() {
             figures.kills.add(1);
-            fs::remove_dir_all(self.tmp()).unwrap();
-            fs::create_dir(self.tmp()).unwrap();
+            let left: Vec<_> = fs::read_dir(self.tmp()).unwrap().map(|entry| entry.unwrap().path()).collect();
+            assert!(left.is_empty(), "a killed run leaves temporary files behind: {left:?}");
             true
         } else if ended.code() == 0 {
             // It was over before, or what failed was of no consequence.

@@ -231,7 +231,7 @@ fn without_a_place_for_temporary_files_it_is_said_how_to_name_one() {
     for (words, exit) in [("check", 1), ("run", 2)] {
         let ended = scene.segport(words).env("TMPDIR", &missing).run();
         let told = format!("{}{}", ended.stdout, ended.stderr);
-        let place = format!("to a private directory in {missing}: No such file or directory (os error 2)\n");
+        let place = format!("to a private file in {missing}: No such file or directory (os error 2)\n");
         assert!(
             told.contains("SP0406") && told.contains(&place) && told.contains("set the environment variable `TMPDIR`"),
             "{told}"
