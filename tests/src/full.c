@@ -1,5 +1,5 @@
-/* Preloaded into a process whose disk fills up: of the changes that it makes where a path, with a slash after it, has FULL_DISK in
- * it, the one whose number is FULL_DISK_AT finds no space, nor does any that follows. With FULL_DISK_HALF only writes are numbered,
+/* Preloaded into a process whose disk fills up: of the changes that it makes where a path, with a slash after it, has
+ * `/.segport/` and FULL_DISK in it, the one whose number is FULL_DISK_AT finds no space, nor does any that follows. With FULL_DISK_HALF only writes are numbered,
  * and half of that one finds space. What found none first is written to the file that FULL_DISK_TELL names. */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -22,12 +22,12 @@ static void tell(const char *call, const char *path) {
     close(out);
 }
 
-/* Whether the path, with a slash after it, has FULL_DISK in it. */
+/* Whether the path, with a slash after it, has both in it. */
 static int is_on_disk(const char *path) {
     const char *part = getenv("FULL_DISK");
     char whole[4200];
     snprintf(whole, sizeof whole, "%s/", path);
-    return part != NULL && strstr(whole, part) != NULL;
+    return part != NULL && strstr(whole, "/.segport/") != NULL && strstr(whole, part) != NULL;
 }
 
 /* How much room this change of a file finds. */

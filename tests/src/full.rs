@@ -34,7 +34,7 @@ impl FullDisk {
         self.with(call, "/.segport/", nth, last)
     }
 
-    /// The same call, whose nth change of files without a name finds no space: rows wait in one.
+    /// The same call, whose nth change of files without a name in that directory finds no space: rows wait in one.
     #[must_use]
     pub fn under_nameless_files(&self, call: Segport, nth: u32, last: Last) -> Segport {
         self.with(call, " (deleted)/", nth, last)

@@ -147,6 +147,9 @@ pub trait HttpClient: Send + Sync + std::fmt::Debug {
     /// when it is certain that the destination did nothing: nothing of the request reached it, or it turned each attempt away
     /// with 429. So is `recalled = "yes"`, beside it, when somebody in a call under way was suppressed: the host begins calls
     /// anew, so that further requests of this one are pointless.
+    ///
+    /// Once the destination has answered one request of a connection 401 or 403, those that wait end unsent as `unauthenticated` or
+    /// `permission_denied`.
     async fn send(&self, request: Request) -> Result<Response>;
 
     /// Begins no further attempt: requests that wait for one end as `cancelled`, those on the wire are heard out.

@@ -443,6 +443,14 @@ impl HttpClient for Connection {
                 // That this attempt had no effect says nothing of the earlier one.
                 break doubtful.filter(|_| was_turned_away(&result)).unwrap_or(result);
             }
+            tracing::info!(
+                connection = self.name,
+                operation = call.operation,
+                attempt = attempts + 1,
+                status = result.as_ref().ok().map(|answer| answer.head.status),
+                failure = result.as_ref().err().map(Failure::name),
+                "trying again"
+            );
             if has_doubt(&result) {
                 doubtful = Some(result);
             }

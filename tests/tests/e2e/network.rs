@@ -67,6 +67,13 @@ fn a_storm_of_429_is_waited_out() {
 }
 
 #[test]
+fn with_v_it_is_told_what_is_tried_again() {
+    let scene = Scene::faulty(&["POST /contacts times=1 status=503"], &people(1..=3));
+    let ended = scene.segport("run -v").run();
+    ended.exits(0).says("trying again").says("POST /contacts").says("status=503");
+}
+
+#[test]
 fn a_destination_with_a_rate_is_not_overrun() {
     let scene = Scene::with(Options { rate: 20, ..Options::default() }, &people(1..=60));
     scene.connection("requests_per_second = 20\nrows_per_batch = 5");
