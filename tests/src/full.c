@@ -1,6 +1,7 @@
 /* Preloaded into a process whose disk fills up: of the changes that it makes where a path, with a slash after it, has
- * `/.segport/` and FULL_DISK in it, the one whose number is FULL_DISK_AT finds no space, nor does any that follows. With FULL_DISK_HALF only writes are numbered,
- * and half of that one finds space. What found none first is written to the file that FULL_DISK_TELL names. */
+ * `/.segport/` and FULL_DISK in it, the one whose number is FULL_DISK_AT finds no space, nor does any that follows. With
+ * FULL_DISK_HALF only writes are numbered, and half of that one finds space. What found none first is written to the file that
+ * FULL_DISK_TELL names. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
