@@ -8,9 +8,43 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 use jiff::Timestamp;
 
-use crate::database::{AcceptedLine, ExportLine, SegmentLine, UntriedPage};
 use crate::page::Page;
 use crate::{Identity, Result, RunEnd, RunRecord};
+
+/// How many runs of an export keep their rows.
+pub(crate) const RUNS_WITH_ROWS: i64 = 50;
+
+/// The line of an export in the table of leases.
+#[derive(Debug, Clone, Default, sqlx::FromRow)]
+pub(crate) struct ExportLine {
+    pub(crate) holder: String,
+    pub(crate) generation: i64,
+    pub(crate) first_page: i64,
+    pub(crate) next_page: i64,
+}
+
+/// What a segment number means from a page on.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub(crate) struct SegmentLine {
+    pub(crate) number: i64,
+    pub(crate) from_page: i64,
+    pub(crate) id: String,
+}
+
+/// A page of rows that a run did not try.
+#[derive(Debug, Clone, Copy, sqlx::FromRow)]
+pub(crate) struct UntriedPage {
+    pub(crate) number: i64,
+    pub(crate) run: i64,
+    pub(crate) rows: i64,
+}
+
+/// How many rows a segment had when a run accepted that as normal.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub(crate) struct AcceptedLine {
+    pub(crate) segment: String,
+    pub(crate) rows: i64,
+}
 
 /// Whoever has it owns an export; free again when the last clone is dropped.
 pub(crate) type Guard = Arc<dyn Debug + Send + Sync>;

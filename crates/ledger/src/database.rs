@@ -5,50 +5,14 @@ use std::sync::Arc;
 
 use futures::stream::{BoxStream, StreamExt};
 
-use crate::access::{Access, Guard, Keeper, Marks, Pen};
-use crate::page::{Page, PageKind, Seal};
-use crate::sqlite::Sqlite;
+use crate::access::{Access, ExportLine, Keeper, UntriedPage};
+use crate::page::{Page, PageKind};
 use crate::{Error, Faults, Folding, Index, Result, RunRecord};
-
-/// How many runs of an export keep their rows.
-pub(crate) const RUNS_WITH_ROWS: i64 = 50;
-
-/// The line of an export in the table of leases.
-#[derive(Debug, Clone, Default, sqlx::FromRow)]
-pub(crate) struct ExportLine {
-    pub(crate) holder: String,
-    pub(crate) generation: i64,
-    pub(crate) first_page: i64,
-    pub(crate) next_page: i64,
-}
-
-/// What a segment number means from a page on.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
-pub(crate) struct SegmentLine {
-    pub(crate) number: i64,
-    pub(crate) from_page: i64,
-    pub(crate) id: String,
-}
-
-/// A page of rows that a run did not try.
-#[derive(Debug, Clone, Copy, sqlx::FromRow)]
-pub(crate) struct UntriedPage {
-    pub(crate) number: i64,
-    pub(crate) run: i64,
-    pub(crate) rows: i64,
-}
-
-/// How many rows a segment had when a run accepted that as normal.
-#[derive(Debug, Clone, sqlx::FromRow)]
-pub(crate) struct AcceptedLine {
-    pub(crate) segment: String,
-    pub(crate) rows: i64,
-}
 
 /// The state, wherever it is kept, and its faults.
 #[derive(Debug, Clone)]
 pub(crate) struct Database {
-    keeper: Arc<dyn Keeper>,
+    pub(crate) keeper: Arc<dyn Keeper>,
     path: Arc<Path>,
     faults: Arc<dyn Faults>,
     pub(crate) folding: Folding,
@@ -57,17 +21,7 @@ pub(crate) struct Database {
 }
 
 impl Database {
-    pub(crate) async fn open(path: &Path, seal: Seal, faults: Arc<dyn Faults>) -> Result<Self> {
-        let sqlite = Sqlite::open(path, seal, Arc::clone(&faults)).await?;
-        Ok(Self::of(Arc::new(sqlite), path, faults))
-    }
-
-    pub(crate) async fn open_existing(path: &Path, seal: Seal, faults: Arc<dyn Faults>) -> Result<Self> {
-        let sqlite = Sqlite::open_existing(path, seal, Arc::clone(&faults)).await?;
-        Ok(Self::of(Arc::new(sqlite), path, faults))
-    }
-
-    pub(crate) fn of(keeper: Arc<dyn Keeper>, path: &Path, faults: Arc<dyn Faults>) -> Self {
+    pub(crate) fn new(keeper: Arc<dyn Keeper>, path: &Path, faults: Arc<dyn Faults>) -> Self {
         Self { keeper, path: path.into(), faults, folding: Folding::default(), index_memory: Index::MEMORY }
     }
 
@@ -89,44 +43,7 @@ impl Database {
     }
 
     pub(crate) fn unreadable(&self, export: &str, number: i64) -> Error {
-        unreadable(&self.path, export, number)
-    }
-
-    /// Access to what is there, for one question after the other.
-    pub(crate) async fn look(&self) -> Result<Box<dyn Access>> {
-        self.keeper.look().await
-    }
-
-    /// A view that does not change while it is read.
-    pub(crate) async fn view(&self) -> Result<Box<dyn Access>> {
-        self.keeper.view().await
-    }
-
-    /// One transaction that can write from its first statement on.
-    pub(crate) async fn write(&self) -> Result<Box<dyn Access>> {
-        self.keeper.write().await
-    }
-
-    /// What a writer keeps for its transactions.
-    pub(crate) async fn pen(&self) -> Result<Box<dyn Pen>> {
-        self.keeper.pen().await
-    }
-
-    pub(crate) fn lock(&self, export: &str) -> Result<Option<Guard>> {
-        self.keeper.lock(export)
-    }
-
-    pub(crate) fn is_held(&self, export: &str) -> Result<bool> {
-        self.keeper.is_held(export)
-    }
-
-    /// Brings what is durable into one place, as far as nothing is in the way.
-    pub(crate) async fn gather(&self) {
-        self.keeper.gather().await;
-    }
-
-    pub(crate) fn marks(&self) -> Result<Box<dyn Marks>> {
-        self.keeper.marks()
+        Error::unreadable_page(&self.path, export, number)
     }
 
     pub(crate) async fn commit(&self, transaction: Box<dyn Access + '_>) -> Result<()> {
@@ -140,20 +57,20 @@ impl Database {
         if let Some(value) = self.fact(name).await? {
             return Ok(value);
         }
-        let mut transaction = self.write().await?;
+        let mut transaction = self.keeper.write().await?;
         transaction.set_fact(name, first).await?;
         self.commit(transaction).await?;
         Ok(self.fact(name).await?.unwrap_or_default())
     }
 
     pub(crate) async fn fact(&self, name: &str) -> Result<Option<String>> {
-        self.look().await?.fact(name).await
+        self.keeper.look().await?.fact(name).await
     }
 
     /// Counts the epoch of an export up and returns it.
     pub(crate) async fn take_lease(&self, export: &str, holder: &str) -> Result<i64> {
         self.fault("take_lease")?;
-        let mut transaction = self.write().await?;
+        let mut transaction = self.keeper.write().await?;
         let epoch = transaction.take_lease(export, holder).await?;
         self.commit(transaction).await?;
         Ok(epoch)
@@ -174,12 +91,10 @@ impl Database {
         }
     }
 
-    pub(crate) async fn runs(&self, export: Option<&str>, limit: u32) -> Result<Vec<RunRecord>> {
-        self.look().await?.runs(export, limit).await
-    }
-
-    pub(crate) async fn runs_like(&self, prefix: &str) -> Result<Vec<(i64, RunRecord)>> {
-        self.look().await?.runs_like(prefix).await
+    /// The run with this whole id, and its number.
+    pub(crate) async fn run(&self, run_id: &str) -> Result<(i64, RunRecord)> {
+        let found = self.keeper.look().await?.runs_like(run_id).await?;
+        found.into_iter().find(|(_, run)| run.run_id == run_id).ok_or_else(|| Error::NoRun { run: run_id.to_owned() })
     }
 
     pub(crate) async fn add_page(
@@ -255,9 +170,4 @@ impl Database {
         }
         Ok(records)
     }
-}
-
-/// The error for a page whose content is not what was written to it.
-pub(crate) fn unreadable(path: &Path, export: &str, number: i64) -> Error {
-    Error::damaged(path, format!("page {number} of export `{export}` does not hold what was written to it"))
 }

@@ -168,6 +168,11 @@ impl Error {
         Self::Damaged { path: path.to_owned(), problem: problem.into() }
     }
 
+    /// For a page whose content is not what was written to it.
+    pub(crate) fn unreadable_page(path: &Path, export: &str, number: i64) -> Self {
+        Self::damaged(path, format!("page {number} of export `{export}` does not hold what was written to it"))
+    }
+
     /// What to do, where the message does not say it.
     pub fn help(&self) -> Option<&'static str> {
         match self {

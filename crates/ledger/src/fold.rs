@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use futures::TryStreamExt;
 
-use crate::access::{Access, Pen};
+use crate::access::{Access, ExportLine, Pen};
 use crate::bucket::Buckets;
 use crate::codec::{Acknowledged, Chunk, Intents, Records, Stored, StoredRow};
-use crate::database::{Database, ExportLine};
+use crate::database::Database;
 use crate::destination_id::DestinationId;
 use crate::page::{Page, PageKind};
 use crate::standing::Standing;
@@ -173,7 +173,7 @@ impl Fold<'_> {
 
     /// Sorts the records of all pages into buckets. Nobody else writes to them meanwhile.
     async fn sort(self, line: &ExportLine, buckets: &mut Buckets<'_>) -> Result<()> {
-        let mut view = self.database.view().await?;
+        let mut view = self.database.keeper.view().await?;
         let mut pages = self.database.pages(&mut *view, self.export, line.first_page, line.next_page);
         while let Some(page) = pages.try_next().await? {
             for record in page.records() {
@@ -206,7 +206,7 @@ impl Fold<'_> {
 
     /// Keeps of the pages before `line` what `segport rows` tells of recent runs.
     async fn thin_out(self, pen: &mut dyn Pen, line: &ExportLine) -> Result<()> {
-        let mut access = self.database.look().await?;
+        let mut access = self.database.keeper.look().await?;
         let recent: HashMap<i64, bool> = access.runs_with_rows(self.export).await?.into_iter().collect();
         let mut old = access.old_pages(self.export, line.first_page).await?.into_iter().peekable();
         drop(access);

@@ -6,10 +6,11 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::access::SegmentLine;
 use crate::codec::{Stored, StoredRow};
-use crate::database::{Database, SegmentLine};
+use crate::database::Database;
 use crate::page::Page;
-use crate::{Error, Identity, Intent, Memberships, OutcomeKind, Result, SegmentNumber};
+use crate::{Identity, Intent, Memberships, OutcomeKind, Result, SegmentNumber};
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -125,9 +126,8 @@ impl RowReader {
     pub const CHUNK: usize = 4096;
 
     pub(crate) async fn open(database: Database, run_id: &str, only: Option<OutcomeKind>) -> Result<Self> {
-        let found = database.runs_like(run_id).await?.into_iter().find(|(_, run)| run.run_id == run_id);
-        let (number, run) = found.ok_or_else(|| Error::NoRun { run: run_id.to_owned() })?;
-        let segments = database.look().await?.segments(&run.export).await?;
+        let (number, run) = database.run(run_id).await?;
+        let segments = database.keeper.look().await?.segments(&run.export).await?;
         Ok(Self {
             database,
             run,
@@ -148,7 +148,7 @@ impl RowReader {
     /// If a page is damaged or cannot be read.
     pub async fn next(&mut self) -> Result<Option<Vec<RowRecord>>> {
         while self.found.is_empty() && !self.done {
-            match self.database.look().await?.page_of_run(&self.run.export, self.number, self.last_page).await? {
+            match self.database.keeper.look().await?.page_of_run(&self.run.export, self.number, self.last_page).await? {
                 Some(page) => {
                     self.last_page = page.number;
                     self.read(&page).ok_or_else(|| self.database.unreadable(&self.run.export, page.number))?;

@@ -3,9 +3,9 @@
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::access::{Guard, Pen};
+use crate::access::{AcceptedLine, ExportLine, Guard, Pen};
 use crate::codec::Chunk;
-use crate::database::{AcceptedLine, Database, ExportLine};
+use crate::database::Database;
 use crate::fold::{Fold, Weight};
 use crate::page::{Page, PageKind};
 use crate::{Change, Error, Intent, Memberships, Record, Result, RunEnd, Untried};
@@ -273,7 +273,7 @@ impl Writer {
         {
             tracing::warn!(export = %self.export, %error, "the ledger's pages could not be folded, or not wholly; a later run makes up for it");
         }
-        self.database.gather().await;
+        self.database.keeper.gather().await;
         Ok(())
     }
 

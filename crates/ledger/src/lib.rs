@@ -37,7 +37,6 @@ mod record;
 mod run;
 mod shared_ids;
 mod snapshot;
-mod sql;
 mod sqlite;
 mod standing;
 mod store;

@@ -10,9 +10,10 @@ use futures::stream::{BoxStream, StreamExt};
 use jiff::Timestamp;
 use tokio::sync::OwnedMutexGuard;
 
-use crate::access::{Access, Guard, Keeper, Marks, Pen};
+use crate::access::{
+    AcceptedLine, Access, ExportLine, Guard, Keeper, Marks, Pen, RUNS_WITH_ROWS, SegmentLine, UntriedPage,
+};
 use crate::codec::LEAST_BYTES;
-use crate::database::{AcceptedLine, ExportLine, RUNS_WITH_ROWS, SegmentLine, UntriedPage};
 use crate::page::{Page, PageKind};
 use crate::{Error, Identity, Result, RunEnd, RunRecord, RunStatus};
 

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::database::AcceptedLine;
+use crate::access::AcceptedLine;
 use crate::{Journal, Result, RunEnd, Snapshot};
 
 /// A run that is about to begin.

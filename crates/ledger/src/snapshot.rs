@@ -2,9 +2,9 @@
 
 use futures::TryStreamExt;
 
-use crate::access::Access;
+use crate::access::{AcceptedLine, Access, ExportLine, SegmentLine};
 use crate::codec::{Stored, StoredRow};
-use crate::database::{AcceptedLine, Database, ExportLine, SegmentLine};
+use crate::database::Database;
 use crate::page::PageKind;
 use crate::standing::Standing;
 use crate::walk::Walk;
@@ -33,7 +33,7 @@ pub struct Snapshot {
 impl Snapshot {
     /// Reads the pages of an export and gives its segments their numbers.
     pub(crate) async fn load(database: Database, export: &str, segments: &[String]) -> Result<Self> {
-        let mut view = database.view().await?;
+        let mut view = database.keeper.view().await?;
         let line =
             view.export(export).await?.unwrap_or(ExportLine { first_page: 1, next_page: 1, ..ExportLine::default() });
         let mut index = Index::new(database.index_memory, database.path());

@@ -1,7 +1,13 @@
 //! The state in one SQLite file: how it is opened, its schema, and what SQLite needs to be told. A transaction that commits is
 //! on disk: WAL with `synchronous = FULL`.
 
-use std::path::{Path, PathBuf};
+mod locks;
+mod marks;
+mod sql;
+mod state_file;
+
+use std::fs::File;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,10 +17,11 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{ConnectOptions, Connection, Sqlite as Driver, SqliteConnection, SqlitePool, Transaction};
 
 use crate::access::{Access, Guard, Keeper, Marks, Pen};
-use crate::error::primary_code;
 use crate::page::Seal;
-use crate::sql::{Link, SqliteAccess};
-use crate::{Error, Faults, Result, database, files, lease, suppression};
+use crate::sqlite::marks::FileOfMarks;
+use crate::sqlite::sql::{Link, SqliteAccess};
+use crate::sqlite::state_file::StateFile;
+use crate::{Error, Faults, Result, files};
 
 /// Marks a file as a state of Segport (`PRAGMA application_id`): "SegP".
 const APPLICATION: i64 = 0x5365_6750;
@@ -38,15 +45,14 @@ const WRITE: &str = "BEGIN IMMEDIATE";
 pub(crate) struct Sqlite {
     pool: SqlitePool,
     options: SqliteConnectOptions,
-    path: Arc<Path>,
-    pub(crate) seal: Seal,
+    file: StateFile,
     faults: Arc<dyn Faults>,
 }
 
 impl Sqlite {
     pub(crate) async fn open(path: &Path, seal: Seal, faults: Arc<dyn Faults>) -> Result<Self> {
         // Before the state itself: another process that is just beginning it leaves its marks last.
-        let lost = suppression::refuse_lost(path);
+        let lost = marks::refuse_lost(path);
         if !is_there(path)? {
             faults.before("create_state").map_err(|error| Error::io("create the state", path, error))?;
             // SQLite gives its own files the mode of this one.
@@ -72,7 +78,7 @@ impl Sqlite {
     }
 
     pub(crate) async fn open_existing(path: &Path, seal: Seal, faults: Arc<dyn Faults>) -> Result<Self> {
-        let lost = suppression::refuse_lost(path);
+        let lost = marks::refuse_lost(path);
         if !Self::exists(path)? {
             return Err(Error::NoState { path: path.to_owned() });
         }
@@ -91,12 +97,17 @@ impl Sqlite {
 
     /// Whether there is a file of a state, and no sign that one was lost.
     pub(crate) fn exists(path: &Path) -> Result<bool> {
-        let lost = suppression::refuse_lost(path);
+        let lost = marks::refuse_lost(path);
         let is_there = is_there(path)?;
         if !is_there {
             lost?;
         }
         Ok(is_there)
+    }
+
+    /// Locks what must not be done by two processes at once, such as making the database, until the file is dropped.
+    pub(crate) async fn lock_opening(path: &Path) -> Result<File> {
+        locks::lock_opening(path).await
     }
 
     fn options(path: &Path) -> SqliteConnectOptions {
@@ -119,43 +130,26 @@ impl Sqlite {
 
     fn connect(path: &Path, options: SqliteConnectOptions, seal: Seal, faults: Arc<dyn Faults>) -> Self {
         let pool = SqlitePoolOptions::new().max_connections(4).connect_lazy_with(options.clone());
-        Self { pool, options, path: path.into(), seal, faults }
-    }
-
-    /// Says what was tried when SQLite says no.
-    pub(crate) fn failed(&self, action: &'static str) -> impl Fn(sqlx::Error) -> Error {
-        let path: PathBuf = self.path.to_path_buf();
-        move |error| match primary_code(&error) {
-            Some(11 | 26) => Error::damaged(&path, format!("{action} failed: {error}")),
-            _ => Error::Database { action, path: path.clone(), source: Arc::new(error) },
-        }
+        Self { pool, options, file: StateFile::new(path, seal), faults }
     }
 
     fn fault(&self, operation: &'static str) -> Result<()> {
-        self.faults.before(operation).map_err(|error| Error::io("write the state", &self.path, error))
-    }
-
-    pub(crate) fn unreadable(&self, export: &str, number: i64) -> Error {
-        database::unreadable(&self.path, export, number)
-    }
-
-    pub(crate) fn damaged(&self, problem: impl Into<String>) -> Error {
-        Error::damaged(&self.path, problem)
+        self.faults.before(operation).map_err(|error| Error::io("write the state", self.file.path(), error))
     }
 
     async fn acquire(&self) -> Result<PoolConnection<Driver>> {
-        self.pool.acquire().await.map_err(self.failed("open the state"))
+        self.pool.acquire().await.map_err(self.file.failed("open the state"))
     }
 
     /// A connection outside the pool, for a writer that keeps it.
     async fn own_connection(&self) -> Result<SqliteConnection> {
-        SqliteConnection::connect_with(&self.options).await.map_err(self.failed("open the state"))
+        SqliteConnection::connect_with(&self.options).await.map_err(self.file.failed("open the state"))
     }
 
     // ---- the schema ----
 
     async fn version(&self, connection: &mut SqliteConnection) -> Result<i64> {
-        let failed = self.failed("read the version of the state");
+        let failed = self.file.failed("read the version of the state");
         let version: i64 =
             sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *connection).await.map_err(&failed)?;
         let application: i64 =
@@ -163,11 +157,11 @@ impl Sqlite {
         let tables: i64 =
             sqlx::query_scalar("SELECT count(*) FROM sqlite_schema").fetch_one(connection).await.map_err(&failed)?;
         if application != APPLICATION && (version, application, tables) != (0, 0, 0) {
-            return Err(self.damaged("it is a database of another program"));
+            return Err(self.file.damaged("it is a database of another program"));
         }
         let known = MIGRATIONS.len() as i64;
         if version > known {
-            return Err(Error::NewerSchema { path: self.path.to_path_buf(), found: version, known });
+            return Err(Error::NewerSchema { path: self.file.path().to_owned(), found: version, known });
         }
         Ok(version)
     }
@@ -178,7 +172,7 @@ impl Sqlite {
             return Ok(());
         }
         self.fault("migrate")?;
-        let failed = self.failed("bring the state up to date");
+        let failed = self.file.failed("bring the state up to date");
         let mut transaction = connection.begin_with(WRITE).await.map_err(&failed)?;
         let version = usize::try_from(self.version(&mut transaction).await?).unwrap_or(0);
         for migration in MIGRATIONS.iter().skip(version) {
@@ -187,7 +181,7 @@ impl Sqlite {
         let marks = format!("PRAGMA user_version = {}; PRAGMA application_id = {APPLICATION}", MIGRATIONS.len());
         sqlx::raw_sql(sqlx::AssertSqlSafe(marks)).execute(&mut *transaction).await.map_err(&failed)?;
         self.fault("commit")?;
-        transaction.commit().await.map_err(self.failed("commit"))?;
+        transaction.commit().await.map_err(self.file.failed("commit"))?;
         self.fault("acknowledge")
     }
 }
@@ -201,29 +195,29 @@ fn is_there(path: &Path) -> Result<bool> {
 impl Keeper for Sqlite {
     async fn look(&self) -> Result<Box<dyn Access>> {
         let link = Link::Pooled(self.acquire().await?);
-        Ok(Box::new(SqliteAccess { sqlite: self.clone(), link }))
+        Ok(Box::new(SqliteAccess { file: self.file.clone(), link }))
     }
 
     async fn view(&self) -> Result<Box<dyn Access>> {
-        let transaction = self.pool.begin().await.map_err(self.failed("read the state"))?;
-        Ok(Box::new(SqliteAccess { sqlite: self.clone(), link: Link::Transaction(transaction) }))
+        let transaction = self.pool.begin().await.map_err(self.file.failed("read the state"))?;
+        Ok(Box::new(SqliteAccess { file: self.file.clone(), link: Link::Transaction(transaction) }))
     }
 
     async fn write(&self) -> Result<Box<dyn Access>> {
-        let transaction = self.pool.begin_with(WRITE).await.map_err(self.failed("write the state"))?;
-        Ok(Box::new(SqliteAccess { sqlite: self.clone(), link: Link::Transaction(transaction) }))
+        let transaction = self.pool.begin_with(WRITE).await.map_err(self.file.failed("write the state"))?;
+        Ok(Box::new(SqliteAccess { file: self.file.clone(), link: Link::Transaction(transaction) }))
     }
 
     async fn pen(&self) -> Result<Box<dyn Pen>> {
-        Ok(Box::new(SqlitePen { sqlite: self.clone(), connection: self.own_connection().await? }))
+        Ok(Box::new(SqlitePen { file: self.file.clone(), connection: self.own_connection().await? }))
     }
 
     fn lock(&self, export: &str) -> Result<Option<Guard>> {
-        lease::lock(&self.path, export)
+        locks::lock(self.file.path(), export)
     }
 
     fn is_held(&self, export: &str) -> Result<bool> {
-        lease::is_held(&self.path, export)
+        locks::is_held(self.file.path(), export)
     }
 
     /// Brings what stands in SQLite's log into the file of the state. That one file is then all there is to copy, and a damage
@@ -232,33 +226,33 @@ impl Keeper for Sqlite {
     async fn gather(&self) {
         let gathered = async {
             // A connection of its own, since it waits for nobody.
-            let mut connection = Self::options(&self.path).busy_timeout(Duration::ZERO).connect().await?;
+            let mut connection = Self::options(self.file.path()).busy_timeout(Duration::ZERO).connect().await?;
             sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut connection).await?;
             connection.close().await
         };
-        if let Err(error) = gathered.await.map_err(self.failed("gather the state in one file")) {
+        if let Err(error) = gathered.await.map_err(self.file.failed("gather the state in one file")) {
             tracing::debug!(%error, "part of the state stays in SQLite's log");
         }
     }
 
     fn marks(&self) -> Result<Box<dyn Marks>> {
-        Ok(Box::new(suppression::FileOfMarks::open(&self.path)?))
+        Ok(Box::new(FileOfMarks::open(self.file.path())?))
     }
 }
 
 /// A writer's own connection.
 #[derive(Debug)]
 struct SqlitePen {
-    sqlite: Sqlite,
+    file: StateFile,
     connection: SqliteConnection,
 }
 
 #[async_trait]
 impl Pen for SqlitePen {
     async fn write(&mut self) -> Result<Box<dyn Access + '_>> {
-        let Self { sqlite, connection } = self;
+        let Self { file, connection } = self;
         let transaction: Transaction<'_, Driver> =
-            connection.begin_with(WRITE).await.map_err(sqlite.failed("write the state"))?;
-        Ok(Box::new(SqliteAccess { sqlite: sqlite.clone(), link: Link::Transaction(transaction) }))
+            connection.begin_with(WRITE).await.map_err(file.failed("write the state"))?;
+        Ok(Box::new(SqliteAccess { file: file.clone(), link: Link::Transaction(transaction) }))
     }
 }

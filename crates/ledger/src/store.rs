@@ -8,7 +8,7 @@ use crate::page::Seal;
 use crate::sqlite::Sqlite;
 use crate::{
     Error, Faults, Folding, Hasher, Lease, NoFaults, OutcomeKind, Result, RowReader, RunRecord, RunStatus, Snapshot,
-    StateKey, lease,
+    StateKey,
 };
 
 /// The fact that tells whether a key fits.
@@ -49,8 +49,9 @@ impl Store {
     /// As [`Store::open`], and what `faults` injects.
     pub async fn open_with(path: &Path, key: &StateKey, faults: Arc<dyn Faults>) -> Result<Self> {
         // Held until the database is there and up to date.
-        let _opening = lease::lock_opening(path).await?;
-        let database = Database::open(path, Seal::new(key), faults).await?;
+        let _opening = Sqlite::lock_opening(path).await?;
+        let sqlite = Sqlite::open(path, Seal::new(key), Arc::clone(&faults)).await?;
+        let database = Database::new(Arc::new(sqlite), path, faults);
         let check = key.check_value();
         if database.fact_or(CHECK_OF_KEY, &check).await? == check {
             Ok(Self { database, hasher: Hasher::new(key) })
@@ -72,7 +73,8 @@ impl Store {
     /// # Errors
     /// As [`Store::open`], and [`Error::NoState`] if there is none.
     pub async fn open_existing(path: &Path, key: &StateKey) -> Result<Self> {
-        let database = Database::open_existing(path, Seal::new(key), Arc::new(NoFaults)).await?;
+        let sqlite = Sqlite::open_existing(path, Seal::new(key), Arc::new(NoFaults)).await?;
+        let database = Database::new(Arc::new(sqlite), path, Arc::new(NoFaults));
         match database.fact(CHECK_OF_KEY).await? {
             Some(check) if check == key.check_value() => Ok(Self { database, hasher: Hasher::new(key) }),
             Some(_) => Err(Error::WrongKey { path: path.to_owned() }),
@@ -83,7 +85,7 @@ impl Store {
     /// A state that is kept in memory, and outlives whoever writes to it. No file is opened and no thread started.
     #[cfg(feature = "simulation")]
     pub fn in_memory(memory: &crate::Memory, key: &StateKey, faults: Arc<dyn Faults>) -> Self {
-        let database = Database::of(Arc::new(memory.clone()), Path::new("memory"), faults);
+        let database = Database::new(Arc::new(memory.clone()), Path::new("memory"), faults);
         Self { database, hasher: Hasher::new(key) }
     }
 
@@ -133,7 +135,7 @@ impl Store {
     /// # Errors
     /// If the database fails.
     pub async fn runs(&self, export: Option<&str>, limit: u32) -> Result<Vec<RunRecord>> {
-        let mut runs = self.database.runs(export, limit).await?;
+        let mut runs = self.database.keeper.look().await?.runs(export, limit).await?;
         for run in &mut runs {
             self.look_after(run).await?;
         }
@@ -145,7 +147,7 @@ impl Store {
     /// # Errors
     /// [`Error::NoRun`], [`Error::AmbiguousRun`], or if the database fails.
     pub async fn run(&self, run: &str) -> Result<RunRecord> {
-        let mut found = self.database.runs_like(run).await?.into_iter().map(|(_, run)| run);
+        let mut found = self.database.keeper.look().await?.runs_like(run).await?.into_iter().map(|(_, run)| run);
         match (found.next(), found.next()) {
             (Some(mut run), None) => {
                 self.look_after(&mut run).await?;
@@ -158,11 +160,11 @@ impl Store {
 
     /// Finds out what became of a run that has not ended as far as is written down: nobody writes down that it died.
     async fn look_after(&self, run: &mut RunRecord) -> Result<()> {
-        if run.status != RunStatus::Running || self.database.is_held(&run.export)? {
+        if run.status != RunStatus::Running || self.database.keeper.is_held(&run.export)? {
             return Ok(());
         }
         // It may have ended after it was read and before its lease was looked at.
-        if let Some((_, now)) = self.database.runs_like(&run.run_id).await?.pop() {
+        if let Some((_, now)) = self.database.keeper.look().await?.runs_like(&run.run_id).await?.pop() {
             *run = now;
         }
         if run.status == RunStatus::Running {
@@ -177,9 +179,8 @@ impl Store {
     /// # Errors
     /// [`Error::NoRun`], or if the database fails.
     pub async fn keeps_rows(&self, run_id: &str) -> Result<bool> {
-        let found = self.database.runs_like(run_id).await?.into_iter().find(|(_, run)| run.run_id == run_id);
-        let (number, run) = found.ok_or_else(|| Error::NoRun { run: run_id.to_owned() })?;
-        let mut access = self.database.look().await?;
+        let (number, run) = self.database.run(run_id).await?;
+        let mut access = self.database.keeper.look().await?;
         let is_recent = access.runs_with_rows(&run.export).await?.iter().any(|(recent, _)| *recent == number);
         Ok(is_recent && !access.has_emptied(number).await?)
     }

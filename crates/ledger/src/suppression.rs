@@ -8,9 +8,6 @@
 //! reported then, every change leaves a mark, even one that finds nothing to do, and a run reads the list when it begins.
 
 use std::collections::HashSet;
-use std::fs::{File, Metadata, OpenOptions};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
@@ -18,7 +15,7 @@ use tokio::sync::Semaphore;
 
 use crate::access::{Access, Marks};
 use crate::database::Database;
-use crate::{Error, Identity, Result, Store, files};
+use crate::{Identity, Result, Store};
 
 impl Store {
     /// Puts people on the suppression list; returns how many of them were not on it. When it returns, no batch that any process
@@ -27,7 +24,7 @@ impl Store {
     /// # Errors
     /// If the database fails, or runs under way cannot be told. Whoever calls it again makes up for that.
     pub async fn suppress(&self, identities: &[Identity], at: Timestamp) -> Result<u64> {
-        let mut transaction = self.database().write().await?;
+        let mut transaction = self.database().keeper.write().await?;
         let added = transaction.suppress(identities, at).await?;
         self.tell(transaction).await?;
         Ok(added)
@@ -38,7 +35,7 @@ impl Store {
     /// # Errors
     /// As [`Store::suppress`].
     pub async fn unsuppress(&self, identities: &[Identity]) -> Result<u64> {
-        let mut transaction = self.database().write().await?;
+        let mut transaction = self.database().keeper.write().await?;
         let removed = transaction.unsuppress(identities).await?;
         self.tell(transaction).await?;
         Ok(removed)
@@ -49,7 +46,7 @@ impl Store {
     /// # Errors
     /// If the database fails.
     pub async fn is_suppressed(&self, identity: Identity) -> Result<bool> {
-        self.database().look().await?.is_suppressed(identity).await
+        self.database().keeper.look().await?.is_suppressed(identity).await
     }
 
     /// How many people are on the suppression list.
@@ -57,7 +54,7 @@ impl Store {
     /// # Errors
     /// If the database fails.
     pub async fn suppressed_count(&self) -> Result<u64> {
-        self.database().look().await?.suppressed_count().await
+        self.database().keeper.look().await?.suppressed_count().await
     }
 
     /// Everybody on the suppression list.
@@ -74,7 +71,7 @@ impl Store {
     /// If the database fails, or the file of marks cannot be made.
     pub async fn suppressions(&self) -> Result<Suppressions> {
         let database = self.database().clone();
-        let marks = database.marks()?;
+        let marks = database.keeper.marks()?;
         // Counted before the list is read: what changes meanwhile is noticed by the next who asks.
         let count = marks.count()?;
         let list = Arc::new(load(&database).await?);
@@ -88,8 +85,8 @@ impl Store {
         let database = self.database();
         database.commit(change).await?;
         database.fault("mark_suppression")?;
-        database.marks()?.leave()?;
-        database.gather().await;
+        database.keeper.marks()?.leave()?;
+        database.keeper.gather().await;
         Ok(())
     }
 }
@@ -146,76 +143,6 @@ impl Suppressions {
     }
 }
 
-/// The file that grows by a byte with every change.
-#[derive(Debug)]
-pub(crate) struct FileOfMarks {
-    file: File,
-    path: PathBuf,
-}
-
-impl FileOfMarks {
-    pub(crate) fn open(database: &Path) -> Result<Self> {
-        let path = path_of_marks(database);
-        let failed = |error| Error::io("open", &path, error);
-        let options = &mut OpenOptions::new();
-        let file = files::private(options.append(true).create(true)).open(&path).map_err(failed)?;
-        Ok(Self { file, path })
-    }
-}
-
-impl Marks for FileOfMarks {
-    fn count(&self) -> Result<u64> {
-        let looked = self.file.metadata().and_then(|found| match is_deleted(&found) {
-            true => Err(io::Error::new(io::ErrorKind::NotFound, "it was deleted while a run was under way")),
-            false => Ok(found.len()),
-        });
-        looked.map_err(|error| Error::io("look for changes of the suppression list in", &self.path, error))
-    }
-
-    fn leave(&self) -> Result<()> {
-        let told = (&self.file).write_all(b".");
-        told.map_err(|error| Error::io("tell runs under way of the change (call it again) through", &self.path, error))
-    }
-}
-
-/// Beside the database, as SQLite's own files are.
-fn path_of_marks(database: &Path) -> PathBuf {
-    let mut name = database.as_os_str().to_owned();
-    name.push("-suppression");
-    name.into()
-}
-
-/// Refuses to begin a state where there was one: whom it had suppressed would be sent again, and who has left since would stay on
-/// the lists, and nobody would be told.
-///
-/// # Errors
-/// If there is the file of marks, which the first run makes, or if that cannot be told.
-pub(crate) fn refuse_lost(database: &Path) -> Result<()> {
-    let path = path_of_marks(database);
-    match std::fs::metadata(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(Error::io("look for", &path, error)),
-        Ok(marks) => {
-            let held = if marks.len() > 0 { "a suppression list" } else { "a ledger" };
-            Err(Error::Lost { database: database.to_owned(), marks: path, held })
-        }
-    }
-}
-
-/// Whether nobody can find the file any more, and so nobody leaves marks in it.
-fn is_deleted(file: &Metadata) -> bool {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt;
-        file.nlink() == 0
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = file;
-        false
-    }
-}
-
 async fn load(database: &Database) -> Result<HashSet<Identity>> {
-    database.view().await?.suppressed().await
+    database.keeper.view().await?.suppressed().await
 }

@@ -24,7 +24,7 @@ impl Walk {
                 return Ok(None);
             }
             let number = next - 1;
-            if let Some(page) = database.look().await?.page_at(export, number).await? {
+            if let Some(page) = database.keeper.look().await?.page_at(export, number).await? {
                 match page.kind() {
                     Some(kind) if kind.is_state() => {
                         self.0 = Some(Rest { next: number, first });
@@ -40,7 +40,7 @@ impl Walk {
             }
             // A run that ended since the snapshot was taken may have folded the pages. What it made of them serves as well for
             // whoever takes no row twice.
-            let current = database.look().await?.export(export).await?;
+            let current = database.keeper.look().await?.export(export).await?;
             match current.filter(|current| current.first_page > first) {
                 Some(current) => self.0 = Some(Rest { next: current.next_page, first: current.first_page }),
                 None => return Err(database.missing(export, number)),

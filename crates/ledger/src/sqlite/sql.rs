@@ -6,15 +6,13 @@ use async_trait::async_trait;
 use futures::stream::{BoxStream, StreamExt};
 use jiff::Timestamp;
 use sqlx::pool::PoolConnection;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, Sqlite as Driver, SqliteConnection, Transaction};
+use sqlx::{Sqlite as Driver, SqliteConnection, Transaction};
 
-use crate::access::Access;
+use crate::access::{AcceptedLine, Access, ExportLine, RUNS_WITH_ROWS, SegmentLine, UntriedPage};
 use crate::codec::LEAST_BYTES;
-use crate::database::{AcceptedLine, ExportLine, RUNS_WITH_ROWS, SegmentLine, UntriedPage};
 use crate::page::{Page, PageKind};
-use crate::sqlite::Sqlite;
-use crate::{Error, Identity, Result, RunEnd, RunRecord, RunStatus};
+use crate::sqlite::state_file::StateFile;
+use crate::{Error, Identity, Result, RunEnd, RunRecord};
 
 /// Runs as they stand. One that began with an earlier lease than the newest is over, whatever is written down.
 macro_rules! select_runs {
@@ -49,53 +47,53 @@ pub(crate) enum Link<'c> {
 
 /// The database through one connection, or in one transaction.
 pub(crate) struct SqliteAccess<'c> {
-    pub(crate) sqlite: Sqlite,
+    pub(crate) file: StateFile,
     pub(crate) link: Link<'c>,
 }
 
 impl SqliteAccess<'_> {
     /// The connection, and who says what was tried when SQLite says no.
-    fn parts(&mut self) -> (&mut SqliteConnection, &Sqlite) {
+    fn parts(&mut self) -> (&mut SqliteConnection, &StateFile) {
         let connection = match &mut self.link {
             Link::Pooled(connection) => &mut **connection,
             Link::Transaction(transaction) => &mut **transaction,
         };
-        (connection, &self.sqlite)
+        (connection, &self.file)
     }
 }
 
 #[async_trait]
 impl Access for SqliteAccess<'_> {
     async fn commit(self: Box<Self>) -> Result<()> {
-        let Self { sqlite, link } = *self;
+        let Self { file, link } = *self;
         match link {
-            Link::Transaction(transaction) => transaction.commit().await.map_err(sqlite.failed("commit")),
+            Link::Transaction(transaction) => transaction.commit().await.map_err(file.failed("commit")),
             Link::Pooled(_) => Ok(()),
         }
     }
 
     async fn fact(&mut self, name: &str) -> Result<Option<String>> {
-        let (connection, sqlite) = self.parts();
+        let (connection, file) = self.parts();
         sqlx::query_scalar("SELECT value FROM meta WHERE name = $1")
             .bind(name)
             .fetch_optional(connection)
             .await
-            .map_err(sqlite.failed("read the state"))
+            .map_err(file.failed("read the state"))
     }
 
     async fn set_fact(&mut self, name: &str, value: &str) -> Result<()> {
-        let (connection, sqlite) = self.parts();
+        let (connection, file) = self.parts();
         sqlx::query("INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT DO NOTHING")
             .bind(name)
             .bind(value)
             .execute(connection)
             .await
             .map(|_| ())
-            .map_err(sqlite.failed("write the state"))
+            .map_err(file.failed("write the state"))
     }
 
     async fn take_lease(&mut self, export: &str, holder: &str) -> Result<i64> {
-        let (connection, sqlite) = self.parts();
+        let (connection, file) = self.parts();
         sqlx::query_scalar(
             "INSERT INTO lease (export, epoch, holder, generation, first_page, next_page) VALUES ($1, 1, $2, 0, 1, 1)
              ON CONFLICT (export) DO UPDATE SET epoch = lease.epoch + 1, holder = excluded.holder RETURNING epoch",
@@ -104,20 +102,20 @@ impl Access for SqliteAccess<'_> {
         .bind(holder)
         .fetch_one(connection)
         .await
-        .map_err(sqlite.failed("take the lease"))
+        .map_err(file.failed("take the lease"))
     }
 
     async fn export(&mut self, export: &str) -> Result<Option<ExportLine>> {
-        let (connection, sqlite) = self.parts();
+        let (connection, file) = self.parts();
         sqlx::query_as("SELECT holder, generation, first_page, next_page FROM lease WHERE export = $1")
             .bind(export)
             .fetch_optional(connection)
             .await
-            .map_err(sqlite.failed("read the lease"))
+            .map_err(file.failed("read the lease"))
     }
 
     async fn advance(&mut self, export: &str, epoch: i64, to: &ExportLine) -> Result<bool> {
-        let (connection, sqlite) = self.parts();
+        let (connection, file) = self.parts();
         sqlx::query(
             "UPDATE lease SET generation = $1, first_page = $2, next_page = $3 WHERE export = $4 AND epoch = $5",
         )
@@ -129,20 +127,20 @@ impl Access for SqliteAccess<'_> {
         .execute(connection)
         .await
         .map(|moved| moved.rows_affected() == 1)
-        .map_err(sqlite.failed("write the state"))
+        .map_err(file.failed("write the state"))
     }
 
     async fn segments(&mut self, export: &str) -> Result<Vec<SegmentLine>> {
-        let (connection, sqlite) = self.parts();
+        let (connection, file) = self.parts();
         sqlx::query_as("SELECT number, from_page, id FROM segment WHERE export = $1 ORDER BY from_page, number")
             .bind(export)
             .fetch_all(connection)
             .await
-            .map_err(sqlite.failed("read the segments"))
+            .map_err(file.failed("read the segments"))
     }
 
     async fn add_segment(&mut self, export: &str, segment: &SegmentLine) -> Result<()> {
-        let (connection, sqlite) = self.parts();
+        let (connection, file) = self.parts();
         sqlx::query(
             "INSERT INTO segment (export, number, from_page, id) VALUES ($1, $2, $3, $4)
              ON CONFLICT (export, number, from_page) DO UPDATE SET id = excluded.id",
@@ -154,21 +152,21 @@ impl Access for SqliteAccess<'_> {
         .execute(connection)
         .await
         .map(|_| ())
-        .map_err(sqlite.failed("write the segments"))
+        .map_err(file.failed("write the segments"))
     }
 
     async fn accepted(&mut self, export: &str) -> Result<Vec<AcceptedLine>> {
-        let (connection, sqlite) = self.parts();
+        let (connection, file) = self.parts();
         sqlx::query_as("SELECT segment, rows FROM accepted WHERE export = $1")
             .bind(export)
             .fetch_all(connection)
             .await
-            .map_err(sqlite.failed("read the segments"))
+            .map_err(file.failed("read the segments"))
     }
 
     async fn accept(&mut self, export: &str, accepted: &[AcceptedLine]) -> Result<()> {
-        let (connection, sqlite) = self.parts();
-        let failed = sqlite.failed("write the segments");
+        let (connection, file) = self.parts();
+        let failed = file.failed("write the segments");
         sqlx::query("DELETE FROM accepted WHERE export = $1")
             .bind(export)
             .execute(&mut *connection)
@@ -187,8 +185,8 @@ impl Access for SqliteAccess<'_> {
     }
 
     async fn add_run(&mut self, export: &str, epoch: i64, run_id: &str, started_at: Timestamp) -> Result<i64> {
-        let (connection, sqlite) = self.parts();
-        let failed = sqlite.failed("begin the run");
+        let (connection, file) = self.parts();
+        let failed = file.failed("begin the run");
         sqlx::query("UPDATE run SET status = 'interrupted' WHERE export = $1 AND status = 'running'")
             .bind(export)
             .execute(&mut *connection)
@@ -209,7 +207,7 @@ impl Access for SqliteAccess<'_> {
     }
 
     async fn end_run(&mut self, run: i64, end: RunEnd, finished_at: Timestamp, report: &str) -> Result<()> {
-        let (connection, sqlite) = self.parts();
+        let (connection, file) = self.parts();
         sqlx::query("UPDATE run SET status = $1, finished_at = $2, report = $3 WHERE number = $4")
             .bind(end.as_str())
             .bind(finished_at.to_string())
@@ -218,11 +216,11 @@ impl Access for SqliteAccess<'_> {
             .execute(connection)
             .await
             .map(|_| ())
-            .map_err(sqlite.failed("end the run"))
+            .map_err(file.failed("end the run"))
     }
 
     async fn prune(&mut self, export: &str, first_page: i64) -> Result<()> {
-        let (connection, sqlite) = self.parts();
+        let (connection, file) = self.parts();
         sqlx::query(
             "DELETE FROM page WHERE export = $1 AND number < $2
              AND run < (SELECT min(number) FROM (SELECT number FROM run WHERE export = $1 ORDER BY number DESC LIMIT $3))",
@@ -233,11 +231,11 @@ impl Access for SqliteAccess<'_> {
         .execute(connection)
         .await
         .map(|_| ())
-        .map_err(sqlite.failed("delete old history"))
+        .map_err(file.failed("delete old history"))
     }
 
     async fn runs_with_rows(&mut self, export: &str) -> Result<Vec<(i64, bool)>> {
-        let (connection, sqlite) = self.parts();
+        let (connection, file) = self.parts();
         sqlx::query_as(
             "SELECT number, status NOT IN ('running', 'interrupted') FROM run WHERE export = $1 ORDER BY number DESC LIMIT $2",
         )
@@ -245,29 +243,29 @@ impl Access for SqliteAccess<'_> {
         .bind(RUNS_WITH_ROWS)
         .fetch_all(connection)
         .await
-        .map_err(sqlite.failed("read the runs"))
+        .map_err(file.failed("read the runs"))
     }
 
     async fn runs(&mut self, export: Option<&str>, limit: u32) -> Result<Vec<RunRecord>> {
-        let (connection, sqlite) = self.parts();
+        let (connection, file) = self.parts();
         let rows = sqlx::query(select_runs!("WHERE $1 IS NULL OR export = $1 ORDER BY number DESC LIMIT $2"))
             .bind(export)
             .bind(limit)
             .fetch_all(connection)
             .await
-            .map_err(sqlite.failed("read the runs"))?;
-        rows.iter().map(|row| sqlite.run_record(row).map(|(_, run)| run)).collect()
+            .map_err(file.failed("read the runs"))?;
+        rows.iter().map(|row| file.run_record(row).map(|(_, run)| run)).collect()
     }
 
     async fn runs_like(&mut self, prefix: &str) -> Result<Vec<(i64, RunRecord)>> {
-        let (connection, sqlite) = self.parts();
+        let (connection, file) = self.parts();
         let rows =
             sqlx::query(select_runs!("WHERE substr(run_id, 1, length($1)) = $1 ORDER BY run_id <> $1, number LIMIT 2"))
                 .bind(prefix)
                 .fetch_all(connection)
                 .await
-                .map_err(sqlite.failed("read the runs"))?;
-        let mut runs = rows.iter().map(|row| sqlite.run_record(row)).collect::<Result<Vec<_>>>()?;
+                .map_err(file.failed("read the runs"))?;
+        let mut runs = rows.iter().map(|row| file.run_record(row)).collect::<Result<Vec<_>>>()?;
         if runs.first().is_some_and(|(_, run)| run.run_id == prefix) {
             runs.truncate(1);
         }
@@ -275,7 +273,7 @@ impl Access for SqliteAccess<'_> {
     }
 
     async fn put_page(&mut self, export: &str, epoch: i64, page: &Page<Vec<u8>>) -> Result<()> {
-        let (connection, sqlite) = self.parts();
+        let (connection, file) = self.parts();
         sqlx::query(
             "INSERT INTO page (export, number, run, epoch, kind, rows, checksum, body)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
@@ -288,27 +286,27 @@ impl Access for SqliteAccess<'_> {
         .bind(epoch)
         .bind(page.kind)
         .bind(page.rows)
-        .bind(sqlite.seal.checksum(export, page))
+        .bind(file.checksum(export, page))
         .bind(&page.body)
         .execute(connection)
         .await
         .map(|_| ())
-        .map_err(sqlite.failed("write a page"))
+        .map_err(file.failed("write a page"))
     }
 
     async fn delete_page(&mut self, export: &str, number: i64) -> Result<()> {
-        let (connection, sqlite) = self.parts();
+        let (connection, file) = self.parts();
         sqlx::query("DELETE FROM page WHERE export = $1 AND number = $2")
             .bind(export)
             .bind(number)
             .execute(connection)
             .await
             .map(|_| ())
-            .map_err(sqlite.failed("delete a page"))
+            .map_err(file.failed("delete a page"))
     }
 
     fn pages<'a>(&'a mut self, export: &'a str, first: i64, end: i64) -> BoxStream<'a, Result<Page<Vec<u8>>>> {
-        let (connection, sqlite) = self.parts();
+        let (connection, file) = self.parts();
         sqlx::query(
             "SELECT number, run, kind, rows, checksum, CASE kind WHEN $4 THEN NULL ELSE body END FROM page
              WHERE export = $1 AND number >= $2 AND number < $3 ORDER BY number",
@@ -318,24 +316,24 @@ impl Access for SqliteAccess<'_> {
         .bind(end)
         .bind(PageKind::Untried.number())
         .fetch(connection)
-        .map(move |row| sqlite.page(export, &row.map_err(sqlite.failed("read a page"))?))
+        .map(move |row| file.page(export, &row.map_err(file.failed("read a page"))?))
         .boxed()
     }
 
     async fn page_at(&mut self, export: &str, number: i64) -> Result<Option<Page<Vec<u8>>>> {
-        let (connection, sqlite) = self.parts();
+        let (connection, file) = self.parts();
         let row =
             sqlx::query("SELECT number, run, kind, rows, checksum, body FROM page WHERE export = $1 AND number = $2")
                 .bind(export)
                 .bind(number)
                 .fetch_optional(connection)
                 .await
-                .map_err(sqlite.failed("read a page"))?;
-        row.map(|row| sqlite.page(export, &row)).transpose()
+                .map_err(file.failed("read a page"))?;
+        row.map(|row| file.page(export, &row)).transpose()
     }
 
     async fn page_of_run(&mut self, export: &str, run: i64, after: i64) -> Result<Option<Page<Vec<u8>>>> {
-        let (connection, sqlite) = self.parts();
+        let (connection, file) = self.parts();
         let row = sqlx::query(
             "SELECT number, run, kind, rows, checksum, body FROM page
              WHERE run = $1 AND number > $2 AND kind <> $3 ORDER BY number LIMIT 1",
@@ -345,12 +343,12 @@ impl Access for SqliteAccess<'_> {
         .bind(PageKind::Base.number())
         .fetch_optional(connection)
         .await
-        .map_err(sqlite.failed("read a page"))?;
-        row.map(|row| sqlite.page(export, &row)).transpose()
+        .map_err(file.failed("read a page"))?;
+        row.map(|row| file.page(export, &row)).transpose()
     }
 
     async fn old_pages(&mut self, export: &str, first: i64) -> Result<Vec<i64>> {
-        let (connection, sqlite) = self.parts();
+        let (connection, file) = self.parts();
         sqlx::query_scalar(
             "SELECT number FROM page WHERE export = $1 AND number < $2 AND kind NOT IN ($3, $4) ORDER BY number",
         )
@@ -360,11 +358,11 @@ impl Access for SqliteAccess<'_> {
         .bind(PageKind::Untried.number())
         .fetch_all(connection)
         .await
-        .map_err(sqlite.failed("read the pages"))
+        .map_err(file.failed("read the pages"))
     }
 
     async fn untried(&mut self, export: &str) -> Result<Vec<UntriedPage>> {
-        let (connection, sqlite) = self.parts();
+        let (connection, file) = self.parts();
         // The kind is written out, as in the index that finds these pages.
         sqlx::query_as(
             "SELECT number, run, rows FROM page WHERE export = $1 AND kind = 5 AND rows > 0 ORDER BY number DESC",
@@ -372,31 +370,31 @@ impl Access for SqliteAccess<'_> {
         .bind(export)
         .fetch_all(connection)
         .await
-        .map_err(sqlite.failed("delete old history"))
+        .map_err(file.failed("delete old history"))
     }
 
     async fn has_emptied(&mut self, run: i64) -> Result<bool> {
-        let (connection, sqlite) = self.parts();
+        let (connection, file) = self.parts();
         sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM page WHERE run = $1 AND kind = $2 AND rows = 0)")
             .bind(run)
             .bind(PageKind::Untried.number())
             .fetch_one(connection)
             .await
-            .map_err(sqlite.failed("read the pages"))
+            .map_err(file.failed("read the pages"))
     }
 
     async fn intents_of_run(&mut self, run: i64) -> Result<Vec<(i64, i64)>> {
-        let (connection, sqlite) = self.parts();
+        let (connection, file) = self.parts();
         sqlx::query_as("SELECT number, rows FROM page WHERE run = $1 AND kind = $2 AND rows > 0 ORDER BY number")
             .bind(run)
             .bind(PageKind::Intents.number())
             .fetch_all(connection)
             .await
-            .map_err(sqlite.failed("empty the pages of intents"))
+            .map_err(file.failed("empty the pages of intents"))
     }
 
     async fn estimated_rows(&mut self, export: &str, first: i64, end: i64) -> Result<u64> {
-        let (connection, sqlite) = self.parts();
+        let (connection, file) = self.parts();
         // Grouped at once, every body would be sorted with its run, through a file beside the state.
         let rows: i64 = sqlx::query_scalar(
             "WITH sized AS MATERIALIZED (SELECT run, min(rows, length(body) / $6) AS records FROM page
@@ -411,14 +409,14 @@ impl Access for SqliteAccess<'_> {
         .bind(LEAST_BYTES)
         .fetch_one(connection)
         .await
-        .map_err(sqlite.failed("read the pages"))?;
+        .map_err(file.failed("read the pages"))?;
         Ok(rows.unsigned_abs())
     }
 
     async fn suppressed(&mut self) -> Result<HashSet<Identity>> {
         let count = usize::try_from(self.suppressed_count().await?).unwrap_or(usize::MAX);
-        let (connection, sqlite) = self.parts();
-        let damaged = || sqlite.damaged("an entry of the suppression list is cut short");
+        let (connection, file) = self.parts();
+        let damaged = || file.damaged("an entry of the suppression list is cut short");
         let (mut suppressed, mut last) = (HashSet::with_capacity(count), Vec::new());
         loop {
             // A row of an answer costs a hundred times what an entry of the list does, so many of them share one.
@@ -430,7 +428,7 @@ impl Access for SqliteAccess<'_> {
             .bind(SUPPRESSED_AT_ONCE)
             .fetch_one(&mut *connection)
             .await
-            .map_err(sqlite.failed("read the suppression list"))?;
+            .map_err(file.failed("read the suppression list"))?;
             let (Some(digits), Some(greatest), true) = (digits, greatest, are_whole) else { break };
             suppressed.extend(identities(&digits).ok_or_else(damaged)?);
             last = greatest;
@@ -439,25 +437,25 @@ impl Access for SqliteAccess<'_> {
     }
 
     async fn is_suppressed(&mut self, identity: Identity) -> Result<bool> {
-        let (connection, sqlite) = self.parts();
+        let (connection, file) = self.parts();
         sqlx::query_scalar("SELECT count(*) > 0 FROM suppression WHERE identity = $1")
             .bind(bytes(identity))
             .fetch_one(connection)
             .await
-            .map_err(sqlite.failed("read the suppression list"))
+            .map_err(file.failed("read the suppression list"))
     }
 
     async fn suppressed_count(&mut self) -> Result<u64> {
-        let (connection, sqlite) = self.parts();
+        let (connection, file) = self.parts();
         let count: i64 = sqlx::query_scalar("SELECT count(*) FROM suppression")
             .fetch_one(connection)
             .await
-            .map_err(sqlite.failed("read the suppression list"))?;
+            .map_err(file.failed("read the suppression list"))?;
         Ok(count.unsigned_abs())
     }
 
     async fn suppress(&mut self, identities: &[Identity], at: Timestamp) -> Result<u64> {
-        let (connection, sqlite) = self.parts();
+        let (connection, file) = self.parts();
         sqlx::query(concat!(
             each_identity!(),
             "INSERT INTO suppression (identity, added_at) SELECT identity, $2 FROM each WHERE true ON CONFLICT DO NOTHING"
@@ -467,17 +465,17 @@ impl Access for SqliteAccess<'_> {
         .execute(connection)
         .await
         .map(|done| done.rows_affected())
-        .map_err(sqlite.failed("write the suppression list"))
+        .map_err(file.failed("write the suppression list"))
     }
 
     async fn unsuppress(&mut self, identities: &[Identity]) -> Result<u64> {
-        let (connection, sqlite) = self.parts();
+        let (connection, file) = self.parts();
         sqlx::query(concat!(each_identity!(), "DELETE FROM suppression WHERE identity IN (SELECT identity FROM each)"))
             .bind(sorted(identities))
             .execute(connection)
             .await
             .map(|done| done.rows_affected())
-            .map_err(sqlite.failed("write the suppression list"))
+            .map_err(file.failed("write the suppression list"))
     }
 }
 
@@ -500,45 +498,4 @@ fn identities(digits: &str) -> Option<Vec<Identity>> {
         Some(Identity::from_bits(bits.swap_bytes()))
     };
     if rest.is_empty() { each.iter().map(identity).collect() } else { None }
-}
-
-impl Sqlite {
-    fn page(&self, export: &str, row: &SqliteRow) -> Result<Page<Vec<u8>>> {
-        let failed = self.failed("read a page");
-        let body: Option<Vec<u8>> = row.try_get(5).map_err(&failed)?;
-        let is_whole = body.is_some();
-        let page = Page {
-            number: row.try_get(0).map_err(&failed)?,
-            run: row.try_get(1).map_err(&failed)?,
-            kind: row.try_get(2).map_err(&failed)?,
-            rows: row.try_get(3).map_err(&failed)?,
-            body: body.unwrap_or_default(),
-        };
-        let checksum: i64 = row.try_get(4).map_err(&failed)?;
-        if !is_whole || self.seal.checksum(export, &page) == checksum {
-            Ok(page)
-        } else {
-            Err(self.unreadable(export, page.number))
-        }
-    }
-
-    fn run_record(&self, row: &SqliteRow) -> Result<(i64, RunRecord)> {
-        let failed = self.failed("read the runs");
-        let text = |column| row.try_get::<String, usize>(column).map_err(&failed);
-        let optional = |column| row.try_get::<Option<String>, usize>(column).map_err(&failed);
-        let time = |text: String| {
-            text.parse::<Timestamp>().map_err(|_| self.damaged(format!("`{text}` stands where a time should be")))
-        };
-        let status = text(3)?;
-        let run = RunRecord {
-            run_id: text(1)?,
-            export: text(2)?,
-            status: RunStatus::parse(&status)
-                .ok_or_else(|| self.damaged(format!("a run has the unknown status `{status}`")))?,
-            started_at: time(text(4)?)?,
-            finished_at: optional(5)?.map(time).transpose()?,
-            report: optional(6)?,
-        };
-        Ok((row.try_get(0).map_err(&failed)?, run))
-    }
 }
