@@ -268,7 +268,7 @@ pub const GROUPS: &[Group] = &[
             row("503", Rude::Status(503, Absent), UNABLE),
             row("503, `Retry-After` of 7 s", Rude::Status(503, Seconds(7)), UNABLE),
             row("503, `Retry-After` as a date", Rude::Status(503, Date(12)), UNABLE),
-            row("503, `Retry-After` of 30 years", Rude::Status(503, Seconds(1_000_000_000)), UNABLE),
+            row("503, `Retry-After` of 30 years", Rude::Status(503, Seconds(1_000_000_000)), PAUSED),
             row("504", Rude::Status(504, Absent), BROKEN),
             row("522, or another number of what stands in front", Rude::Status(522, Absent), BROKEN),
         ],
@@ -291,6 +291,9 @@ const TRIED_IN_VAIN: &str = "done x5, sent again";
 const BROKEN: [&str; 10] = same("unavailable x5", "unavailable x1", "ok x5", "unknown x5", "done x5", TRIED_IN_VAIN);
 /// Autopilot itself says that it could not, so that a list that is not there is made again.
 const UNABLE: [&str; 10] = same("unavailable x5", "unavailable x3", "ok x5", "unknown x5", "done x5", TRIED_IN_VAIN);
+/// Each pause lasts five minutes, and after ten there is no further attempt.
+const PAUSED: [&str; 10] =
+    same("unavailable x3", "unavailable x3", "ok x3", "unknown x3", "done x3", "done x3, sent again");
 /// What was done is seen by looking a list up, and only so.
 const LATE: [&str; 10] = same("timeout x5", "ok x1", "ok x5", "unknown x5", "done x5", TRIED_IN_VAIN);
 const UNREADABLE: [&str; 10] = same("unavailable x1", "ok x1", "ok x1", "unknown x1", "done x1", SENT_AGAIN);

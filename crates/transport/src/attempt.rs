@@ -1,9 +1,7 @@
 //! One request on its way, as often as `client` decides: the answer within a deadline and a size limit, or why there is none.
 
-use std::fmt::Debug;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use reqwest::Method;
 use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -12,6 +10,7 @@ use segport_core::{Error, Result};
 use url::Url;
 
 use crate::error::{Failure, unsendable};
+use crate::wire::Wire;
 
 /// Largest body of an answer, decompressed.
 pub(crate) const BODY_LIMIT: usize = 16 << 20;
@@ -27,25 +26,6 @@ const OWN_HEADERS: [HeaderName; 8] = [
     header::EXPECT,
     header::ACCEPT_ENCODING,
 ];
-
-/// Stands in for the network between an attempt and its answer, for simulations.
-#[async_trait]
-pub trait Wire: Debug + Send + Sync {
-    /// Carries one attempt to the destination and its answer back. It is dropped when the attempt's deadline passes.
-    ///
-    /// # Errors
-    /// [`Loss`], if there is no answer.
-    async fn carry(&self, operation: &str, body: &Bytes) -> Result<Response, Loss>;
-}
-
-/// Why a [`Wire`] brought no answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Loss {
-    /// There was no connection; nothing was sent.
-    Unconnected,
-    /// The connection broke; the request may have arrived.
-    Broken,
-}
 
 /// The way of an attempt to its destination.
 #[derive(Debug)]

@@ -7,6 +7,8 @@
 //! * **It has not.** Then the requests that wait send one of theirs to try, further and further apart, and the others wait for
 //!   what becomes of it. At most [`PROBES`] of these are sent within [`PROBING`], whatever the number of requests that wait.
 //!
+//! A destination that asks for a pause answers nobody meanwhile, so the retries are counted from its end on.
+//!
 //! So when everything fails the destination sees the ordinary load and 4 requests a minute more: at most 1.2 times the ordinary
 //! load from 20 requests a minute on. What that costs: an outage is ridden out for as long as four retries last, 4 to 8 seconds,
 //! by any number of requests at once; one that lasts longer fails the requests that met it, and for a minute after that the
@@ -197,7 +199,7 @@ mod tests {
                     budget.answered();
                     over = true;
                 }
-                Event::Answer => match ladder.after_fault(&random) {
+                Event::Answer => match ladder.after_fault(start + now, &random) {
                     Some(wait) => {
                         events.push(Reverse((now + wait, caller, Event::Turn { answers: budget.answers() })));
                     }

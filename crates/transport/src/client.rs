@@ -13,15 +13,16 @@ use segport_core::{Error, ErrorKind, Limits, Result};
 use tokio::sync::{Semaphore, watch};
 use url::Url;
 
-use crate::attempt::{Prepared, Way, Wire};
+use crate::attempt::{Prepared, Way};
 use crate::budget::{Budget, Turn};
 use crate::clock::{Clock, Random, SystemClock, SystemRandom};
 use crate::egress::{Egress, GuardedResolver, Reach};
 use crate::error::{End, Ended, Failure, recalled, refused};
-use crate::limits::Gate;
+use crate::limits::{Gate, SLACK};
 use crate::queue::{Exclusive, Queue};
 use crate::retry::{Ladder, Standing, retry_after};
 use crate::slot::SharedSlot;
+use crate::wire::Wire;
 
 /// Longest wait for a connection, from the name to the end of the TLS handshake. A request that waits for one is not taken back
 /// any more, and so `docs/src/promises.md` names this time.
@@ -316,18 +317,45 @@ impl Connection {
         }
     }
 
+    /// Waits until the next attempt may be sent, at the connection's pace.
+    async fn turn(&self, operation: &str) -> Result<()> {
+        let clock = &*self.shared.options.clock;
+        loop {
+            if !self.may_send().await {
+                return Err(recalled(operation));
+            }
+            self.unless_ended(self.lane.gate.admit(clock)).await.map_err(|ended| ended.report(operation))?;
+            let admitted = clock.now();
+            // Once more: it may have waited for long. What comes now is at most making a connection, see `CONNECT_WITHIN`, or
+            // waiting for room on an HTTP/2 one.
+            if !self.may_send().await {
+                return Err(recalled(operation));
+            }
+            // Those who waited for that together would be sent together, so they get turns of their own anew.
+            if clock.now().saturating_duration_since(admitted) <= SLACK {
+                return Ok(());
+            }
+        }
+    }
+
     /// Waits after a fault until its request may be sent again; false if it may not, or no attempt may begin any more.
     async fn may_repeat(&self, ladder: &mut Ladder) -> bool {
         let Options { clock, random, .. } = &self.shared.options;
-        let budget = &self.lane.budget;
-        let Some(wait) = ladder.after_fault(&**random) else { return false };
+        let Lane { budget, gate, .. } = &self.lane;
+        let Some(wait) = ladder.after_fault(clock.now(), &**random) else { return false };
         let answers = budget.answers();
         let mut when = clock.now() + wait;
         loop {
-            if when > clock.now() && self.unless_ended(clock.sleep_until(when)).await.is_err() {
-                return false;
+            let now = clock.now();
+            // While the destination asks for a pause nobody can learn whether it works again, so nobody is out of turns for it.
+            when = when.max(gate.paused_for(now).map_or(now, |left| now + left));
+            if when > now {
+                if ladder.is_over(now) || self.unless_ended(clock.sleep_until(when)).await.is_err() {
+                    return false;
+                }
+                continue;
             }
-            match budget.turn(answers, clock.now()) {
+            match budget.turn(answers, now) {
                 Turn::Send => return true,
                 Turn::Wait(until) => when = until,
                 Turn::GiveUp => return false,
@@ -412,18 +440,11 @@ impl HttpClient for Connection {
         let mut attempts = 0;
         // What came of the latest attempt that may have had its effect all the same.
         let mut doubtful = None;
-        let clock = &*self.shared.options.clock;
+        let clock = &self.shared.options.clock;
         let result = loop {
-            if !self.may_send().await {
-                break doubtful.ok_or_else(|| recalled(&call.operation))?;
-            }
-            if let Err(ended) = self.unless_ended(self.lane.gate.admit(clock)).await {
+            if let Err(error) = self.turn(&call.operation).await {
                 // All that came before had no effect, unless there is doubt.
-                break doubtful.ok_or_else(|| ended.report(&call.operation))?;
-            }
-            // Once more: it may have waited for long. What comes now is at most making a connection, see `CONNECT_WITHIN`.
-            if !self.may_send().await {
-                break doubtful.ok_or_else(|| recalled(&call.operation))?;
+                break doubtful.ok_or(error)?;
             }
             attempts += 1;
             let result = self.attempt(&call, &way, attempts).await;

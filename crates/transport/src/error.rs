@@ -11,8 +11,8 @@ use rustls::CertificateError;
 use segport_core::{Error, ErrorKind};
 use url::Url;
 
-use crate::attempt::Loss;
 use crate::egress::{Refused, Unresolved};
+use crate::wire::Loss;
 
 /// When the same call may be made again after the transport gave up on a passing fault.
 const TRY_LATER: Duration = Duration::from_secs(30);

@@ -26,9 +26,10 @@ mod limits;
 mod queue;
 mod retry;
 mod slot;
+mod wire;
 
-pub use attempt::{Loss, Wire};
 pub use client::{Connection, Counters, Options, Permit, Transport};
 pub use clock::{Clock, Random, SystemClock, SystemRandom};
 pub use egress::Egress;
 pub use queue::Exclusive;
+pub use wire::{Loss, Wire};

@@ -2,7 +2,7 @@
 //!
 //! | what came back | again? | when |
 //! | --- | --- | --- |
-//! | 429 | always: it says that nothing was done | the whole connection pauses: `Retry-After` up to 5 minutes, else doubling from 1 s to 60 s with full jitter; for 10 minutes after this request's first 429 |
+//! | 429 | always: it says that nothing was done | the whole connection pauses: `Retry-After` up to 5 minutes, else doubling from 1 s to 60 s with full jitter; until this request has met 429s and faults for 10 minutes |
 //! | 408, 5xx but 501 and 505 | repeatable requests | doubling from 0.5 s with full jitter; a `Retry-After` pauses the whole connection |
 //! | no connection (DNS, refused, unreachable, TLS cut off) | always: nothing was sent | doubling from 0.5 s with full jitter |
 //! | connection broken, answer unreadable or cut off, deadline passed | repeatable requests | doubling from 0.5 s with full jitter |
@@ -12,7 +12,7 @@
 //! An attempt that ends with 3xx, 401, 403, 405 or 429, or at an address that is refused, had no effect. If an earlier attempt of the request may have had one, that one's
 //! fault or answer is handed on instead.
 //!
-//! All but 429 get at most [`ATTEMPTS`] attempts and draw on the connection's [`Budget`](crate::budget::Budget). Underneath, the HTTP library sends a
+//! All but 429 get at most [`ATTEMPTS`] attempts within those 10 minutes and draw on the connection's [`Budget`](crate::budget::Budget). Underneath, the HTTP library sends a
 //! request again by itself only where the protocol proves that the destination has not looked at it: a kept-alive connection
 //! found closed before anything was written, or an HTTP/2 stream refused unprocessed.
 
@@ -26,8 +26,8 @@ use crate::limits::doubled;
 /// Most attempts of one request, 429s not counted.
 pub(crate) const ATTEMPTS: u32 = 5;
 
-/// How long after its first 429 a request is still sent again.
-const THROTTLED_FOR: Duration = Duration::from_secs(600);
+/// How long after its first 429 or fault a request is still sent again.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// The longest wait that a destination can impose.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
@@ -58,18 +58,20 @@ impl Standing {
     }
 }
 
-/// How often one request has been tried, and for how long it has been throttled.
+/// How often one request has been tried, and since when.
 #[derive(Debug, Default)]
 pub(crate) struct Ladder {
     faults: u32,
-    throttled_since: Option<Instant>,
+    /// When its first fault or 429 came.
+    since: Option<Instant>,
 }
 
 impl Ladder {
     /// The wait before the next attempt after a fault, or `None` after the last.
-    pub(crate) fn after_fault(&mut self, random: &dyn Random) -> Option<Duration> {
+    pub(crate) fn after_fault(&mut self, now: Instant, random: &dyn Random) -> Option<Duration> {
+        self.since.get_or_insert(now);
         self.faults += 1;
-        if self.faults >= ATTEMPTS {
+        if self.faults >= ATTEMPTS || self.is_over(now) {
             return None;
         }
         Some(jitter(random, doubled(FIRST_BACKOFF, self.faults - 1, LONGEST_BACKOFF)))
@@ -77,8 +79,13 @@ impl Ladder {
 
     /// Whether there is another attempt after a 429.
     pub(crate) fn after_throttle(&mut self, now: Instant) -> bool {
-        let since = *self.throttled_since.get_or_insert(now);
-        now.saturating_duration_since(since) < THROTTLED_FOR
+        self.since.get_or_insert(now);
+        !self.is_over(now)
+    }
+
+    /// Whether it has been tried for so long that no further attempt is worth it.
+    pub(crate) fn is_over(&self, now: Instant) -> bool {
+        self.since.is_some_and(|since| now.saturating_duration_since(since) >= PATIENCE)
     }
 }
 
@@ -172,17 +179,18 @@ mod tests {
 
     #[test]
     fn a_ladder_has_five_attempts_that_lie_further_and_further_apart() {
-        let mut ladder = Ladder::default();
-        let waits: Vec<_> = std::iter::from_fn(|| ladder.after_fault(&Most)).collect();
+        let (mut ladder, now) = (Ladder::default(), Instant::now());
+        let waits: Vec<_> = std::iter::from_fn(|| ladder.after_fault(now, &Most)).collect();
         assert_eq!(waits, [500, 1000, 2000, 4000].map(Duration::from_millis));
     }
 
     #[test]
-    fn throttling_is_endured_for_ten_minutes() {
+    fn trouble_is_endured_for_ten_minutes() {
         let mut ladder = Ladder::default();
         let start = Instant::now();
         assert!(ladder.after_throttle(start));
         assert!(ladder.after_throttle(start + Duration::from_secs(599)));
         assert!(!ladder.after_throttle(start + Duration::from_secs(600)));
+        assert_eq!(ladder.after_fault(start + Duration::from_secs(600), &Most), None);
     }
 }

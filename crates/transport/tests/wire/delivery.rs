@@ -117,7 +117,7 @@ async fn backoff_doubles_and_retry_after_pauses() {
     check("", "503 X", &[5, 10, 20]).await;
     check("", "429 X", &[10, 20, 40]).await;
     check("retry-after: 7\r\n", "429 X", &[70, 70, 70]).await;
-    check("retry-after: 7\r\n", "503 X", &[5, 65, 10, 60, 20, 50]).await;
+    check("retry-after: 7\r\n", "503 X", &[70, 70, 70]).await;
     check("retry-after: 0\r\n", "429 X", &[10, 20, 40]).await;
     check("retry-after: soon\r\n", "429 X", &[10, 20, 40]).await;
     let dated = "date: Mon, 23 Nov 2026 10:00:00 GMT\r\nretry-after: Mon, 23 Nov 2026 10:00:12 GMT\r\n";

@@ -5,6 +5,8 @@ mod delivery;
 #[cfg(test)]
 mod log;
 #[cfg(test)]
+mod pauses;
+#[cfg(test)]
 mod refusal;
 #[cfg(test)]
 mod server;
