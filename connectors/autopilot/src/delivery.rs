@@ -7,7 +7,6 @@ use crate::client::{Client, OnList, Verb};
 use crate::contact::Contacts;
 use crate::error::stops;
 use crate::lists::SegmentList;
-use crate::membership::Way;
 use crate::roll::Roll;
 use crate::singles::{self, Added, done};
 
@@ -22,6 +21,13 @@ pub(crate) enum Look {
     AllOn,
     /// It could not be told.
     Unclear,
+}
+
+/// How contacts get on a list, once that is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    Bulk,
+    Single,
 }
 
 /// One batch on its way.

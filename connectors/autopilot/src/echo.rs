@@ -5,10 +5,9 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 
-use percent_encoding::utf8_percent_encode;
 use serde_json::Value;
 
-use crate::client::SEGMENT;
+use crate::path::segment;
 
 /// A shorter word of a value says little of anybody, and the destination's own texts are full of such.
 const SHORTEST_WORD: usize = 4;
@@ -45,7 +44,7 @@ impl Echo {
             Value::String(text) => {
                 if self.has_room_for(text) {
                     self.insert(text);
-                    self.insert(&utf8_percent_encode(text, SEGMENT).to_string());
+                    self.insert(&segment(text).to_string());
                     let json = value.to_string();
                     self.insert(json.get(1..json.len() - 1).unwrap_or_default());
                 }

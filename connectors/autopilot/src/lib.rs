@@ -24,6 +24,7 @@ mod fields;
 mod lists;
 mod lookup;
 mod membership;
+mod path;
 mod roll;
 mod session;
 mod settings;

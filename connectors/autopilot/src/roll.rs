@@ -10,10 +10,9 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use segport_sdk::{Context, Result};
-use serde::Deserialize;
 use tokio::sync::Semaphore;
 
-use crate::client::Client;
+use crate::client::{Client, Listed, Page};
 
 /// How many contacts found on a list pay for one of its pages.
 pub(crate) const FOUND_PER_PAGE: usize = 10;
@@ -48,24 +47,6 @@ enum Next {
     First,
     After(String),
     None,
-}
-
-/// A page of a list.
-#[derive(Default, Deserialize)]
-pub(crate) struct Page {
-    contacts: Vec<Listed>,
-    /// Where the next page begins; absent on the last one.
-    #[serde(default)]
-    bookmark: Option<String>,
-}
-
-/// A contact on a list. It may be without an address; whoever is shown without an id counts for nobody.
-#[derive(Deserialize)]
-struct Listed {
-    #[serde(default)]
-    contact_id: Option<String>,
-    #[serde(default, rename = "Email")]
-    email: Option<String>,
 }
 
 impl Default for Roll {

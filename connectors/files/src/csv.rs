@@ -12,9 +12,9 @@ use self::records::{Fault, Record, Records, Sink};
 use crate::infer::{Guess, Layout, SAMPLE_ROWS};
 use crate::input::Input;
 use crate::page::{PageBuilder, PageLimit, RowAt, Stretch, TextColumn, decode, flaw};
-use crate::place::{SourceFile, did_you_mean};
-use crate::segment::{Files, Position, Rows};
-use crate::settings::{CsvOptions, invalid};
+use crate::place::SourceFile;
+use crate::rows::{Files, Position, Rows};
+use crate::settings::{CsvOptions, TextOptions, invalid};
 
 /// Most columns of a file: what has more is hardly a table.
 const MOST_COLUMNS: usize = 10_000;
@@ -42,7 +42,7 @@ impl CsvFiles {
         let names: Vec<String> = match &options.text.columns {
             Some(columns) => match columns.iter().find(|column| options.header && !header.contains(column)) {
                 None => columns.clone(),
-                Some(missing) => return Err(lacks(first, missing, &header)),
+                Some(missing) => return Err(lacks(first, missing, &header, &options.text)),
             },
             // A column without a name cannot be mapped, so it is left out.
             None => header.iter().filter(|name| !name.is_empty()).cloned().collect(),
@@ -96,7 +96,7 @@ impl CsvFiles {
         let wanted: Vec<&str> = self.layout.columns.iter().map(|column| column.name.as_str()).collect();
         if let Some(missing) = wanted.iter().find(|wanted| !names.iter().any(|name| name == *wanted)) {
             return Err(if self.options.text.columns.is_some() {
-                lacks(source, missing, names)
+                lacks(source, missing, names, &self.options.text)
             } else {
                 self.disagree(source, &self.first, &self.header, missing)
             });
@@ -213,8 +213,8 @@ fn twice(names: &[String]) -> Option<(usize, usize)> {
     sorted.array_windows().find_map(|&[(one, first), (other, second)]| (one == other).then_some((first, second)))
 }
 
-fn lacks(source: &SourceFile, column: &str, names: &[String]) -> Error {
-    let hint = did_you_mean(column, names.iter().map(String::as_str));
+fn lacks(source: &SourceFile, column: &str, names: &[String], options: &TextOptions) -> Error {
+    let hint = options.nearest(column, names);
     invalid(format!(
         "`{}` has no column `{column}`, which `columns` names{hint} (a file without a header needs `header = false`)",
         source.name

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use segport_sdk::Result;
 
-use crate::place::did_you_mean;
 use crate::settings::{ColumnType, TextOptions, invalid};
 use crate::values::{canonical_boolean, canonical_float, canonical_integer};
 
@@ -48,7 +47,7 @@ impl Layout {
     pub(crate) fn typed(names: &[String], guesses: &[Guess], options: &TextOptions, place: &str) -> Result<Self> {
         for declared in options.types.keys() {
             if !names.contains(declared) {
-                let hint = did_you_mean(declared, names.iter().map(String::as_str));
+                let hint = options.nearest(declared, names);
                 return Err(invalid(format!(
                     "`types` names the column `{declared}`, which `{place}` does not have{hint}"
                 )));

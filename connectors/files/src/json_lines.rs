@@ -14,7 +14,7 @@ use crate::infer::{Guess, Layout, SAMPLE_ROWS};
 use crate::input::Input;
 use crate::page::{PageBuilder, PageLimit, RowAt, Stretch, TextColumn};
 use crate::place::SourceFile;
-use crate::segment::{Files, Position, Rows};
+use crate::rows::{Files, Position, Rows};
 use crate::settings::{Encoding, TextOptions, invalid};
 
 /// The longest line that is read.

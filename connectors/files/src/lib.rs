@@ -12,6 +12,7 @@ mod parquet;
 mod place;
 mod plain;
 mod readers;
+mod rows;
 mod segment;
 mod settings;
 mod values;

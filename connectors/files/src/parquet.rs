@@ -15,7 +15,7 @@ use segport_sdk::{Error, ErrorKind, Result, UnreadableRow, contained};
 use crate::page::{PageLimit, Stretch, without};
 use crate::place::{SourceFile, did_you_mean};
 use crate::plain::{plain, plain_type, strange, type_name};
-use crate::segment::{Files, Position, Rows};
+use crate::rows::{Files, Position, Rows};
 use crate::settings::{ParquetOptions, invalid};
 
 /// The Parquet files of one segment.

@@ -7,6 +7,8 @@ use schemars::JsonSchema;
 use segport_sdk::{Error, ErrorKind, Result};
 use serde::Deserialize;
 
+use crate::place::did_you_mean;
+
 /// What stands under `[settings]` of a source.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -50,7 +52,7 @@ pub struct Read {
     /// CSV only: whether the first row names the columns; without a header `columns` names them. Default: `true`.
     #[serde(default)]
     pub header: Option<bool>,
-    /// The columns to read, each of which must exist. For CSV files without a header: the names of all columns, in the order
+    /// The columns to read, each of which must exist; of JSON lines, where a key may be missing in any row, that is not checked. For CSV files without a header: the names of all columns, in the order
     /// of the file. Default: all (JSON lines: the keys of the first 1,000 rows).
     #[serde(default)]
     #[schemars(length(min = 1))]
@@ -168,6 +170,16 @@ impl TextOptions {
             format!("column `{column}`")
         } else {
             else_called()
+        }
+    }
+
+    /// `; did you mean ...?` if one of the columns that a file has is called much like `column`. A file that has none of those
+    /// the project names may begin with a profile, and nothing of it is shown then.
+    pub(crate) fn nearest(&self, column: &str, names: &[String]) -> String {
+        let mut named = self.columns.iter().flatten().chain(self.types.keys());
+        match named.any(|named| names.contains(named)) {
+            true => did_you_mean(column, names.iter().map(String::as_str)),
+            false => String::new(),
         }
     }
 }

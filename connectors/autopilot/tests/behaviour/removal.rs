@@ -22,8 +22,6 @@ fn whoever_is_not_on_the_list_is_off_it() {
     check(json(200, "{}"), "done p-1", 0);
     check(json(200, r#"{"not_modified":true}"#), "done p-1", 0);
     check(status(204), "done p-1", 0);
-    check(json(404, ""), "done p-1", 0);
-    check(json(404, "{}"), "done p-1", 0);
     check(json(404, r#"{"error":"Not Found","message":"Contact could not be found."}"#), "done p-1", 0);
     check(json(404, r#"{"error":"Not Found","message":"List does not exist."}"#), "done p-1", 1);
     check(json(404, r#"{"message":"something else"}"#), "refused refused", 0);
@@ -37,6 +35,29 @@ fn whoever_is_not_on_the_list_is_off_it() {
     check(status(429), "deferred", 0);
     check(Err(Error::new(ErrorKind::Timeout, "late")), "unknown", 0);
     check(Err(Error::new(ErrorKind::Unavailable, "down").not_sent()), "deferred", 0);
+}
+
+#[test]
+fn a_404_that_says_nothing_is_no_acknowledgement_of_a_removal() {
+    let gone = || json(404, r#"{"error":"Not Found","message":"Contact could not be found."}"#);
+    for (tested, expected) in [
+        (json(404, "{}"), "done p-1"),
+        (gone(), "done p-1"),
+        (json(200, "{}"), "unknown"),
+        (status(500), "unknown"),
+        (status(429), "deferred"),
+    ] {
+        for silent in ["", "{}"] {
+            let http = Script::new();
+            let harness = open(value!({}), &http);
+            let session = session(&http, &harness, &["News"]);
+            http.expect("DELETE", "/list/L-News/contact/p-1", json(404, silent));
+            http.expect("GET", "/list/L-News/contact/p-1", tested.clone());
+            let outcomes = block_on(harness.write(&removal(&session, 0, &[Some("p-1")]))).unwrap();
+            assert_eq!(short(&outcomes.rows), [expected], "{tested:?}");
+            http.assert_done();
+        }
+    }
 }
 
 #[test]

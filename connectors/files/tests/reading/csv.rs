@@ -218,12 +218,12 @@ fn a_header_that_cannot_work_is_an_error() {
     refused(",".repeat(20_000), json!({}), "more than 10000: check `delimiter`");
     refused(
         "email,name\n",
-        json!({"columns": ["emial"]}),
+        json!({"columns": ["emial", "name"]}),
         "has no column `emial`, which `columns` names; did you mean `email`?",
     );
     refused(
         "email,name\n",
-        json!({"types": {"nam": "date"}}),
+        json!({"types": {"email": "string", "nam": "date"}}),
         "`types` names the column `nam`, which `f.csv` does not have; did you mean `name`?",
     );
 }
@@ -256,6 +256,14 @@ fn a_profile_in_the_place_of_a_header_is_in_no_message() {
             Err(error) => error.to_string(),
         };
         assert!(message.contains("column 2") && !message.contains("anna"), "{message}");
+    }
+    let folder = Folder::with("f.csv", "anna.berg,Anna\n2,Bo\n");
+    for read in
+        [json!({"path": "f.csv", "columns": ["anna.berg2"]}), json!({"path": "f.csv", "types": {"anna.be": "string"}})]
+    {
+        let message = folder.refusal(read);
+        assert!(message.contains("have") || message.contains("has no column"), "{message}");
+        assert!(!message.contains("did you mean"), "{message}");
     }
     let message = Folder::with("f.csv", format!("{profile},Anna\n")).refusal(json!({"path": "f.csv"}));
     assert!(message.contains("columns 3 and 4 the same name") && message.contains("`header = false`"), "{message}");
