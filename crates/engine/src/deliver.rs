@@ -16,14 +16,15 @@ use self::judged::Judged;
 pub use self::judged::{is_final, outcome_of};
 use crate::broken_off::BrokenOff;
 use crate::cancel::Cancel;
-use crate::guard::Watch;
 use crate::in_flight::InFlight;
+use crate::movers::Movers;
 use crate::pack::Dispatched;
 use crate::parcel::{Fate, Handed, Parcel};
 use crate::progress::Progress;
 use crate::read_segments::ReadSegments;
 use crate::report::{GuardVerdict, Verdict};
 use crate::settle::Settlement;
+use crate::watch::Watch;
 
 /// Batches in a row that may fail as a whole before the run gives the destination up.
 const MAX_FAILURES: u32 = 5;
@@ -68,6 +69,8 @@ pub(crate) struct Delivery<'a> {
     pub(crate) read: ReadSegments<'a>,
     /// Told of every id that the destination gives.
     pub(crate) shared: &'a SharedIds,
+    /// Told of every row that was not delivered.
+    pub(crate) movers: &'a Movers,
     /// Rows the run set out to send.
     pub(crate) planned: u64,
     /// The same and the leavers to remove.
@@ -191,6 +194,17 @@ impl Delivery<'_> {
         refused > 0 && self.watch.judge_refusals(refused, self.planned).verdict == Verdict::Stopped
     }
 
+    /// Tells which rows of a parcel were not delivered, if they may be those of leavers.
+    fn tell_undelivered(&self, parcel: &Parcel, fates: &[Fate]) -> segport_core::Result<()> {
+        let Parcel::Upsert { tickets, .. } = parcel else { return Ok(()) };
+        for (ticket, _) in tickets.iter().zip(fates).filter(|(_, fate)| !fate.is_acknowledged()) {
+            if self.movers.may_be(ticket.key) {
+                self.movers.not_delivered(ticket.key, self.read.of(ticket.identity)?);
+            }
+        }
+        Ok(())
+    }
+
     /// Tells whose ids these are, if there are leavers that may have the same.
     fn tell_ids(&self, records: &[Record]) {
         if self.shared.is_empty() {
@@ -224,7 +238,8 @@ impl Delivery<'_> {
                 }
                 places.push(place);
                 next.settlement.notes.extend(notes);
-                match next.settlement.settle(&parcel, fates, self.read) {
+                let told = self.tell_undelivered(&parcel, &fates);
+                match told.and_then(|()| next.settlement.settle(&parcel, fates, self.read)) {
                     Ok(more) => records.extend(more),
                     Err(error) => settled.failure = Some(BrokenOff::Unread(error)),
                 }

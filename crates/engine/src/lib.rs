@@ -22,6 +22,7 @@ mod guard;
 mod in_flight;
 mod line;
 mod map;
+mod movers;
 mod name;
 mod open_export;
 mod outbox;
@@ -45,6 +46,7 @@ mod simulation;
 mod start_error;
 mod tally;
 pub mod undone;
+mod watch;
 mod word;
 
 pub use address::Address;

@@ -157,6 +157,13 @@ pub(crate) enum Fate {
     Untried,
 }
 
+impl Fate {
+    /// Whether the destination holds the row as it is.
+    pub(crate) fn is_acknowledged(&self) -> bool {
+        matches!(self, Self::Answered(RowOutcome::Done(_)) | Self::Found(_))
+    }
+}
+
 /// Rows and leavers that were handed to the connector.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Handed {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use segport_core::{Error, ErrorKind, Result, Workload};
@@ -10,8 +11,9 @@ use segport_manifest::{Code, Leavers as Policy};
 
 use crate::batch_size::BatchSize;
 use crate::cancel::Cancel;
+use crate::deliver::Halt;
 use crate::diff::{Diff, Place, Rules};
-use crate::guard::{Findings, Size, Watch};
+use crate::movers::Movers;
 use crate::name::Namer;
 use crate::open_export::{OpenExport, OpenSegment, segment_id};
 use crate::outbox::{Outbox, Sealed};
@@ -23,7 +25,8 @@ use crate::read::{Pages, Prepared};
 use crate::report::{GuardVerdict, Problem, Severity, counted};
 use crate::scope::Scope;
 use crate::start_error::StartError;
-use crate::tally::Tally;
+use crate::tally::{Skip, Tally, Why};
+use crate::watch::{Findings, Size, Watch};
 
 /// Longest wait for a connector's estimate.
 const ESTIMATE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -76,7 +79,7 @@ impl Comparison<'_> {
             error = self.fetch_all(&mut diff, &places).await?;
         }
         let (outbox, mut tally) = diff.finish();
-        self.give_up_wanted(snapshot, &mut tally).await?;
+        self.give_up_wanted(snapshot, &mut tally, error.as_ref()).await?;
         Ok(Compared { outbox: outbox.seal().map_err(StartError::Outbox)?, tally, error })
     }
 
@@ -119,8 +122,18 @@ impl Comparison<'_> {
         Ok(None)
     }
 
-    /// Leaves rows whose values a second reading did not find to the next run.
-    async fn give_up_wanted(&self, snapshot: &mut Snapshot, tally: &mut Tally) -> Result<(), StartError> {
+    /// Leaves rows whose values a second reading did not find, or did not get to for this error, to the next run.
+    async fn give_up_wanted(
+        &self,
+        snapshot: &mut Snapshot,
+        tally: &mut Tally,
+        error: Option<&Error>,
+    ) -> Result<(), StartError> {
+        let (why, reason) = match error {
+            None => (Why::SourceMoved, "the source changed while it was read; the next run takes the row".to_owned()),
+            Some(error) => (Why::NotRead, unread(error)),
+        };
+        let reason = reason.into();
         let mut walk = WantedRows::default();
         while tally.wanted > 0
             && let Some(identities) = snapshot.take_wanted(&mut walk).await?
@@ -128,7 +141,7 @@ impl Comparison<'_> {
             let mut untried = Vec::with_capacity(identities.len());
             for identity in identities {
                 snapshot.index.leave_out(identity)?;
-                untried.push(tally.lose(identity));
+                untried.push(tally.lose(identity, Skip { why, reason: Arc::clone(&reason) }));
             }
             self.write_down(&untried).await?;
         }
@@ -171,6 +184,8 @@ pub(crate) struct LeaverRule<'a> {
     listed: &'a [Listed],
     /// Ids of leavers, and who else has them.
     shared: SharedIds,
+    /// Keys of leavers, and whose row was not delivered.
+    movers: Movers,
     /// Rows of which nobody knows whose they are might be the very ones that seem to have left.
     is_blind: bool,
 }
@@ -197,6 +212,7 @@ impl<'a> LeaverRule<'a> {
             scope,
             listed,
             shared: SharedIds::default(),
+            movers: Movers::default(),
             is_blind: tally.unreadable + tally.nameless > 0,
         }
     }
@@ -223,6 +239,11 @@ impl<'a> LeaverRule<'a> {
         &self.shared
     }
 
+    /// Leavers that may have a new address only, to be told whose row was not delivered.
+    pub(crate) fn movers(&self) -> &Movers {
+        &self.movers
+    }
+
     /// Whether the run has learnt meanwhile that somebody who is still in the segment is the same contact.
     pub(crate) fn turned_out_to_be_shared(&self, leaver: &Leaver) -> bool {
         leaver.destination_id.as_deref().is_some_and(|id| self.shared.is_claimed_now(id, leaver.segment))
@@ -244,8 +265,13 @@ pub(crate) async fn count_leavers(
     rule: &mut LeaverRule<'_>,
     tally: &Tally,
 ) -> Result<LeaverTally, StartError> {
-    let mut ids = SharedIds::default();
-    let count = count(snapshot, rule, tally, |leaver| ids.leave(leaver)).await?;
+    let (mut ids, mut movers) = (SharedIds::default(), Movers::default());
+    let count = count(snapshot, rule, tally, |leaver| {
+        movers.leave(leaver);
+        leaver.destination_id.as_deref().into_iter().for_each(|id| ids.leave(id));
+    })
+    .await?;
+    rule.movers = movers;
     if ids.is_empty() {
         return Ok(count);
     }
@@ -254,12 +280,12 @@ pub(crate) async fn count_leavers(
     if rule.shared.has_claims() { self::count(snapshot, rule, tally, |_| ()).await } else { Ok(count) }
 }
 
-/// Counts leavers by their fate, and tells of each id by which one is to be removed.
+/// Counts leavers by their fate, and tells of each that is to be removed.
 async fn count(
     snapshot: &Snapshot,
     rule: &LeaverRule<'_>,
     tally: &Tally,
-    mut removed_by: impl FnMut(&str),
+    mut to_remove: impl FnMut(&Leaver),
 ) -> Result<LeaverTally, StartError> {
     let mut count = LeaverTally::default();
     let mut leavers = snapshot.leavers(&tally.present);
@@ -274,7 +300,7 @@ async fn count(
                 }
                 LeaverFate::Defer => &mut count.planned.deferred,
                 LeaverFate::Remove(_) => {
-                    leaver.destination_id.as_deref().into_iter().for_each(&mut removed_by);
+                    to_remove(leaver);
                     &mut count.planned.remove
                 }
             };
@@ -412,8 +438,8 @@ pub(crate) fn problems(open: &OpenExport, tally: &Tally, leavers: &LeaverTally, 
         );
         add(Severity::Warning, Code::SourceUnreadable, message, Some("repair the source; the next run removes them"));
     }
-    if let Some(cap) = open.limits.rows_per_export.filter(|_| tally.rows.deferred > 0) {
-        let message = format!("{} over the {cap} that one run sends", counted(tally.rows.deferred, "row"));
+    if let Some(cap) = open.limits.rows_per_export.filter(|_| tally.over_cap > 0) {
+        let message = format!("{} over the {cap} that one run sends", counted(tally.over_cap, "row"));
         add(
             Severity::Warning,
             Code::RowLimit,
@@ -458,6 +484,14 @@ pub(crate) fn listed(snapshot: &Snapshot) -> Vec<Listed> {
 
 fn no_segment() -> Error {
     Error::new(ErrorKind::ConfigInvalid, "the export has no segment")
+}
+
+/// Why nothing is tried of a source that could not be read to its end.
+pub(crate) fn unread(error: &Error) -> String {
+    match error.kind() {
+        ErrorKind::Cancelled => Halt::Cancelled.reason(),
+        _ => "not tried: the source could not be read to its end".to_owned(),
+    }
 }
 
 fn cancelled() -> Error {

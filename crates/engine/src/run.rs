@@ -12,8 +12,7 @@ use segport_manifest::Code;
 use crate::calendar::Calendar;
 use crate::cancel::Cancel;
 use crate::conclusion::{Ending, Story};
-use crate::deliver::Halt;
-use crate::guard::{Override, Watch};
+use crate::guard::Override;
 use crate::in_flight::InFlight;
 use crate::open_export::OpenExport;
 use crate::plan::{self, Compared, Comparison, LeaverRule, LeaverTally};
@@ -26,6 +25,7 @@ use crate::send::{Sending, Sent, Waiting};
 use crate::settle::Settlement;
 use crate::start_error::StartError;
 use crate::tally::Tally;
+use crate::watch::Watch;
 
 /// What is asked of a run.
 #[derive(Debug, Clone)]
@@ -266,12 +266,18 @@ impl Job<'_> {
             Error::new(ErrorKind::Internal, "the report could not be written as JSON").because(&error)
         })?;
         // One that broke off stays interrupted: had it ended, its records would be taken for all that it left undone.
-        if is_on_record && let Err(error) = ledger.finish(report.status, report.finished_at, &json).await {
-            report.end_unwritten(error);
-        }
-        match hold {
-            Some(Hold::Outdated(what)) => Err(StartError::Outdated { what }),
-            _ => Ok(report),
+        let written = match is_on_record {
+            true => ledger.finish(report.status, report.finished_at, &json).await,
+            false => Ok(()),
+        };
+        match (hold, written) {
+            (Some(Hold::Outdated(what)), Ok(())) => Err(StartError::Outdated { what }),
+            (Some(Hold::Outdated(_)), Err(error)) => Err(error.into()),
+            (_, Ok(())) => Ok(report),
+            (_, Err(error)) => {
+                report.end_unwritten(error);
+                Ok(report)
+            }
         }
     }
 }
@@ -302,8 +308,7 @@ enum Hold {
 impl Hold {
     fn reason(&self) -> String {
         match self {
-            Self::Unreadable(error) if error.kind() == ErrorKind::Cancelled => Halt::Cancelled.reason(),
-            Self::Unreadable(_) => "not tried: the source could not be read to its end".to_owned(),
+            Self::Unreadable(error) => plan::unread(error),
             Self::Guard => "not tried: a guard stopped the run".to_owned(),
             Self::Outdated(what) => format!("not tried: {what} changed since the plan was made"),
         }

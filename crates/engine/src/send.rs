@@ -16,7 +16,6 @@ use crate::cancel::Cancel;
 use crate::conclusion::Ending;
 use crate::deliver::{Delivered, Delivery, Halt};
 use crate::first_run;
-use crate::guard::Watch;
 use crate::in_flight::InFlight;
 use crate::open_export::OpenExport;
 use crate::outbox::{BUNDLES_PER_BLOCK, Sealed, Ticket};
@@ -29,11 +28,15 @@ use crate::read_segments::ReadSegments;
 use crate::report::{GuardVerdict, Problem, Severity};
 use crate::room::Room;
 use crate::settle::Settlement;
+use crate::watch::Watch;
 
 /// Longest wait for a connector to prepare or end a run, retries and pauses of the destination included.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 /// How often a watcher is told of the calls.
 const TICK: Duration = Duration::from_millis(200);
+
+/// Why somebody whose row has a new address stays on a list under the old one.
+const MOVED: &str = "the row with its key has another address now, under which it was not delivered";
 
 /// About how many rows that are not tried are written down together.
 const DECLINED_TOGETHER: usize = 50_000;
@@ -63,14 +66,14 @@ pub(crate) struct Waiting<'a> {
     leavers: Leavers<'a>,
     /// Those of them to be removed that were read already.
     removals: Vec<(Listed, Vec<Leaver>)>,
-    /// Leavers that were to be removed and stay, since somebody turned out to be the same contact.
-    kept: u64,
+    /// What became of leavers that were to be removed and stay.
+    stayed: Settlement,
 }
 
 impl<'a> Waiting<'a> {
     /// All that waits in an outbox, and the leavers of a snapshot.
     pub(crate) fn new(outbox: Sealed, planned: PlannedLeavers, leavers: Leavers<'a>) -> Self {
-        Self { outbox, rows: Vec::new(), planned, leavers, removals: Vec::new(), kept: 0 }
+        Self { outbox, rows: Vec::new(), planned, leavers, removals: Vec::new(), stayed: Settlement::default() }
     }
 
     /// The next leavers; none at all where the plan has nothing to do with any.
@@ -128,10 +131,10 @@ impl Sending<'_> {
         let removals = std::mem::take(&mut waiting.removals);
         declined.leavers.deferred += self.decline_removals(&removals, &reason).await?;
         while let Some(leavers) = waiting.next_leavers().await? {
-            let removals = self.removals(leavers, &mut waiting.kept).await?;
+            let removals = self.removals(leavers, &mut waiting.stayed).await?;
             declined.leavers.deferred += self.decline_removals(&removals, &reason).await?;
         }
-        declined.keep(waiting.kept);
+        declined.absorb(waiting.stayed);
         Ok(declined)
     }
 
@@ -161,17 +164,26 @@ impl Sending<'_> {
     }
 
     /// Which of these leavers come off which list. Of those who stay until a run can be sure it is written down, and those who
-    /// were to come off and stay are counted.
-    async fn removals(&self, leavers: Vec<Leaver>, kept: &mut u64) -> Result<Vec<(Listed, Vec<Leaver>)>, BrokenOff> {
+    /// were to come off and stay are counted in `stayed`.
+    async fn removals(
+        &self,
+        leavers: Vec<Leaver>,
+        stayed: &mut Settlement,
+    ) -> Result<Vec<(Listed, Vec<Leaver>)>, BrokenOff> {
         let unreadable =
             "of some rows of the source nobody can tell whose they are, and this might be one of them".into();
+        let moved = MOVED.into();
         let mut deferred = Vec::new();
         let mut removals: Vec<(Listed, Vec<Leaver>)> = Vec::new();
         for leaver in leavers {
             match self.rule.judge(&leaver) {
                 LeaverFate::Ignore | LeaverFate::Keep | LeaverFate::Stay => {}
                 LeaverFate::Defer => deferred.push(stays(&leaver, "unreadable_rows", &unreadable)),
-                LeaverFate::Remove(_) if self.rule.turned_out_to_be_shared(&leaver) => *kept += 1,
+                LeaverFate::Remove(_) if self.rule.turned_out_to_be_shared(&leaver) => stayed.keep(1),
+                LeaverFate::Remove(_) if self.rule.movers().stays(&leaver) => {
+                    stayed.put_off_leaver(MOVED);
+                    deferred.push(stays(&leaver, "row_not_delivered", &moved));
+                }
                 LeaverFate::Remove(listed) => match removals.iter_mut().find(|(at, _)| at.number == listed.number) {
                     Some((_, leavers)) => leavers.push(leaver),
                     None => removals.push((listed, vec![leaver])),
@@ -275,6 +287,7 @@ impl Sending<'_> {
             cancel: self.cancel,
             read: ReadSegments::new(&self.snapshot.index, self.listed),
             shared: self.rule.shared(),
+            movers: self.rule.movers(),
             planned: planned.rows,
             to_send: planned.all(),
             rows_per_batch: batch.rows,
@@ -303,7 +316,7 @@ impl Sending<'_> {
                 let leavers = async |waiting, parcels| self.pack_leavers(&packer, waiting, parcels).await;
                 let part = self.part(&delivery, rest, leavers).await;
                 declined.absorb(part.declined);
-                declined.keep(part.rest.map_or(0, |rest| rest.kept));
+                declined.absorb(part.rest.map(|rest| rest.stayed).unwrap_or_default());
                 delivered = delivered.then(part.delivered);
             }
             (declined, delivered)
@@ -358,7 +371,7 @@ impl Sending<'_> {
         parcels: mpsc::Sender<Dispatched>,
     ) -> Result<Waiting<'w>, BrokenOff> {
         while let Some(leavers) = waiting.next_leavers().await? {
-            let mut removals = self.removals(leavers, &mut waiting.kept).await?.into_iter();
+            let mut removals = self.removals(leavers, &mut waiting.stayed).await?.into_iter();
             for (listed, leavers) in removals.by_ref() {
                 let rest = packer.pack_leavers(listed, leavers, &parcels).await?;
                 if !rest.is_empty() {

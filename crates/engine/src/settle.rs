@@ -126,6 +126,12 @@ impl Settlement {
         self.leavers.kept += leavers;
     }
 
+    /// Counts a leaver that was to be removed, and stays for now.
+    pub(crate) fn put_off_leaver(&mut self, reason: &str) {
+        self.leavers.deferred += 1;
+        self.count_trouble((Subject::Removal, Undone::Deferred, reason.to_owned()), 1);
+    }
+
     fn count_row(&mut self, trouble: &Trouble) {
         let Some(undone) = trouble.undone else {
             // As it should be: nothing to report.

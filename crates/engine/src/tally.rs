@@ -26,6 +26,8 @@ pub(crate) struct Tally {
     pub(crate) first_unreadable: Option<UnreadableRow>,
     /// Duplicates of rows that an earlier segment has under another key.
     pub(crate) of_other_keys: u64,
+    /// Rows beyond those that one run sends.
+    pub(crate) over_cap: u64,
     /// Rows whose values are wanted and were not found yet.
     pub(crate) wanted: u64,
     /// Keyed fingerprint of all that was read.
@@ -59,13 +61,11 @@ impl Tally {
         self.record(segment.into(), identity, skip)
     }
 
-    /// Counts a row that a second reading did not find again, and gives its record.
-    pub(crate) fn lose(&mut self, identity: Identity) -> Untried {
+    /// Counts a row whose values a second reading did not give, and gives its record.
+    pub(crate) fn lose(&mut self, identity: Identity, skip: Skip) -> Untried {
         self.wanted -= 1;
         self.rows.change -= 1;
         self.rows.read -= 1;
-        let reason = "the source changed while it was read; the next run takes the row".into();
-        let skip = Skip { why: Why::SourceMoved, reason };
         self.record(Memberships::NONE, Some(identity), skip)
     }
 
@@ -77,9 +77,10 @@ impl Tally {
             Why::Unreadable | Why::Flawed(_) => (&mut rows.invalid, Undelivered::Invalid),
             Why::Duplicate => (&mut rows.duplicate, Undelivered::Duplicate),
             Why::Suppressed => (&mut rows.suppressed, Undelivered::Suppressed),
-            Why::OverCap | Why::SourceMoved => (&mut rows.deferred, Undelivered::Deferred),
+            Why::OverCap | Why::SourceMoved | Why::NotRead => (&mut rows.deferred, Undelivered::Deferred),
         };
         *count += 1;
+        self.over_cap += u64::from(why == Why::OverCap);
         let code = why.code();
         // Every unreadable row has a reason of its own; in the plan they are one line with the first as example.
         let group = if why == Why::Unreadable { Arc::default() } else { Arc::clone(&reason) };
@@ -117,6 +118,8 @@ pub(crate) enum Why {
     OverCap,
     /// It was gone when it was read again.
     SourceMoved,
+    /// It could not be read again.
+    NotRead,
 }
 
 impl Why {
@@ -129,6 +132,7 @@ impl Why {
             Self::Suppressed => "suppressed",
             Self::OverCap => "over_cap",
             Self::SourceMoved => "source_moved",
+            Self::NotRead => "not_sent",
         }
     }
 }

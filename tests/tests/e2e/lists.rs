@@ -387,6 +387,26 @@ fn who_is_over_the_cap_with_a_new_address_stays_on_all_lists() {
 }
 
 #[test]
+fn who_is_not_delivered_under_a_new_address_stays_on_the_list_under_the_old_one() {
+    let everybody = people(1..=3);
+    let scene = Scene::new(&everybody);
+    scene.segments(&["newsletter"], "[guards]\nmax_removals = \"100%\"\nmax_refused = \"100%\"");
+    scene.comes_to("succeeded: 3 read, 3 added");
+    let moved = [Person::new(1), Person::new(2).email("new@example.com"), Person::new(3)];
+    scene.segment("newsletter", &moved);
+    scene.faults(&["POST /contacts refuse-email=new@*"]);
+    let report = scene.run("").exits(1).report();
+    assert_eq!(report.summary(), "partial: 3 read, 2 unchanged, 1 refused; 1 planned, 1 deferred");
+    let rows = scene.rows_of(report.run_id());
+    assert!(rows.iter().any(|row| row.starts_with("deferred row_not_delivered: ")), "{rows:?}");
+    scene.has_members("newsletter", &everybody);
+
+    scene.faults(&[]);
+    scene.comes_to("succeeded: 3 read, 2 unchanged, 1 added; 1 planned, 1 removed");
+    scene.has_members("newsletter", &moved);
+}
+
+#[test]
 fn every_row_without_a_key_is_told_of() {
     let scene = Scene::new(&[Person::new(1), Person { id: String::new(), ..Person::new(2) }]);
     let keyless = [3, 4, 5].map(|number| Person { id: String::new(), ..Person::new(number) });

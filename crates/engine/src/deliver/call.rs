@@ -26,6 +26,7 @@ impl Delivery<'_> {
     /// has been suppressed meanwhile is taken out.
     pub(super) async fn call<'p>(&self, place: Place<'p>, parcel: Parcel) -> (Place<'p>, Parcel, Judged) {
         let mut judged = Judged::pending(parcel.len());
+        let recalls_before = self.in_flight.recalls();
         let all: Vec<u32> = (0..).take(parcel.len()).collect();
         let to_write = if parcel.is_in_doubt() {
             // Rare, and large as a future: most calls need no room for it.
@@ -37,7 +38,6 @@ impl Delivery<'_> {
         let mut has_called = parcel.is_in_doubt();
         let repeatable = self.writer.capabilities().repeatable;
         let is_upsert = matches!(parcel, Parcel::Upsert { .. });
-        let recalls_before = self.in_flight.recalls();
         let mut was_answered = false;
         while let Some(mut part) = parts.pop() {
             // The call that was under way when the run was cancelled was its last: each further one would get its own time to end.
@@ -127,14 +127,30 @@ impl Delivery<'_> {
         let found = if can_look_up {
             let settle =
                 async |kind: &BatchKind, rows: &EncodedRows| self.writer.settle(kind, rows, self.call_timeout).await;
-            self.call_for(parcel, &mut rows, judged, settle).await
+            loop {
+                match self.call_for(parcel, &mut rows, judged, settle).await {
+                    // To ask once more does no harm.
+                    Err(error) if error.is_recalled() && !self.cancel.is_cancelled() => {
+                        rows = self.recalled(rows).await.unwrap_or_default();
+                    }
+                    other => break other,
+                }
+            }
         } else {
             Ok(vec![Found::Unclear { reason: CANNOT_ASK.to_owned() }; rows.len()])
         };
         let found = match found {
             Ok(found) => found,
-            Err(error) if !repeatable || is_final(error.kind()) || self.cancel.is_cancelled() => {
+            Err(error) if is_final(error.kind()) || self.cancel.is_cancelled() => {
                 judged.fail(&rows, error);
+                return Vec::new();
+            }
+            // What is asked about is not what is refused: nothing is known of the rows.
+            Err(error) if !repeatable => {
+                let reason = format!("an earlier run may have sent the row, and it could not be looked up: {error}");
+                rows.iter()
+                    .for_each(|&row| judged.set(row, Fate::Answered(RowOutcome::Unknown { reason: reason.clone() })));
+                judged.error = Some(error);
                 return Vec::new();
             }
             // Writing them again does no harm.

@@ -21,6 +21,7 @@ use super::races::open;
 use super::*;
 use crate::guard::Override;
 use crate::line::Offline;
+use crate::movers::Movers;
 use crate::outbox::Ticket;
 use crate::parcel::{Links, Listed, Parcel};
 use crate::progress::Silent;
@@ -125,6 +126,7 @@ async fn deliver_again(
         cancel,
         read: ReadSegments::new(&run.snapshot.index, &[Listed { number, position: 0 }]),
         shared: &SharedIds::default(),
+        movers: &Movers::default(),
         planned: 2,
         to_send: 2,
         rows_per_batch: 100,
@@ -194,6 +196,10 @@ fn away(_: &str) -> Result<Found> {
     Err(Error::new(ErrorKind::Unavailable, "nobody answers"))
 }
 
+fn rejected(_: &str) -> Result<Found> {
+    Err(Error::new(ErrorKind::Rejected, "too many are asked for"))
+}
+
 fn locked(_: &str) -> Result<Found> {
     Err(Error::new(ErrorKind::Unauthenticated, "the key is not known"))
 }
@@ -219,6 +225,8 @@ async fn what_cannot_be_told_is_written_again_only_if_that_does_no_harm() {
     check(REPEATABLE, both, away, again, "2 changed, 0 unknown, 0 deferred").await;
     check(ONCE, both, unclear, asked, "0 changed, 2 unknown, 0 deferred").await;
     check(ONCE, both, away, asked, "0 changed, 2 unknown, 0 deferred").await;
+    check(REPEATABLE, both, rejected, again, "2 changed, 0 unknown, 0 deferred").await;
+    check(ONCE, both, rejected, asked, "0 changed, 2 unknown, 0 deferred").await;
     for can in [REPEATABLE, ONCE] {
         check(can, both, locked, asked, "0 changed, 0 unknown, 2 deferred, halted").await;
     }
@@ -226,6 +234,19 @@ async fn what_cannot_be_told_is_written_again_only_if_that_does_no_harm() {
     check(blind(REPEATABLE), both, held, &["wrote anna and ben"], "2 changed, 0 unknown, 0 deferred").await;
     check(blind(ONCE), both, held, &[], "0 changed, 2 unknown, 0 deferred").await;
     check(blind(ONCE), &[BEN], held, &["wrote anna"], "1 changed, 1 unknown, 0 deferred").await;
+}
+
+#[tokio::test]
+async fn a_question_that_is_recalled_is_asked_again() {
+    for can in [REPEATABLE, ONCE] {
+        let first = std::sync::atomic::AtomicBool::new(true);
+        let says = move |name: &str| match first.swap(false, Ordering::Relaxed) {
+            true => Err(Error::new(ErrorKind::Cancelled, "somebody was suppressed").recalled()),
+            false => held(name),
+        };
+        let asked = "asked for anna and ben";
+        check(can, &[ANNA, BEN], says, &[asked, asked], "2 changed, 0 unknown, 0 deferred").await;
+    }
 }
 
 /// No call was answered without a word on any row: none was made.

@@ -27,6 +27,7 @@ use super::*;
 use crate::batch_size::BatchSize;
 use crate::guard::{Guard, Override};
 use crate::line::Offline;
+use crate::movers::Movers;
 use crate::outbox::{Bundle, Ticket};
 use crate::pack::{MOST_LOOSE, MOST_ON_THEIR_WAY, Packer};
 use crate::parcel::Listed;
@@ -288,6 +289,7 @@ async fn check(case: Case) {
         cancel: &Cancel::new(),
         read: ReadSegments::new(&run.snapshot.index, &listed),
         shared: &SharedIds::default(),
+        movers: &Movers::default(),
         planned,
         to_send: planned,
         rows_per_batch: case.rows_per_batch,
