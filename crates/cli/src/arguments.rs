@@ -347,7 +347,7 @@ imported again: who is known stays on the list.")]
     /// JSON, one address a line: `at` (its place), `suppressed` (`null` if it is none), `identity_hash` (as `segport rows` has it;
     /// `null` before there is a state).
     #[command(after_help = "\
-Exit code 0 if nobody is on the list, 1 if somebody is, 2 if something is not an e-mail address.")]
+Exit code 0 if nobody is on the list, 1 if somebody is, 2 if something is not an e-mail address, whoever else is on it, or if the list cannot be read.")]
     Check(Addresses),
 }
 
@@ -408,7 +408,7 @@ Example:
   segport connectors new mailgrid
 
 Inside a Segport workspace the crate goes to connectors/NAME, elsewhere to NAME in the current
-directory. No existing file is touched.")]
+directory, or in that of `-C`. No existing file is touched.")]
     New {
         /// The plugin's id: lower-case letters, digits and single underscores, a letter first
         name: String,

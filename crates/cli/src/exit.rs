@@ -3,12 +3,11 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use segport_core::harmless_lines;
 use segport_engine::StartError;
 use segport_host::LoadError;
 use segport_ledger::RunEnd;
 use segport_manifest::{Code, Diagnostics, Style};
-
-use crate::text::harmless_lines;
 
 /// The exit codes. When several exports end differently the greatest counts: variants stand in ascending order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -25,7 +25,7 @@ impl Interrupt {
     pub(crate) fn watch(cancel: Cancel) -> Result<Self, Failure> {
         let seen = Self::default();
         let first = seen.clone();
-        let (ready, is_ready) = mpsc::channel();
+        let (ready, is_ready) = mpsc::sync_channel(1);
         let listen = move || match listener() {
             Ok((runtime, signals)) => {
                 ready.send(Ok(())).unwrap_or(());

@@ -1,7 +1,9 @@
 //! The log: on standard error, quiet unless asked for.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 
+use segport_core::harmless;
+use segport_manifest::Style;
 use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::filter::{Directive, FilterExt, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
@@ -9,9 +11,8 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry};
 
-use crate::arguments::{Colour, Global};
+use crate::arguments::Global;
 use crate::output::to_stderr;
-use crate::text::harmless;
 
 /// The variable with a filter of one's own, such as `segport_transport=debug`.
 const VARIABLE: &str = "SEGPORT_LOG";
@@ -19,18 +20,13 @@ const VARIABLE: &str = "SEGPORT_LOG";
 /// Libraries that print headers and bodies, and so secrets, when they are let.
 const TALKATIVE: [&str; 6] = ["h2", "hyper", "hyper_util", "reqwest", "rustls", "sqlx"];
 
-/// Starts the log; once per process.
-pub(crate) fn start(global: &Global) {
+/// Starts the log, which may look like this; once per process.
+pub(crate) fn start(global: &Global, style: Style) {
     let asked = std::env::var(VARIABLE).ok().filter(|text| !text.trim().is_empty());
     let directives = asked.unwrap_or_else(|| default_directives(global.quiet, global.verbose).to_owned());
-    let colours = match global.color {
-        Colour::Always => true,
-        Colour::Never => false,
-        Colour::Auto => io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
-    };
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(Aside)
-        .with_ansi(colours)
+        .with_ansi(style == Style::Coloured)
         .with_target(global.verbose > 1)
         // They would be printed to the same place, with a panic where that fails.
         .log_internal_errors(false);

@@ -41,8 +41,9 @@ fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
-    logging::start(&global);
-    let invocation = Invocation { output: Output::new(&global), global };
+    let output = Output::new(&global);
+    logging::start(&global, output.messages());
+    let invocation = Invocation { output, global };
     match commands::perform(&invocation, command) {
         Ok(exit) => exit.into(),
         Err(failure) => {

@@ -39,6 +39,11 @@ impl Output {
         }
     }
 
+    /// How messages may look.
+    pub(crate) fn messages(&self) -> Style {
+        self.messages
+    }
+
     /// Whether results are JSON.
     pub(crate) fn is_json(&self) -> bool {
         self.format == Format::Json

@@ -6,15 +6,16 @@ use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use segport_core::harmless;
 use segport_engine::report::Problem;
 use segport_engine::{Calls, Progress, Silent, Stage};
 
-use crate::text::{count, counted, duration, harmless};
+use crate::text::{count, counted, duration};
 
 /// How often a line is written where there is no terminal.
 const EVERY: Duration = Duration::from_secs(10);
 
-/// Most characters of an export's id on a bar, so that the bar stays on one line of a small terminal.
+/// Most characters of an export's id on a bar, so that much of a line is left for the bar.
 const NAME_WIDTH: usize = 20;
 
 /// All bars of the process. Whatever else is printed goes through [`aside`], so that it does not tear them.
@@ -31,7 +32,8 @@ pub(crate) fn aside<T>(work: impl FnOnce() -> T) -> T {
 
 /// What suits the terminal, or the lack of one; nothing if `quiet`.
 pub(crate) fn watcher(quiet: bool) -> Box<dyn Progress> {
-    match (quiet, io::stderr().is_terminal()) {
+    // A terminal may be unable to draw bars, as `TERM=dumb` says.
+    match (quiet, io::stderr().is_terminal() && !BARS.is_hidden()) {
         (true, _) => Box::new(Silent),
         (false, true) => Box::new(Bars::default()),
         (false, false) => Box::new(Lines::default()),

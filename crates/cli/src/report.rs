@@ -1,12 +1,13 @@
 //! Plans and reports as people read them.
 
+use segport_core::harmless;
 use segport_engine::report::{GuardVerdict, Problem, RunReport, Severity, Verdict};
 use segport_engine::{PlanReport, PlannedCalls};
 use segport_ledger::{OutcomeKind, RunEnd};
 use segport_manifest::Style;
 
 use crate::exit::heading;
-use crate::text::{between, count, counted, duration, harmless, table};
+use crate::text::{between, count, counted, duration, table};
 
 /// A line of counts: name, number, remark. Numbers are right-aligned. A remark may name what a source names.
 struct Line(String, u64, String);

@@ -30,7 +30,7 @@ const FILES: [(&str, &str); 6] = [
 /// Writes the crate of connector `id`: into `connectors/` of the Segport workspace around `dir`, or into `dir` itself.
 ///
 /// # Errors
-/// If `id` cannot be one, or the crate's directory exists.
+/// If `id` cannot be one, or the crate's directory or a package of its name exists.
 pub(crate) fn connector(dir: &Path, id: &str) -> Result<Scaffold, Failure> {
     check_id(id)?;
     let workspace = workspace_around(dir)?;
@@ -44,6 +44,10 @@ pub(crate) fn connector(dir: &Path, id: &str) -> Result<Scaffold, Failure> {
         );
     }
     let names = Names::new(id);
+    if let Some(workspace) = workspace.filter(|workspace| has_package(workspace, &names.package)) {
+        return Err(Failure::new(format!("{} has a package `{}` already", workspace.display(), names.package))
+            .help("choose another name: cargo refuses a workspace with two packages of one name"));
+    }
     let mut files = Vec::new();
     for (path, template) in [("Cargo.toml", manifest)].into_iter().chain(FILES) {
         create(&place.join(path), &names.fill(template))?;
@@ -94,6 +98,12 @@ fn workspace_around(dir: &Path) -> Result<Option<PathBuf>, Failure> {
     Ok(None)
 }
 
+/// Whether the lock file of a workspace names a package; one that is not there yet names none.
+fn has_package(workspace: &Path, package: &str) -> bool {
+    let lock = std::fs::read_to_string(workspace.join("Cargo.lock")).unwrap_or_default();
+    lock.lines().any(|line| line == format!("name = {package:?}"))
+}
+
 /// The forms of one id.
 #[derive(Debug)]
 struct Names {
@@ -112,11 +122,8 @@ impl Names {
                 .map_or_else(String::new, |first| format!("{}{}", first.to_ascii_uppercase(), letters.as_str()))
         };
         let words: Vec<String> = id.split('_').map(capital).collect();
-        let type_name = match words.concat() {
-            // Names that the template's own code uses.
-            name if TAKEN.contains(&name.as_str()) => format!("{name}Connector"),
-            name => name,
-        };
+        // With an ending, so that it is none of the names that the template's own code uses.
+        let type_name = format!("{}Connector", words.concat());
         Self { id: id.to_owned(), package: format!("segport-{id}"), type_name, display_name: words.join(" ") }
     }
 
@@ -132,48 +139,6 @@ impl Names {
     }
 }
 
-const TAKEN: [&str; 39] = [
-    "Account",
-    "Array",
-    "AsArray",
-    "Batch",
-    "BatchKind",
-    "Box",
-    "Capabilities",
-    "Client",
-    "Connector",
-    "ConnectorHarness",
-    "Context",
-    "Descriptor",
-    "Err",
-    "Error",
-    "ErrorKind",
-    "Export",
-    "ExportSegment",
-    "ExportSpec",
-    "Field",
-    "FieldType",
-    "Limits",
-    "Map",
-    "MappedField",
-    "Member",
-    "None",
-    "Ok",
-    "Option",
-    "Outcome",
-    "Outcomes",
-    "Result",
-    "RowOutcome",
-    "Run",
-    "Script",
-    "Self",
-    "Session",
-    "Settings",
-    "Some",
-    "String",
-    "Value",
-];
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -184,9 +149,9 @@ mod tests {
             let names = Names::new(id);
             assert_eq!((names.type_name.as_str(), names.display_name.as_str()), (type_name, display_name));
         };
-        check("mailgrid", "Mailgrid", "Mailgrid");
-        check("big_mail_2", "BigMail2", "Big Mail 2");
-        check("client", "ClientConnector", "Client");
+        check("mailgrid", "MailgridConnector", "Mailgrid");
+        check("big_mail_2", "BigMail2Connector", "Big Mail 2");
+        check("vec", "VecConnector", "Vec");
     }
 
     #[test]
@@ -240,5 +205,10 @@ mod tests {
         let made = connector(&below, "mailgrid").unwrap();
         assert_eq!(made.dir, std::path::absolute(dir.path()).unwrap().join("connectors/mailgrid"));
         assert_eq!(std::fs::read_to_string(dir.path().join("Cargo.toml")).unwrap(), workspace);
+
+        std::fs::write(dir.path().join("Cargo.lock"), "[[package]]\nname = \"segport-core\"\n").unwrap();
+        let failure = connector(&below, "core").unwrap_err().to_string();
+        assert!(failure.contains("has a package `segport-core` already"), "{failure}");
+        assert!(!dir.path().join("connectors/core").exists());
     }
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
+use segport_core::harmless;
 
 /// `12345` as `12,345`.
 pub(crate) fn count(number: u64) -> String {
@@ -75,19 +76,6 @@ pub(crate) fn glossary(rows: &[Vec<String>], width: usize) -> String {
         lines.extend([first].into_iter().chain(further));
     }
     table(&lines)
-}
-
-/// Somebody else's text in one line that a terminal shows and does not obey.
-pub(crate) fn harmless(text: &str) -> String {
-    let is_odd = |c: char| {
-        c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    text.chars().map(|c| if is_odd(c) { c.escape_default().to_string() } else { c.to_string() }).collect()
-}
-
-/// The same of a text whose lines are our own.
-pub(crate) fn harmless_lines(text: &str) -> String {
-    text.split('\n').map(harmless).collect::<Vec<_>>().join("\n")
 }
 
 /// A path as one word of a command line, to be copied into a shell.
@@ -166,12 +154,6 @@ mod tests {
         let expected = "a   one two one two one two one\n    two three\nbb\n";
         assert_eq!(glossary(&[row(&["a", &text]), row(&["bb", ""])], 10), expected);
         assert_eq!(glossary(&[], 10), "");
-    }
-
-    #[test]
-    fn a_terminal_obeys_no_foreign_text() {
-        assert_eq!(harmless("Zoë 🏴 \u{1b}[31m\n\u{202e}x"), "Zoë 🏴 \\u{1b}[31m\\n\\u{202e}x");
-        assert_eq!(harmless_lines("a\r\n\u{7}b\n"), "a\\r\n\\u{7}b\n");
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod context;
 mod descriptor;
 mod error;
 mod frame;
+mod harmless;
 pub mod http;
 pub mod op;
 mod outcome;
@@ -31,6 +32,7 @@ pub use descriptor::{
 };
 pub use error::{Error, ErrorKind, Result, Retry, without_temporary_path};
 pub use frame::Frame;
+pub use harmless::{harmless, harmless_lines};
 pub use outcome::{Found, FoundRows, Outcomes, RowOutcome};
 pub use secret::Secret;
 pub use source::{Page, SegmentSource, UnreadableRow};

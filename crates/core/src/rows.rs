@@ -109,17 +109,24 @@ fn decode_any(bytes: Bytes) -> Result<RecordBatch> {
     guarded(|| {
         let mut buffer = Buffer::from(bytes);
         let mut decoder = StreamDecoder::new();
+        let mut found = None;
         while !buffer.is_empty() {
             match decoder.decode(&mut buffer).map_err(unreadable)? {
                 // Nothing stands behind their number, so it may be any.
                 Some(rows) if rows.num_columns() == 0 && rows.num_rows() > MOST_EMPTY => {
                     return Err(Error::new(ErrorKind::Contract, "more rows without a column than a page can have"));
                 }
-                Some(rows) => return Ok(rows),
+                Some(_) if found.is_some() => {
+                    return Err(Error::new(
+                        ErrorKind::Contract,
+                        "the Arrow stream holds several batches of rows, not one",
+                    ));
+                }
+                rows @ Some(_) => found = rows,
                 None => {}
             }
         }
-        Err(Error::new(ErrorKind::Contract, "rows were announced but the Arrow stream holds none"))
+        found.ok_or_else(|| Error::new(ErrorKind::Contract, "rows were announced but the Arrow stream holds none"))
     })
 }
 
@@ -172,6 +179,25 @@ mod tests {
         let bytes = Bytes::from(bytes);
         assert_eq!(decode_schema(&bytes).unwrap(), rows().schema());
         assert_eq!(decode(bytes).unwrap(), rows());
+    }
+
+    #[test]
+    fn a_stream_of_several_batches_is_refused() {
+        let times: ArrayRef = Arc::new(arrow_array::Date32Array::from(vec![1, 2]));
+        for rows in [rows(), RecordBatch::try_from_iter([("f0", times)]).unwrap()] {
+            let mut bytes = Vec::new();
+            let mut writer = StreamWriter::try_new(&mut bytes, &rows.schema()).unwrap();
+            writer.write(&rows).unwrap();
+            writer.flush().unwrap();
+            // Whether or not the end is told.
+            assert_eq!(decode(writer.get_ref().to_vec().into()).unwrap(), rows);
+            writer.write(&rows).unwrap();
+            writer.finish().unwrap();
+            drop(writer);
+            let error = decode(Bytes::from(bytes)).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Contract);
+            assert!(error.to_string().contains("several batches"), "{error}");
+        }
     }
 
     #[test]

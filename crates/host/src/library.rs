@@ -106,7 +106,7 @@ impl Loaded {
         // SAFETY: the file is whole. Loading it runs the library's initialisers. The caller has checked who may write to
         // the file and that its hash is the pinned one, so this is code that the user chose to run.
         let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) }
-            .map_err(|error| format!("cannot be loaded: {}", without_path(&error, path)))?;
+            .map_err(|error| format!("cannot be loaded: {}{}", without_path(&error, path), noexec(&error)))?;
         // Never unloaded: threads, thread-locals and handed out functions of the library would outlive its code.
         let library: &'static Library = Box::leak(Box::new(library));
         let symbol = format!("{SYMBOL_PREFIX}{id}");
@@ -168,6 +168,14 @@ fn answered(plugin: &str, answer: Answered) -> Result<Bytes> {
 /// A timeout as the boundary carries it.
 fn milliseconds(timeout: Duration) -> u64 {
     u64::try_from(timeout.as_millis()).unwrap_or(NO_TIMEOUT)
+}
+
+/// What to do where the copy of a library cannot be mapped to be run, which the loader says in its own words.
+fn noexec(error: &impl std::fmt::Display) -> &'static str {
+    match error.to_string().contains("failed to map segment") {
+        true => "; does the directory for temporary files forbid to run programs (`noexec`)? Set TMPDIR to another one",
+        false => "",
+    }
 }
 
 /// The loader's message without the name of the private copy, which tells the user nothing.

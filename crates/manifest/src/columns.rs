@@ -1,17 +1,13 @@
-//! The checks of what lies outside the files: the columns of segments, secrets, and the addresses of destinations.
+//! What lies outside the files: the columns of segments, and the addresses of destinations.
 
 use std::collections::BTreeMap;
 
 use segport_core::http::DESTINATION_MARK;
 use serde_json::Value;
 
-use crate::catalog::Catalog;
 use crate::codes::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics, Location};
-use crate::place::at_secret;
-use crate::project::{Export, Project, Segment, StateUrl};
-use crate::resolve::{state_url_problem, unusable_state};
-use crate::secret::{Environment, SecretRef, resolve_at, secret_pointers};
+use crate::project::{Export, Project, Segment};
 use crate::walk::walk;
 use crate::{pointer, suggest};
 
@@ -69,7 +65,7 @@ fn unknown(column: &str, location: Location, label: String) -> Diagnostic {
 }
 
 /// What to do about a column that a segment lacks. A file that has lost its header shows a profile in the place of names, so they
-/// are listed only if one of them is known.
+/// are shown only if one of them is known, or is the column itself in another spelling.
 fn help(project: &Project, segment: &str, column: &str, present: &[String]) -> String {
     if present.is_empty() {
         return "the segment has no columns at all: look at its `[read]`".to_owned();
@@ -84,14 +80,13 @@ fn help(project: &Project, segment: &str, column: &str, present: &[String]) -> S
     }
     let names: Vec<&str> = present.iter().map(String::as_str).collect();
     let is_header = named(project, segment).any(|named| names.contains(&named));
-    let (hint, otherwise) = if is_header {
-        let otherwise = "column names are compared letter by letter, upper and lower case included";
-        (suggest::among(column, names), otherwise)
-    } else {
-        let otherwise = "it has none of the columns that the project names: does the data begin with a header?";
-        (suggest::similar(column, &names), otherwise)
-    };
-    hint.unwrap_or_else(|| otherwise.to_owned())
+    if !is_header {
+        return suggest::spelt(column, &names).unwrap_or_else(|| {
+            "it has none of the columns that the project names: does the data begin with a header?".to_owned()
+        });
+    }
+    suggest::among(column, names)
+        .unwrap_or_else(|| "column names are compared letter by letter, upper and lower case included".to_owned())
 }
 
 /// The columns of a segment that its key and the mappings of its exports name.
@@ -100,38 +95,6 @@ fn named<'a>(project: &'a Project, segment: &'a str) -> impl Iterator<Item = &'a
     let exports = project.exports.values().filter(move |export| export.segments.iter().any(|id| id == segment));
     let fields = exports.flat_map(|export| export.fields.iter().map(|field| &field.column));
     key.chain(fields).map(String::as_str)
-}
-
-/// Checks that every secret of the project can be read; the secrets themselves are dropped at once.
-pub fn check_secrets(project: &Project, catalog: &Catalog, env: &dyn Environment) -> Diagnostics {
-    let mut findings = Diagnostics::new();
-    let mut check = |file: &str, pointer: &str, found: Result<_, Box<Diagnostic>>| {
-        if let Err(finding) = found {
-            findings.push(at_secret(*finding, file, project.documents.get(file), pointer));
-        }
-    };
-    if let StateUrl::Secret(reference) = &project.settings.state.url {
-        check(crate::load::SETTINGS, "/state/url", state_url(reference, project, env));
-    }
-    if let Some(reference) = &project.settings.state.key {
-        check(crate::load::SETTINGS, "/state/key", reference.resolve(&project.dir, env).map(drop));
-    }
-    for (file, table, value, schema) in plugin_tables(project, catalog) {
-        for at in secret_pointers(value, schema) {
-            let found = value.pointer(&at).map_or(Ok(()), |value| resolve_at(value, &project.dir, env).map(drop));
-            check(&file, &format!("{table}{at}"), found);
-        }
-    }
-    findings.sorted()
-}
-
-/// Whether state can be kept at the address that is a secret.
-fn state_url(reference: &SecretRef, project: &Project, env: &dyn Environment) -> Result<(), Box<Diagnostic>> {
-    let url = reference.resolve(&project.dir, env)?;
-    match state_url_problem(url.expose()) {
-        None => Ok(()),
-        Some(problem) => Err(Box::new(unusable_state(format!("what {reference} holds cannot be used: {problem}")))),
-    }
 }
 
 /// The addresses that a connector calls, by the names of the settings that hold them.
@@ -145,24 +108,4 @@ pub fn destinations<'a>(settings: &'a Value, schema: &Value) -> BTreeMap<String,
         }
     });
     found
-}
-
-/// The tables of sources, segments and connections that belong to plugins: file, pointer, value and schema.
-fn plugin_tables<'a>(
-    project: &'a Project,
-    catalog: &'a Catalog,
-) -> impl Iterator<Item = (String, &'static str, &'a Value, &'a Value)> {
-    let sources = project.sources.values().filter_map(|source| {
-        let schema = &catalog.get(&source.plugin)?.settings_schema;
-        Some((format!("sources/{}.toml", source.id), "/settings", &source.settings, schema))
-    });
-    let segments = project.segments.values().filter_map(|segment| {
-        let schema = &catalog.get(&project.sources.get(&segment.source)?.plugin)?.read_schema;
-        Some((format!("segments/{}.toml", segment.id), "/read", &segment.read, schema))
-    });
-    let connections = project.connections.values().filter_map(|connection| {
-        let schema = &catalog.get(&connection.plugin)?.settings_schema;
-        Some((format!("connections/{}.toml", connection.id), "/settings", &connection.settings, schema))
-    });
-    sources.chain(segments).chain(connections)
 }

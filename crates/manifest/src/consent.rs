@@ -8,7 +8,7 @@ use segport_core::without_temporary_path;
 use tempfile::NamedTempFile;
 use toml_edit::{DocumentMut, Item, Table, TableLike, value};
 
-use crate::load::is_id;
+use crate::files::is_id;
 use crate::project::Consent;
 
 /// Why a file could not be changed.
@@ -60,7 +60,7 @@ fn with_line_ends_of(before: &str, after: String) -> String {
     if before.contains("\r\n") { after.replace("\r\n", "\n").replace('\n', "\r\n") } else { after }
 }
 
-/// The table as it is, or a new one in front of `[settings]`.
+/// The table as it is, or a new one at the end.
 fn consent_table(document: &mut DocumentMut) -> Option<&mut dyn TableLike> {
     if !document.contains_key("consent") {
         let mut table = Table::new();

@@ -1,6 +1,5 @@
 //! Findings: what is wrong where, and what to do about it.
 
-use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -8,7 +7,6 @@ use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
 use crate::codes::Code;
-use crate::render;
 
 /// The text of a file as it may be shown: secrets are masked, and every byte stands where it stands in the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -147,11 +145,6 @@ impl Diagnostic {
             None => Some(&self.file),
         }
     }
-
-    /// The finding as it is shown on a terminal, several lines.
-    pub fn render(&self, style: Style) -> String {
-        render::render(self, style)
-    }
 }
 
 /// `{code, severity, message, label, file, line, column, help}`; `null` where there is none.
@@ -169,15 +162,6 @@ impl Serialize for Diagnostic {
         object.serialize_field("help", &self.help)?;
         object.end()
     }
-}
-
-/// Whether a rendering has colours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Style {
-    /// Text only.
-    Plain,
-    /// With ANSI escape codes.
-    Coloured,
 }
 
 /// Findings, in the order of files and of places in them.
@@ -219,11 +203,6 @@ impl Diagnostics {
     /// Adds a finding.
     pub fn push(&mut self, finding: Diagnostic) {
         self.0.push(finding);
-    }
-
-    /// All findings as they are shown on a terminal, an empty line between two.
-    pub fn render(&self, style: Style) -> String {
-        self.0.iter().map(|finding| finding.render(style)).collect::<Vec<_>>().join("\n")
     }
 
     /// Sorted by file and place, those without a file first.
@@ -272,11 +251,3 @@ impl From<Diagnostic> for Diagnostics {
         Self(vec![finding])
     }
 }
-
-impl fmt::Display for Diagnostics {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.render(Style::Plain))
-    }
-}
-
-impl std::error::Error for Diagnostics {}

@@ -9,9 +9,9 @@ use toml::de::{DeTable, DeValue};
 
 use crate::codes::Code;
 use crate::diagnostic::{Diagnostic, FileText, Location};
+use crate::file_kind::FileKind;
 use crate::mask;
 use crate::pointer;
-use crate::schema::FileKind;
 
 /// Where one part of a document stands.
 #[derive(Debug, Clone)]

@@ -6,11 +6,11 @@ use segport_core::{CustomFields, Descriptor, FieldType, PluginKind};
 
 use crate::codes::Code;
 use crate::diagnostic::Diagnostic;
+use crate::files::Files;
 use crate::findings::{Findings, Named};
 use crate::pointer;
-use crate::project::{Export, FieldMapping, Guards, Leavers, Threshold, Transform};
+use crate::project::{Export, FieldMapping, Guards, Leavers, Schedule, Threshold, Transform};
 use crate::raw::{CustomFieldEntry, ExportFile, FieldEntry, GuardsTable, Mapped, RawThreshold};
-use crate::resolve::{Files, schedule};
 use crate::suggest;
 
 const FIELDS: &str = "/fields";
@@ -24,7 +24,7 @@ pub(crate) fn resolve(files: &Files<'_>, id: &str, raw: ExportFile, findings: &m
     let fields = check.fields(connector, &raw);
     let guards = check.guards(&raw.guards);
     let leavers = check.leavers(connector, raw.leavers.policy);
-    let timing = raw.schedule.as_ref().map(|table| schedule("/schedule", table, check.findings));
+    let timing = raw.schedule.as_ref().map(|table| Schedule::resolve("/schedule", table, check.findings));
     Some(Export {
         id: id.to_owned(),
         display_name: raw.display_name.unwrap_or_else(|| id.to_owned()),

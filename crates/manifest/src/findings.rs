@@ -3,7 +3,7 @@
 use crate::codes::Code;
 use crate::diagnostic::Diagnostic;
 use crate::document::Document;
-use crate::load::Folder;
+use crate::files::Folder;
 use crate::suggest;
 
 /// A file, and the findings of all files that those in it are added to.

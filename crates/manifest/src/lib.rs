@@ -30,6 +30,8 @@ mod diagnostic;
 mod document;
 mod export;
 mod file;
+mod file_kind;
+mod files;
 mod findings;
 mod hash;
 mod load;
@@ -43,20 +45,23 @@ mod resolve;
 mod schedule;
 mod schema;
 mod secret;
+mod secrets;
 mod suggest;
 mod validate;
 mod walk;
 
 pub use catalog::Catalog;
 pub use codes::{Code, explain};
-pub use columns::{check_columns, check_secrets, destinations};
+pub use columns::{check_columns, destinations};
 pub use consent::{EditError, write_consent};
-pub use diagnostic::{Diagnostic, Diagnostics, FileText, Location, Severity, Style};
+pub use diagnostic::{Diagnostic, Diagnostics, FileText, Location, Severity};
 pub use hash::config_hash;
 pub use load::{Loaded, at_secret_of_settings, load, outline, read_settings};
 pub use project::{
     BadThreshold, Connection, Consent, Egress, Export, FieldMapping, Guards, Leavers, Outline, Plugins, Project, Role,
     Schedule, Segment, Settings, Source, State, StateUrl, Threshold, Transform, WhenNull,
 };
+pub use render::Style;
 pub use schema::schemas;
-pub use secret::{Environment, NotAReference, ProcessEnvironment, SecretRef, resolve_secrets};
+pub use secret::{Environment, NotAReference, ProcessEnvironment, SecretRef};
+pub use secrets::{check_secrets, resolve_secrets};

@@ -1,28 +1,20 @@
 //! Reading a project: files, then each file against its schema, then what they say of one another.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
-
-use serde::de::DeserializeOwned;
-use serde_json::Value;
 
 use crate::catalog::Catalog;
 use crate::codes::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics};
-use crate::document::{Document, decoded};
-use crate::file;
+use crate::document::Document;
+use crate::file_kind::FileKind;
+use crate::files::{Files, Folder, SETTINGS, read_folder, settings_document, typed};
 use crate::findings::Findings;
 use crate::place::at_secret;
-use crate::pointer;
 use crate::project::{Outline, Project, Settings};
-use crate::resolve::{self, Files};
-use crate::schema::{self, FileKind};
 use crate::validate::{Compiled, PLUGIN_TABLES};
-
-/// The project's own file.
-pub(crate) const SETTINGS: &str = "segport.toml";
+use crate::{pointer, resolve, schema};
 
 /// What came of reading a project.
 #[derive(Debug, Clone)]
@@ -143,137 +135,6 @@ fn own_file(dir: &Path, findings: &mut Vec<Diagnostic>) -> OwnFile {
     let places_plugins = tables.iter().all(|table| others.contains(&table.as_str()));
     let settings = resolve::settings(dir, raw, &mut Findings::in_file(&document, findings));
     OwnFile { settings, places_plugins, document: Some(document) }
-}
-
-fn settings_document(dir: &Path, findings: &mut Vec<Diagnostic>) -> Option<Document> {
-    let path = dir.join(SETTINGS);
-    let bytes = match file::read(&path) {
-        Ok(bytes) => bytes,
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            findings.push(
-                Diagnostic::error(Code::NoProject, format!("there is no `{SETTINGS}` in {}", dir.display()))
-                    .help("run `segport init` to make a project here, or name its directory with `-C DIR`"),
-            );
-            return None;
-        }
-        Err(error) => {
-            findings.push(unreadable(SETTINGS, &error));
-            return None;
-        }
-    };
-    parsed(FileKind::Settings, SETTINGS, bytes, findings)
-}
-
-/// The files of one folder.
-#[derive(Debug, Default)]
-pub(crate) struct Folder {
-    /// Every id for which there is a file, readable or not.
-    pub(crate) ids: BTreeSet<String>,
-    /// The files that are TOML, by id.
-    pub(crate) documents: BTreeMap<String, Document>,
-    /// What is wrong in each of them, as JSON pointers.
-    pub(crate) wrong: BTreeMap<String, Vec<String>>,
-}
-
-pub(crate) fn folder_of(kind: FileKind) -> &'static str {
-    match kind {
-        FileKind::Settings => ".",
-        FileKind::Source => "sources",
-        FileKind::Segment => "segments",
-        FileKind::Connection => "connections",
-        FileKind::Export => "exports",
-    }
-}
-
-fn read_folder(dir: &Path, kind: FileKind, findings: &mut Vec<Diagnostic>) -> Folder {
-    let name = folder_of(kind);
-    let mut folder = Folder::default();
-    let mut paths = match std::fs::read_dir(dir.join(name)).and_then(Iterator::collect::<io::Result<Vec<_>>>) {
-        Ok(entries) => entries.into_iter().map(|entry| entry.path()).collect::<Vec<_>>(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return folder,
-        Err(error) => {
-            findings.push(unreadable(name, &error));
-            return folder;
-        }
-    };
-    paths.sort();
-    for path in paths.iter().filter(|path| path.extension().is_some_and(|end| end == "toml") && !path.is_dir()) {
-        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-        let shown = format!("{name}/{stem}.toml");
-        if !is_id(&stem) {
-            findings.push(bad_id(&shown, &stem));
-            continue;
-        }
-        folder.ids.insert(stem.to_string());
-        match file::read(path) {
-            Ok(bytes) => {
-                if let Some(document) = parsed(kind, &shown, bytes, findings) {
-                    folder.documents.insert(stem.to_string(), document);
-                }
-            }
-            Err(error) => findings.push(unreadable(&shown, &error)),
-        }
-    }
-    folder
-}
-
-fn parsed(kind: FileKind, path: &str, bytes: Vec<u8>, findings: &mut Vec<Diagnostic>) -> Option<Document> {
-    let text = decoded(kind, path, bytes).map_err(|finding| findings.push(*finding)).ok()?;
-    match Document::parse(kind, path, &text) {
-        Ok(document) => Some(document),
-        Err(more) => {
-            findings.extend(more);
-            None
-        }
-    }
-}
-
-/// What stands in a document apart from what is wrong; `None` if too little is left.
-pub(crate) fn typed<T: DeserializeOwned>(
-    document: &Document,
-    wrong: &[String],
-    findings: &mut Vec<Diagnostic>,
-) -> Option<T> {
-    let mut value = document.value().clone();
-    for pointer in wrong {
-        remove(&mut value, pointer);
-    }
-    match serde_json::from_value(value) {
-        Ok(typed) => Some(typed),
-        Err(_) if !wrong.is_empty() => None,
-        // The reason would quote values, so it is not shown.
-        Err(_) => {
-            let path = document.text().path();
-            let message = format!("cannot read `{path}`, although it matches its schema");
-            findings.push(Diagnostic::error(Code::Internal, message).in_file(path));
-            None
-        }
-    }
-}
-
-fn remove(value: &mut Value, at: &str) {
-    let Some(parent) = pointer::parent(at) else { return };
-    if let Some(Value::Object(table)) = value.pointer_mut(parent) {
-        table.remove(&pointer::last(at));
-    }
-}
-
-fn unreadable(path: &str, error: &io::Error) -> Diagnostic {
-    Diagnostic::error(Code::Unreadable, format!("cannot read `{path}`: {error}")).in_file(path)
-}
-
-/// Whether a file's stem can be an id: lower-case letters, digits, `_` and `-`, the first a letter or digit.
-pub(crate) fn is_id(stem: &str) -> bool {
-    let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    stem.starts_with(good) && stem.chars().all(|c| good(c) || c == '_' || c == '-')
-}
-
-fn bad_id(path: &str, stem: &str) -> Diagnostic {
-    let finding = Diagnostic::error(Code::BadId, format!("the file name `{stem}` cannot be an id")).in_file(path);
-    let proposal: String = stem.to_lowercase().chars().map(|c| if is_id(&format!("a{c}")) { c } else { '-' }).collect();
-    let proposal = proposal.trim_matches(['-', '_']);
-    let rule = "an id has lower-case letters, digits, `_` and `-`, and begins with a letter or digit";
-    if is_id(proposal) { finding.help(format!("{rule}, such as `{proposal}`")) } else { finding.help(rule) }
 }
 
 /// Checks files against schemas and compiles each schema once.

@@ -3,41 +3,20 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use jiff::Timestamp;
 use segport_core::{Descriptor, PluginKind};
 use serde_json::Value;
 
 use crate::catalog::Catalog;
 use crate::codes::Code;
 use crate::diagnostic::Diagnostic;
-use crate::document::Document;
+use crate::files::{Files, Folder, SETTINGS, typed};
 use crate::findings::{Findings, Named};
-use crate::load::{Folder, SETTINGS, typed};
 use crate::project::{
     Connection, Consent, Egress, Export, Plugins, Schedule, Segment, Settings, Source, State, StateUrl,
 };
-use crate::raw::{ConnectionFile, Key, ScheduleTable, SegmentFile, SettingsFile, SourceFile, Url};
+use crate::raw::{ConnectionFile, Key, SegmentFile, SettingsFile, SourceFile, Url};
 use crate::secret::{SecretRef, misplaced, names_a_secret};
 use crate::{export, suggest};
-
-/// All files but `segport.toml`, with what they are checked against.
-#[derive(Debug)]
-pub(crate) struct Files<'c> {
-    pub(crate) catalog: &'c Catalog,
-    pub(crate) sources: Folder,
-    pub(crate) segments: Folder,
-    pub(crate) connections: Folder,
-    pub(crate) exports: Folder,
-}
-
-impl Files<'_> {
-    /// All documents by their paths.
-    pub(crate) fn into_documents(self, settings: Option<Document>) -> BTreeMap<String, Document> {
-        let folders = [self.sources, self.segments, self.connections, self.exports];
-        let others = folders.into_iter().flat_map(|folder| folder.documents.into_values());
-        settings.into_iter().chain(others).map(|document| (document.text().path().to_owned(), document)).collect()
-    }
-}
 
 /// What is in the four folders.
 #[derive(Debug, Default)]
@@ -175,7 +154,7 @@ pub(crate) fn settings(dir: &Path, raw: SettingsFile, findings: &mut Findings<'_
         state: State { url: url.unwrap_or_default(), key },
         plugins: Plugins { path: raw.plugins.path.iter().map(|path| dir.join(path)).collect() },
         egress: Egress { allow_private: raw.egress.allow_private },
-        refresh: raw.refresh.and_then(|table| schedule("/refresh", &table, findings)),
+        refresh: raw.refresh.and_then(|table| Schedule::resolve("/refresh", &table, findings)),
     }
 }
 
@@ -215,61 +194,37 @@ pub(crate) fn holds_secret(url: &Value) -> bool {
     }
 }
 
+/// Whether an address has a password in it, in whichever of the forms that databases have.
 fn has_password(url: &str) -> bool {
-    let Some((_, rest)) = url.split_once("://") else { return false };
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    if rest.starts_with("sqlite:") {
+        return false;
+    }
     let authority = rest.split(['/', '?']).next().unwrap_or_default();
-    let is_named = rest.to_ascii_lowercase().contains("password=");
+    let named = url.to_ascii_lowercase();
+    let is_named = ["password", "passwd", "pwd"].iter().any(|name| named.contains(&format!("{name}=")));
     authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':')) || is_named
 }
 
-/// A schedule with its cron expression and time zone checked.
-pub(crate) fn schedule(pointer: &str, raw: &ScheduleTable, findings: &mut Findings<'_>) -> Option<Schedule> {
-    let at_cron = format!("{pointer}/cron");
-    let fields = raw.cron.split_whitespace().count();
-    // The library knows years and nicknames too, which nobody promised.
-    let cron = match fields {
-        5 | 6 => raw.cron.parse::<croner::Cron>().map_err(|error| cron_problem(&error)),
-        0 => Err("it is empty".to_owned()),
-        1 => Err("it has one field, not five, or six with seconds".to_owned()),
-        _ => Err(format!("it has {fields} fields, not five, or six with seconds")),
-    };
-    if let Err(problem) = &cron {
-        let help = "minute, hour, day of the month, month and day of the week, such as `0 6 * * 1-5`";
-        findings.report(Code::BadCron, format!("`{}` is no cron expression", raw.cron), &at_cron, problem, help);
-    }
-    match jiff::tz::TimeZone::get(&raw.time_zone) {
-        Ok(time_zone) => {
-            cron.ok()?;
-            let schedule = Schedule { cron: raw.cron.clone(), time_zone };
-            if schedule.next_run(Timestamp::UNIX_EPOCH).is_some() {
-                return Some(schedule);
-            }
-            let help = "for the last day of each month write `L`: `0 6 L * *`";
-            findings.report(
-                Code::BadCron,
-                format!("`{}` never comes", raw.cron),
-                &at_cron,
-                "there is no such day",
-                help,
-            );
-        }
-        Err(_) => {
-            let names: Vec<_> = jiff::tz::db().available().map(|name| name.as_str().to_owned()).collect();
-            let help = suggest::among(&raw.time_zone, names.iter().map(String::as_str))
-                .unwrap_or_else(|| "write a name of the IANA time zone database, such as `Europe/Oslo`".to_owned());
-            let message = format!("unknown time zone `{}`", raw.time_zone);
-            findings.report(Code::UnknownTimeZone, message, &format!("{pointer}/time_zone"), "no such time zone", help);
-        }
-    }
-    None
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn cron_problem(error: &croner::errors::CronError) -> String {
-    use croner::errors::CronError;
-    match error {
-        CronError::InvalidPattern(text) | CronError::IllegalCharacters(text) | CronError::ComponentError(text) => {
-            text.trim_end_matches('.').to_owned()
+    #[test]
+    fn a_password_is_seen_in_every_form_of_an_address() {
+        for url in [
+            "postgres://me:hunter2@db/segport",
+            "postgres://db/segport?PassWord=hunter2",
+            "host=db user=seg password=hunter2 dbname=x",
+            "Server=db;Uid=me;Pwd=hunter2",
+            "mysql:me:hunter2@db",
+        ] {
+            assert!(has_password(url), "{url}");
         }
-        _ => "it never comes".to_owned(),
+        for url in
+            ["sqlite:.segport/state.db", "sqlite:me@home/state.db", "postgres://me@db/segport", "db:5432/segport"]
+        {
+            assert!(!has_password(url), "{url}");
+        }
     }
 }

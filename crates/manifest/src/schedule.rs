@@ -1,4 +1,4 @@
-//! When a schedule comes next.
+//! Whether a schedule makes sense, and when it comes next.
 
 use std::cmp::Ordering;
 
@@ -8,14 +8,75 @@ use jiff::civil::DateTime;
 use jiff::tz::AmbiguousOffset;
 use jiff::{SignedDuration, Timestamp, ZonedDateTime};
 
+use crate::codes::Code;
+use crate::findings::Findings;
 use crate::project::Schedule;
+use crate::raw::ScheduleTable;
+use crate::suggest;
 
 impl Schedule {
+    /// The schedule at `pointer` of a file, with its cron expression and time zone checked.
+    pub(crate) fn resolve(pointer: &str, raw: &ScheduleTable, findings: &mut Findings<'_>) -> Option<Self> {
+        let at_cron = format!("{pointer}/cron");
+        let fields = raw.cron.split_whitespace().count();
+        // The library knows years and nicknames too, which nobody promised.
+        let cron = match fields {
+            5 | 6 => raw.cron.parse::<Cron>().map_err(|error| cron_problem(&error)),
+            0 => Err("it is empty".to_owned()),
+            1 => Err("it has one field, not five, or six with seconds".to_owned()),
+            _ => Err(format!("it has {fields} fields, not five, or six with seconds")),
+        };
+        if let Err(problem) = &cron {
+            let help = "minute, hour, day of the month, month and day of the week, such as `0 6 * * 1-5`";
+            findings.report(Code::BadCron, format!("`{}` is no cron expression", raw.cron), &at_cron, problem, help);
+        }
+        match jiff::tz::TimeZone::get(&raw.time_zone) {
+            Ok(time_zone) => {
+                cron.ok()?;
+                let schedule = Self { cron: raw.cron.clone(), time_zone };
+                if schedule.next_run(Timestamp::UNIX_EPOCH).is_some() {
+                    return Some(schedule);
+                }
+                let help = "for the last day of each month write `L`: `0 6 L * *`";
+                findings.report(
+                    Code::BadCron,
+                    format!("`{}` never comes", raw.cron),
+                    &at_cron,
+                    "there is no such day",
+                    help,
+                );
+            }
+            Err(_) => {
+                let names: Vec<_> = jiff::tz::db().available().map(|name| name.as_str().to_owned()).collect();
+                let help = suggest::among(&raw.time_zone, names.iter().map(String::as_str))
+                    .unwrap_or_else(|| "write a name of the IANA time zone database, such as `Europe/Oslo`".to_owned());
+                let message = format!("unknown time zone `{}`", raw.time_zone);
+                findings.report(
+                    Code::UnknownTimeZone,
+                    message,
+                    &format!("{pointer}/time_zone"),
+                    "no such time zone",
+                    help,
+                );
+            }
+        }
+        None
+    }
+
     /// The first time after `now`; `None` for a schedule that never comes again.
     pub fn next_run(&self, now: Timestamp) -> Option<Timestamp> {
         let cron: Cron = self.cron.parse().ok()?;
         let now = Clock(now.to_zoned_datetime(self.time_zone.clone()));
         Some(cron.find_next_occurrence(&now, false).ok()?.0.timestamp())
+    }
+}
+
+fn cron_problem(error: &CronError) -> String {
+    match error {
+        CronError::InvalidPattern(text) | CronError::IllegalCharacters(text) | CronError::ComponentError(text) => {
+            text.trim_end_matches('.').to_owned()
+        }
+        _ => "it never comes".to_owned(),
     }
 }
 

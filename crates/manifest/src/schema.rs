@@ -4,25 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
-use segport_core::{Descriptor, PROJECT_DIR, PluginKind};
+use segport_core::{Descriptor, PROJECT_DIR};
 use serde_json::{Map, Value, json};
 
 use crate::catalog::Catalog;
+use crate::file_kind::FileKind;
 use crate::raw::{ConnectionFile, ExportFile, SegmentFile, SettingsFile, SourceFile};
 
-/// The five kinds of file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum FileKind {
-    Settings,
-    Source,
-    Segment,
-    Connection,
-    Export,
-}
-
 impl FileKind {
-    pub(crate) const ALL: [Self; 5] = [Self::Settings, Self::Source, Self::Segment, Self::Connection, Self::Export];
-
     fn schema_file(self) -> &'static str {
         match self {
             Self::Settings => "segport.json",
@@ -39,19 +28,6 @@ impl FileKind {
             Self::Source | Self::Connection => Some(("settings", closed(&plugin.settings_schema))),
             Self::Segment => Some(("read", closed(&plugin.read_schema))),
             Self::Settings | Self::Export => None,
-        }
-    }
-
-    /// Whether values may be secrets as long as nobody knows what they are, as in a text that is not TOML.
-    pub(crate) fn may_hold_secrets(self) -> bool {
-        self != Self::Export
-    }
-
-    pub(crate) fn takes(self, plugin: &Descriptor) -> bool {
-        match self {
-            Self::Source | Self::Segment => plugin.kind == PluginKind::Source,
-            Self::Connection | Self::Export => plugin.kind == PluginKind::Connector,
-            Self::Settings => false,
         }
     }
 }
@@ -252,7 +228,7 @@ fn closed(part: &Value) -> Value {
     part
 }
 
-/// The keys that a table may have, as far as `schema` (a part of `root`) names them.
+/// The keys that a table may have, as far as `schema` names them.
 pub(crate) fn known_keys(schema: &Value) -> BTreeSet<&str> {
     let properties = schema.get("properties").and_then(Value::as_object);
     properties.into_iter().flat_map(|properties| properties.keys().map(String::as_str)).collect()

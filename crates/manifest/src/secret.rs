@@ -1,6 +1,7 @@
-//! Secret references: where they stand, and what they stand for.
+//! Secret references: what they look like, and what they stand for.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -9,10 +10,8 @@ use segport_core::Secret;
 use serde_json::Value;
 
 use crate::codes::Code;
-use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::diagnostic::Diagnostic;
 use crate::file;
-use crate::place::at_secret;
-use crate::project::Project;
 use crate::walk::walk;
 
 /// Most bytes of a secret file.
@@ -105,8 +104,8 @@ impl fmt::Display for SecretRef {
 
 /// The environment variables that secret references may name.
 pub trait Environment {
-    /// The value of a variable; `None` if it is not set or is not UTF-8.
-    fn variable(&self, name: &str) -> Option<String>;
+    /// The value of a variable; `None` if it is not set.
+    fn variable(&self, name: &str) -> Option<OsString>;
 }
 
 /// The variables of this process.
@@ -114,14 +113,14 @@ pub trait Environment {
 pub struct ProcessEnvironment;
 
 impl Environment for ProcessEnvironment {
-    fn variable(&self, name: &str) -> Option<String> {
-        std::env::var(name).ok()
+    fn variable(&self, name: &str) -> Option<OsString> {
+        std::env::var_os(name)
     }
 }
 
 impl Environment for BTreeMap<String, String> {
-    fn variable(&self, name: &str) -> Option<String> {
-        self.get(name).cloned()
+    fn variable(&self, name: &str) -> Option<OsString> {
+        self.get(name).map(OsString::from)
     }
 }
 
@@ -154,10 +153,16 @@ impl SecretRef {
 
     fn read(&self, project_dir: &Path, env: &dyn Environment) -> Result<String, Box<Diagnostic>> {
         Ok(match self {
-            Self::Env(name) => env.variable(name).ok_or_else(|| {
-                Diagnostic::error(Code::SecretNotInEnvironment, format!("{self} is not set"))
-                    .help(format!("set it for this process, such as `export {name}=...`"))
-            })?,
+            Self::Env(name) => {
+                let value = env.variable(name).ok_or_else(|| {
+                    Diagnostic::error(Code::SecretNotInEnvironment, format!("{self} is not set"))
+                        .help(format!("set it for this process, such as `export {name}=...`"))
+                })?;
+                value.into_string().map_err(|_| {
+                    Diagnostic::error(Code::SecretNotInEnvironment, format!("{self} does not hold UTF-8 text"))
+                        .help("a secret is sent as text: set the variable to the secret as the destination gave it")
+                })?
+            }
             Self::File(path) => read(&project_dir.join(path)).map_err(|error| {
                 // What the system did not say is about what stands there.
                 let help = if error.raw_os_error().is_some() { WHERE_IT_IS } else { WHAT_IT_HOLDS };
@@ -207,32 +212,6 @@ pub(crate) fn secret_pointers(value: &Value, schema: &Value) -> BTreeSet<String>
         }
     });
     found
-}
-
-/// The `[settings]` of a `file` of the project with each secret reference replaced by the secret's text. Never print the result.
-///
-/// # Errors
-/// One finding for each secret that cannot be read, where it is named: `SP0301` to `SP0306`.
-pub fn resolve_secrets(
-    project: &Project,
-    file: &str,
-    settings: &Value,
-    schema: &Value,
-    env: &dyn Environment,
-) -> Result<Value, Diagnostics> {
-    let mut resolved = settings.clone();
-    let mut findings = Diagnostics::new();
-    for pointer in secret_pointers(settings, schema) {
-        let Some(place) = resolved.pointer_mut(&pointer) else { continue };
-        match resolve_at(place, &project.dir, env) {
-            Ok(secret) => *place = Value::String(secret.expose().to_owned()),
-            Err(finding) => {
-                let document = project.documents.get(file);
-                findings.push(at_secret(*finding, file, document, &format!("/settings{pointer}")));
-            }
-        }
-    }
-    if findings.is_empty() { Ok(resolved) } else { Err(findings) }
 }
 
 pub(crate) fn resolve_at(value: &Value, project_dir: &Path, env: &dyn Environment) -> Result<Secret, Box<Diagnostic>> {

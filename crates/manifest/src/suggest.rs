@@ -26,6 +26,13 @@ pub(crate) fn similar(name: &str, candidates: &[&str]) -> Option<String> {
     (distance(&best) <= allowed).then(|| format!("did you mean `{best}`?"))
 }
 
+/// "did you mean ..." if one of the candidates has the same letters and digits, whatever their case and what stands between them.
+pub(crate) fn spelt(name: &str, candidates: &[&str]) -> Option<String> {
+    let letters = |name: &str| name.chars().filter(|c| c.is_alphanumeric()).collect::<String>().to_lowercase();
+    let same = candidates.iter().find(|candidate| letters(candidate) == letters(name))?;
+    Some(format!("did you mean `{same}`?"))
+}
+
 /// Names in back quotes, with commas and `and`.
 pub(crate) fn list<S: AsRef<str>>(names: &[S]) -> String {
     let quoted: Vec<_> = names.iter().map(|name| format!("`{}`", name.as_ref())).collect();

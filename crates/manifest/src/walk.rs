@@ -42,18 +42,22 @@ impl Walk<'_> {
         }
         match value {
             Value::Object(table) => {
+                // Which keys a pattern means need not be known: a schema that does not apply does no harm here.
+                let patterns = schema.get("patternProperties").and_then(Value::as_object);
                 for (key, value) in table {
                     let named = schema.get("properties").and_then(|properties| properties.get(key));
-                    if let Some(schema) = named.or_else(|| schema.get("additionalProperties")) {
+                    let others = schema.get("additionalProperties").into_iter();
+                    let others = others.chain(patterns.into_iter().flat_map(|patterns| patterns.values()));
+                    for schema in named.map_or_else(|| others.collect(), |schema| vec![schema]) {
                         self.step(&pointer::join(pointer, key), value, schema);
                     }
                 }
             }
             Value::Array(entries) => {
-                if let Some(schema) = schema.get("items") {
-                    for (index, value) in entries.iter().enumerate() {
-                        self.step(&pointer::join(pointer, &index.to_string()), value, schema);
-                    }
+                let first = schema.get("prefixItems").and_then(Value::as_array).into_iter().flatten();
+                let others = schema.get("items").into_iter().cycle();
+                for ((index, value), schema) in entries.iter().enumerate().zip(first.chain(others)) {
+                    self.step(&pointer::join(pointer, &index.to_string()), value, schema);
                 }
             }
             _ => {}

@@ -7,7 +7,7 @@ use crate::fault::FaultError;
 #[non_exhaustive]
 pub enum Error {
     /// The address could not be bound, or the socket could not be used.
-    #[error("cannot listen on the loopback address")]
+    #[error("cannot listen on the address")]
     Listen(#[source] std::io::Error),
     /// The thread or the runtime of the stand-in could not be started.
     #[error("cannot start the sandbox's own runtime")]

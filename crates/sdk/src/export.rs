@@ -2,60 +2,34 @@
 
 use std::ffi::c_void;
 use std::mem::ManuallyDrop;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use segport_abi::{Buffer, Completion, HOST_MAGIC, HostTable, MAJOR, MINOR, PLUGIN_MAGIC, STATUS_ERROR, STATUS_OK};
 use segport_boundary::{Answer, encode};
 use segport_core::op::OpenHead;
 use segport_core::{Error, ErrorKind, Result};
-use tokio::runtime::{Builder, Handle, Runtime};
 
 pub use segport_abi::PluginTable;
 
 use crate::instance::{Instance, Submitted, given_up};
 use crate::panics::{self, guard};
 use crate::requests::HostHttp;
+use crate::threads::Threads;
 use crate::{Plugin, log};
-
-/// Threads that a plugin may use for blocking work, such as reading files.
-const BLOCKING_THREADS: usize = 8;
 
 /// A plugin and what it holds while it is loaded.
 #[derive(Debug)]
 pub struct Export {
     plugin: Plugin,
     host: OnceLock<HostTable>,
-    threads: Mutex<Threads>,
-}
-
-#[derive(Debug)]
-enum Threads {
-    NotStarted,
-    Running(Runtime),
-    Stopped,
+    threads: Threads,
 }
 
 impl Export {
     /// A plugin that the host has not met yet.
     pub const fn new(plugin: Plugin) -> Self {
-        Self { plugin, host: OnceLock::new(), threads: Mutex::new(Threads::NotStarted) }
-    }
-
-    pub(crate) fn plugin(&self) -> &Plugin {
-        &self.plugin
-    }
-
-    /// The plugin's runtime, started by the first call.
-    pub(crate) fn runtime(&self) -> Result<Handle> {
-        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Threads::NotStarted = *threads {
-            *threads = Threads::Running(start(self.plugin.id())?);
-        }
-        match &*threads {
-            Threads::Running(runtime) => Ok(runtime.handle().clone()),
-            _ => Err(Error::new(ErrorKind::Cancelled, format!("plugin `{}` was shut down", self.plugin.id()))),
-        }
+        Self { threads: Threads::of(plugin.id()), plugin, host: OnceLock::new() }
     }
 
     fn host(&self) -> Result<HostTable> {
@@ -93,30 +67,10 @@ impl Export {
             Error::new(ErrorKind::Contract, "the host's request to open the plugin cannot be read")
         })?;
         let http = Arc::new(HostHttp::new(self.host()?, head.http_scope));
-        let instance = Arc::new(Instance::new(self, self.plugin.open(head.settings, http)?));
+        let instance = Arc::new(Instance::new(&self.threads, self.plugin.open(head.settings, http)?));
         let opened = json(&instance.opened()?)?;
         Ok((instance, opened))
     }
-
-    fn shutdown(&self) {
-        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Threads::Running(runtime) = std::mem::replace(&mut *threads, Threads::Stopped) {
-            drop(threads);
-            runtime.shutdown_background();
-        }
-    }
-}
-
-fn start(id: &str) -> Result<Runtime> {
-    Builder::new_multi_thread()
-        .worker_threads(1)
-        .max_blocking_threads(BLOCKING_THREADS)
-        .thread_name(format!("segport-{id}"))
-        .enable_all()
-        .build()
-        .map_err(|error| {
-            Error::new(ErrorKind::Unavailable, format!("plugin `{id}` could not start its threads")).because(&error)
-        })
 }
 
 fn json<T: serde::Serialize>(value: &T) -> Result<Bytes> {
@@ -248,7 +202,7 @@ unsafe extern "C" fn set_log_level<E: Exported>(level: u32) {
 
 unsafe extern "C" fn shutdown<E: Exported>() {
     drop(guarded::<E, _>(|| {
-        E::export().shutdown();
+        E::export().threads.stop();
         Ok(())
     }));
 }

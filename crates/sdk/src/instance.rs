@@ -13,13 +13,13 @@ use segport_boundary::{Answer, Calls, Refused, UnderWay};
 use segport_core::op::Opened;
 use segport_core::{Error, ErrorKind, Result};
 
-use crate::export::Export;
 use crate::panics::guard;
 use crate::serve::Served;
+use crate::threads::Threads;
 
 #[derive(Debug)]
 pub(crate) struct Instance {
-    export: &'static Export,
+    threads: &'static Threads,
     served: Arc<dyn Served>,
     poisoned: AtomicBool,
     calls: Arc<Calls>,
@@ -39,8 +39,8 @@ pub(crate) struct Submitted {
 }
 
 impl Instance {
-    pub(crate) fn new(export: &'static Export, served: Arc<dyn Served>) -> Self {
-        Self { export, served, poisoned: AtomicBool::new(false), calls: Arc::default() }
+    pub(crate) fn new(threads: &'static Threads, served: Arc<dyn Served>) -> Self {
+        Self { threads, served, poisoned: AtomicBool::new(false), calls: Arc::default() }
     }
 
     /// What a successful `open` answers. Guarded by itself: the instance outlives a panic, so that its own end, which may
@@ -51,7 +51,7 @@ impl Instance {
 
     /// Starts `call`; whatever happens, `answer` is given once.
     pub(crate) fn submit(self: &Arc<Self>, call: Submitted, answer: Answer) {
-        let runtime = match self.usable().and_then(|()| self.export.runtime()) {
+        let runtime = match self.usable().and_then(|()| self.threads.runtime()) {
             Ok(runtime) => runtime,
             Err(error) => return answer.give(Err(error)),
         };
@@ -78,7 +78,7 @@ impl Instance {
             return work.await;
         }
         tokio::time::timeout(Duration::from_millis(timeout_ms), work).await.unwrap_or_else(|_| {
-            let plugin = self.export.plugin().id();
+            let plugin = self.threads.plugin();
             Err(Error::new(ErrorKind::Timeout, format!("plugin `{plugin}` did not finish in time"))
                 .with("timeout_ms", timeout_ms.to_string()))
         })
@@ -86,7 +86,7 @@ impl Instance {
 
     /// Runs the author's code; a panic in it is an error, and the end of this instance.
     fn guard<T>(&self, work: impl FnOnce() -> T) -> Result<T> {
-        guard(self.export.plugin().id(), work).inspect_err(|_| self.poisoned.store(true, Ordering::Relaxed))
+        guard(self.threads.plugin(), work).inspect_err(|_| self.poisoned.store(true, Ordering::Relaxed))
     }
 
     /// Gives up the call of that number, if it is under way.
@@ -101,7 +101,7 @@ impl Instance {
 
     fn usable(&self) -> Result<()> {
         if self.poisoned.load(Ordering::Relaxed) {
-            let plugin = self.export.plugin().id();
+            let plugin = self.threads.plugin();
             return Err(Error::new(
                 ErrorKind::Internal,
                 format!("plugin `{plugin}` panicked in an earlier call and takes no more; start again to use it"),

@@ -56,6 +56,7 @@ mod plugin;
 mod requests;
 mod serve;
 pub mod test;
+mod threads;
 
 pub use async_trait::async_trait;
 pub use bytes::Bytes;

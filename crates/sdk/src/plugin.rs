@@ -37,7 +37,7 @@ impl Plugin {
     }
 
     /// The id that manifests use.
-    pub fn id(&self) -> &'static str {
+    pub const fn id(&self) -> &'static str {
         self.id
     }
 

@@ -27,8 +27,7 @@ pub(crate) fn run() -> Done {
 }
 
 fn check(path: &str, text: &str, findings: &mut Vec<String>) {
-    let stem = Path::new(path).file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-    if EMPTY_NAMES.contains(&stem) {
+    if path.trim_end_matches(".rs").split('/').any(|name| EMPTY_NAMES.contains(&name)) {
         findings.push(format!("{path}: name the module after what it does"));
     }
     let lines = text.lines().count();

@@ -1,4 +1,4 @@
-//! A standard error that cannot be written to, or that nobody reads.
+//! Standard streams that cannot be written to, or that nobody reads.
 
 use std::fs::File;
 use std::io;
@@ -26,6 +26,16 @@ fn a_log_that_cannot_be_written_changes_nothing() {
         scene.shell(&format!("{broken} && exec segport schema --out written")).run().exits(0);
         assert!(scene.path("written/export.json").is_file());
     }
+}
+
+#[test]
+fn a_report_that_cannot_be_written_keeps_no_other_export_from_its_run() {
+    let scene = Scene::new(&people(1..=3));
+    scene.write("exports/again.toml", scene.read("exports/newsletter.toml"));
+    let told = scene.shell("exec segport run --all >/dev/full").run();
+    told.exits(1).says("cannot write to standard output");
+    let runs = scene.call("runs --output json").exits(0).stdout.clone();
+    assert_eq!(runs.lines().filter(|run| run.contains("\"status\":\"succeeded\"")).count(), 2, "{runs}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use jiff::{Timestamp, Unit};
-use segport_core::{Account, Error, ErrorKind};
+use segport_core::{Account, Error, ErrorKind, harmless};
 use segport_engine::{Engine, StartError};
 use segport_manifest::{Code, Connection, Consent, Project, write_consent};
 use serde_json::{Value, json};
@@ -12,8 +12,9 @@ use serde_json::{Value, json};
 use crate::arguments::Connect;
 use crate::commands::Invocation;
 use crate::exit::{Exit, Failure, chain};
+use crate::output::Output;
 use crate::project::{self, Ready};
-use crate::text::{harmless, wrap};
+use crate::text::wrap;
 
 /// Shows the text, records consent, tests the account. Exit code 1 if something is missing for exports to run.
 pub(crate) async fn connect(invocation: &Invocation, asked: &Connect) -> Result<Exit, Failure> {
@@ -68,11 +69,15 @@ fn accept(
     text: &str,
 ) -> Result<Option<Consent>, Failure> {
     let output = &invocation.output;
-    output.note(&format!("Data privacy of connection `{}`:\n\n{}", connection.id, wrap(text, 76, "  ")));
-    if !asked.accept {
-        if invocation.global.no_input || !output.is_interactive() {
+    let shown = format!("Data privacy of connection `{}`:\n\n{}", connection.id, wrap(text, 76, "  "));
+    if asked.accept || invocation.global.no_input || !output.is_interactive() {
+        output.note(&shown);
+        if !asked.accept {
             return Ok(None);
         }
+    } else {
+        // Nobody is asked about what they cannot see, with `-q` either.
+        Output::remark(shown.trim_end());
         let answer = output.ask("Accept? [y/N] ").unwrap_or_default().to_lowercase();
         if !matches!(answer.as_str(), "y" | "yes") {
             return Err(Failure::new(
@@ -98,11 +103,17 @@ pub(crate) fn who() -> String {
     let email = git.ok().filter(|answer| answer.status.success()).map(|answer| answer.stdout);
     let email = email.map(|text| String::from_utf8_lossy(&text).trim().to_owned()).filter(|email| !email.is_empty());
     email.unwrap_or_else(|| {
-        let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME"));
+        let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).ok().or_else(said_by_id);
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         let host = Some(host.trim()).filter(|host| !host.is_empty()).unwrap_or("localhost");
-        format!("{}@{host}", user.unwrap_or_else(|_| "somebody".to_owned()))
+        format!("{}@{host}", user.unwrap_or_else(|| "somebody".to_owned()))
     })
+}
+
+/// What the system calls the user, where no variable says it, as under cron.
+fn said_by_id() -> Option<String> {
+    let answer = Command::new("id").arg("-un").output().ok().filter(|answer| answer.status.success())?;
+    Some(String::from_utf8_lossy(&answer.stdout).trim().to_owned()).filter(|user| !user.is_empty())
 }
 
 /// What was reached, in one line; much of it is the destination's own text.
@@ -118,6 +129,7 @@ fn layer(error: &Error) -> &'static str {
         (ErrorKind::Unauthenticated, _) => "authentication",
         (ErrorKind::PermissionDenied, _) => "permission",
         (ErrorKind::ConfigInvalid, None) => "settings",
+        (ErrorKind::Internal | ErrorKind::Contract | ErrorKind::Unsupported, _) => "plugin",
         (_, Some("dns")) => "DNS",
         (_, Some("tcp")) => "TCP",
         (_, Some("tls")) => "TLS",

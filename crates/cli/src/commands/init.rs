@@ -49,7 +49,7 @@ fn refuse_existing(dir: &Path, starter: &Starter) -> Result<(), Failure> {
     }
     let list: String = existing.iter().map(|path| format!("\n  {path}")).collect();
     Err(Failure::new(format!("{} has files that a new project would overwrite:{list}", dir.display()))
-        .help("choose another directory, such as `segport init shop`"))
+        .help("choose another directory, one that is not there yet"))
 }
 
 /// The directory's own name.

@@ -1,5 +1,6 @@
 //! `segport rows`: what became of each row of a run.
 
+use segport_core::harmless;
 use segport_engine::{Named, Revealed, segment_id};
 use segport_ledger::{OutcomeKind, RowRecord, RunRecord, Store};
 use serde::Serialize;
@@ -8,7 +9,7 @@ use crate::arguments::Rows;
 use crate::commands::Invocation;
 use crate::exit::{Exit, Failure};
 use crate::output::json_line;
-use crate::text::{harmless, table};
+use crate::text::table;
 use crate::{progress, project};
 
 /// All rows but the unchanged ones, in the order they were written.

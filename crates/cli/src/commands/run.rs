@@ -34,17 +34,17 @@ pub(crate) async fn deliver(
     let progress = progress::watcher(invocation.global.quiet);
     let cancel = Cancel::new();
     let interrupt = Interrupt::watch(cancel.clone())?;
-    let mut worst = Exit::Done;
+    let (mut worst, mut unwritten) = (Exit::Done, None);
     for (number, request) in requests.iter().enumerate() {
         if let Some(exit) = interrupt.seen() {
             return Ok(exit);
         }
         let exit = match Box::pin(engine.run(store, request, &*progress, &cancel)).await {
             Ok(report) => {
-                if !output.is_json() && number > 0 {
-                    output.text("\n")?;
+                // A report that cannot be written keeps no other export from its run.
+                if let Err(failure) = print(invocation, &report, number > 0) {
+                    unwritten.get_or_insert(failure);
                 }
-                print(invocation, &report)?;
                 end_of(&report, &interrupt)
             }
             Err(error) => {
@@ -55,12 +55,19 @@ pub(crate) async fn deliver(
         };
         worst = worst.max(exit);
     }
-    Ok(worst)
+    match unwritten {
+        Some(failure) => Err(failure.exit_with(worst.max(Exit::Unfinished))),
+        None => Ok(worst),
+    }
 }
 
-fn print(invocation: &Invocation, report: &RunReport) -> Result<(), Failure> {
+fn print(invocation: &Invocation, report: &RunReport, is_further: bool) -> Result<(), Failure> {
     let output = &invocation.output;
-    if output.is_json() { output.json(report) } else { output.text(&report::run(report, output.style())) }
+    if output.is_json() {
+        return output.json(report);
+    }
+    let gap = if is_further { "\n" } else { "" };
+    output.text(&format!("{gap}{}", report::run(report, output.style())))
 }
 
 fn end_of(report: &RunReport, interrupt: &Interrupt) -> Exit {

@@ -18,6 +18,9 @@ use arrow_schema::{DataType, SchemaRef};
 /// Bytes of a schema beyond which it is read anew each time.
 const LONGEST_REMEMBERED: usize = 64 << 10;
 
+/// What ends a stream, or nothing does.
+const END: &[u8] = &[0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
+
 /// What a stream turns out to be.
 #[derive(Debug)]
 pub(super) enum Stream {
@@ -78,9 +81,12 @@ fn message(stream: Buffer) -> Option<(Buffer, Buffer)> {
 fn batch(schema: SchemaRef, stream: Buffer) -> Option<Stream> {
     let (head, rest) = message(stream)?;
     let message = root_as_message(&head).ok()?;
-    let body = rest.get_slice(0, usize::try_from(message.bodyLength()).ok()?)?;
+    let length = usize::try_from(message.bodyLength()).ok()?;
+    let body = rest.get_slice(0, length)?;
     let batch = message.header_as_record_batch()?;
-    if batch.compression().is_some() || schema.fields().is_empty() {
+    // What follows is not overlooked: a further batch would be rows.
+    let is_last = matches!(rest.get(length..), Some([] | END));
+    if batch.compression().is_some() || schema.fields().is_empty() || !is_last {
         return Some(Stream::Other);
     }
     let rows = usize::try_from(batch.length()).ok()?;

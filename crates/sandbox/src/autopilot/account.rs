@@ -10,14 +10,10 @@ use super::fields::Definitions;
 use super::hooks::Hook;
 use super::identity::Identity;
 use super::incoming::Write;
-use super::lists::Lists;
-use super::triggers::Trigger;
+use super::list::{Lists, Slot};
 
 /// The prefix of contact ids.
 pub(super) const PERSON: &str = "person_";
-
-/// A contact's place in the store; it is never given to another contact.
-pub(super) type Slot = usize;
 
 /// Everything the account holds.
 #[derive(Debug)]
@@ -32,6 +28,25 @@ pub(super) struct Account {
     pub(super) hooks_made: u64,
     pub(super) triggers: Vec<Trigger>,
     pub(super) tallies: Tallies,
+}
+
+/// A journey that contacts can be put on.
+#[derive(Debug)]
+pub(super) struct Trigger {
+    /// Four digits, as text.
+    pub(super) id: String,
+    pub(super) journey: String,
+    /// Who was put on it, in order; a contact may be there twice.
+    pub(super) entered: Vec<Slot>,
+}
+
+impl Trigger {
+    /// The triggers every account has here. Real accounts define their own, which the API cannot do.
+    pub(super) fn at_start() -> Vec<Self> {
+        let trigger =
+            |(id, journey): (&str, &str)| Self { id: id.to_owned(), journey: journey.to_owned(), entered: Vec::new() };
+        [("0001", "Welcome"), ("0003", "Win back")].map(trigger).into()
+    }
 }
 
 /// What was written, in numbers.

@@ -2,11 +2,12 @@
 
 use std::collections::HashSet;
 
-use super::account::{NoContact, PERSON, Slot};
+use super::account::{NoContact, PERSON};
 use super::document::{render, string};
 use super::email::EmailKey;
 use super::identity::Identity;
 use super::incoming::{self, Batch, Write};
+use super::list::Slot;
 use super::{Autopilot, errors, paging};
 use crate::destination::{Destination, Reply};
 use crate::fault::Rules;

@@ -3,8 +3,9 @@
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::account::{Account, Slot, Tallies};
+use super::account::{Account, Tallies};
 use super::document::render;
+use super::list::Slot;
 use super::{Autopilot, incoming};
 use crate::fault::Rules;
 

@@ -24,6 +24,7 @@ mod hooks;
 mod identity;
 mod incoming;
 mod inspect;
+mod list;
 mod lists;
 mod paging;
 mod routes;

@@ -2,8 +2,9 @@
 
 use serde_json::json;
 
-use super::account::{Account, Slot};
+use super::account::Account;
 use super::document::{render, separate, string};
+use super::list::Slot;
 use crate::destination::Reply;
 
 /// Contacts on one page; fixed.

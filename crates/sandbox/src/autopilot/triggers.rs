@@ -2,28 +2,9 @@
 
 use serde_json::json;
 
-use super::account::{NoContact, Slot};
+use super::account::{NoContact, Trigger};
 use super::{Autopilot, errors};
 use crate::destination::Reply;
-
-/// A journey that contacts can be put on.
-#[derive(Debug)]
-pub(super) struct Trigger {
-    /// Four digits, as text.
-    pub(super) id: String,
-    pub(super) journey: String,
-    /// Who was put on it, in order; a contact may be there twice.
-    pub(super) entered: Vec<Slot>,
-}
-
-impl Trigger {
-    /// The triggers every account has here. Real accounts define their own, which the API cannot do.
-    pub(super) fn at_start() -> Vec<Self> {
-        let trigger =
-            |(id, journey): (&str, &str)| Self { id: id.to_owned(), journey: journey.to_owned(), entered: Vec::new() };
-        [("0001", "Welcome"), ("0003", "Win back")].map(trigger).into()
-    }
-}
 
 impl Autopilot {
     /// `GET /triggers`.

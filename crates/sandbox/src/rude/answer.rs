@@ -93,7 +93,7 @@ fn retry_after(wait: RetryAfter, now: i64) -> String {
     }
 }
 
-/// The first text that is not a key gets a byte that no UTF-8 has.
+/// The last text gets a byte that no UTF-8 has.
 fn invalid_utf8(body: &[u8]) -> Vec<u8> {
     let mut bytes = body.to_vec();
     let at = bytes.iter().rposition(|&byte| byte == b'"').unwrap_or(0);
