@@ -58,6 +58,9 @@ impl Halt {
     }
 }
 
+/// How long requests on the wire are heard out once a run is cancelled.
+pub(crate) const DRAIN: Duration = Duration::from_secs(8);
+
 /// Everything a delivery works with.
 #[derive(Debug)]
 pub(crate) struct Delivery<'a> {

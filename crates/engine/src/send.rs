@@ -14,7 +14,7 @@ use crate::batch_size::BatchSize;
 use crate::broken_off::BrokenOff;
 use crate::cancel::Cancel;
 use crate::conclusion::Ending;
-use crate::deliver::{Delivered, Delivery, Halt};
+use crate::deliver::{DRAIN, Delivered, Delivery, Halt};
 use crate::first_run;
 use crate::in_flight::InFlight;
 use crate::open_export::OpenExport;
@@ -247,7 +247,7 @@ impl Sending<'_> {
             (None, Some(Halt::Connection(error))) => Ending::of(error),
         };
         if matches!(end, Ending::Through)
-            && let Err(error) = self.open.connector.finish(self.run_id, &session, SESSION_TIMEOUT).await
+            && let Err(error) = self.finish(&session).await
         {
             problems.push(Problem::new(Severity::Warning, Code::of(error.kind()), error.to_string()));
         }
@@ -265,6 +265,21 @@ impl Sending<'_> {
             None => None,
         };
         self.open.connector.begin(self.run_id, spec, SESSION_TIMEOUT).await
+    }
+
+    /// Ends the session. Somebody who interrupts the run then waits for it no longer than for a call.
+    async fn finish(&self, session: &Session) -> Result<()> {
+        let drained = async {
+            self.cancel.cancelled().await;
+            tokio::time::sleep(DRAIN).await;
+        };
+        tokio::select! {
+            biased;
+            finished = self.open.connector.finish(self.run_id, session, SESSION_TIMEOUT) => finished,
+            () = drained => {
+                Err(Error::new(ErrorKind::Cancelled, "the run was interrupted while the connector ended its session"))
+            }
+        }
     }
 
     /// Delivers the rows that wait, and then the leavers: only when all rows have their outcomes is it known whose ids they have.

@@ -8,11 +8,9 @@ use segport_core::rows::EncodedRows;
 use segport_core::{BatchKind, Capabilities, Error, ErrorKind, Found, Result, RowOutcome};
 
 use super::judged::{Judged, is_final};
-use super::{Delivery, Halt, Place};
+use super::{DRAIN, Delivery, Halt, Place};
 use crate::parcel::{Fate, Parcel};
 
-/// How long requests on the wire are heard out once a run is cancelled.
-const DRAIN: Duration = Duration::from_secs(8);
 /// How long a call may take then to say what became of each row.
 const LAST_WORD: Duration = Duration::from_secs(1);
 /// For so many refused rows batches are halved to their end, whatever `max_refused` says: the others in them are delivered, and a

@@ -34,6 +34,9 @@ use crate::run::{Job, Request};
 use crate::scope::Scope;
 use crate::start_error::StartError;
 
+/// How long a run may take to end once it is cancelled: its requests are heard out, and what came of them is written down.
+const PATIENCE: Duration = Duration::from_secs(15);
+
 /// Virtual time after which a run counts as stuck.
 const DEADLINE: Duration = Duration::from_secs(4 * 60 * 60);
 
@@ -85,7 +88,7 @@ pub(super) fn run(world: &Arc<World>, memory: &Memory, key: &StateKey, round: &R
     let end = runtime.block_on(async {
         world.begin(round);
         let store = store(world, memory, key, Arc::new(Disk(Arc::clone(world))));
-        let cancel = Cancel::new();
+        let (cancel, begun) = (Cancel::new(), tokio::time::Instant::now());
         let open = open(world, round);
         let request = request(round, before);
         let (dir, calendar, progress) = (Path::new("nowhere"), &**world, &Silent);
@@ -96,6 +99,10 @@ pub(super) fn run(world: &Arc<World>, memory: &Memory, key: &StateKey, round: &R
             () = disturb(world, memory, key, &cancel) => unreachable!("it never ends"),
             end = work => end,
         };
+        if let (Some(after), Ok(End::Returned(_))) = (round.cancelled_at, &end) {
+            let waited = begun.elapsed().saturating_sub(after);
+            assert!(waited < PATIENCE, "a run that was cancelled took {waited:?} to end");
+        }
         world.end();
         end.unwrap_or_else(|_| panic!("the run does not end"))
     });
