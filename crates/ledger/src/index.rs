@@ -5,9 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::standing::{Again, Standing, Standings};
 use crate::table::{Entry, Place, Room, Table};
-use crate::{
-    Error, Fingerprint, Identity, Intent, KeyHash, Memberships, Record, Result, Row, SegmentNumber, Undelivered,
-};
+use crate::{Error, Fingerprint, Identity, Intent, KeyHash, Memberships, Result, SegmentNumber, Undelivered};
 
 /// What a row that was read means for the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -240,8 +238,8 @@ impl Index {
         })
     }
 
-    /// Takes an intent into account. A run need not do this, unless it goes on reading what it has begun to deliver.
-    pub fn intend(&mut self, intent: &Intent) -> Result<()> {
+    /// Takes an intent into account.
+    pub(crate) fn intend(&mut self, intent: &Intent) -> Result<()> {
         match *intent {
             Intent::Deliver { identity, memberships } => {
                 let found = self.rows.find_or_add(identity).map_err(|error| self.failed(error))?;
@@ -250,18 +248,6 @@ impl Index {
             Intent::Remove { identity, memberships } => {
                 self.change(identity, |standing| standing.intend_removal(memberships))
             }
-        }
-    }
-
-    /// Takes an outcome into account. A run need not do this, unless it goes on reading what it has begun to deliver.
-    pub fn settle(&mut self, record: &Record) -> Result<()> {
-        match record {
-            Record::Done(done) => self.done(done.identity, done.fingerprint, |standing| {
-                standing.done(done.memberships, done.destination_id.is_some());
-            }),
-            Record::Row(Row { identity: Some(identity), outcome, .. }) => self.undelivered(*identity, *outcome),
-            Record::Left { identity, memberships } => self.left(*identity, *memberships),
-            Record::Row(_) | Record::Stayed(_) => Ok(()),
         }
     }
 
@@ -386,7 +372,6 @@ fn short(fingerprint: Fingerprint) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Change, Done};
 
     /// What can be done to the row.
     #[derive(Debug, Clone, Copy)]
@@ -454,14 +439,9 @@ mod tests {
                         assert_eq!(observation, expected, "story {number}, {step:?}");
                     }
                     Settled(payload) => index
-                        .settle(&Record::Done(Done {
-                            identity,
-                            key: KeyHash::from_bits(1),
-                            fingerprint: Fingerprint::from_bits(payload),
-                            memberships: segment(0).into(),
-                            destination_id: None,
-                            change: Change::Added,
-                        }))
+                        .done(identity, Fingerprint::from_bits(payload), |standing| {
+                            standing.done(segment(0).into(), false);
+                        })
                         .unwrap(),
                     Acknowledged(payload, expected) => {
                         let held = index.held(identity).unwrap();

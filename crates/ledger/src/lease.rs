@@ -28,11 +28,6 @@ impl Lease {
         Ok(Self { database, export: export.to_owned(), epoch, lock })
     }
 
-    /// Id of the export.
-    pub fn export(&self) -> &str {
-        &self.export
-    }
-
     /// How often this export was leased, this time included.
     pub fn epoch(&self) -> i64 {
         self.epoch
