@@ -68,6 +68,7 @@ pub fn fill(fill: Fill, say: impl Fn(&str)) -> Figures {
         pair.ledgers_hold_the_same();
         figures.cases.add(1);
         if struck.is_none() {
+            assert!(nth > from, "no disk was full: the first run has fewer than {from} changes, or they are not seen");
             break;
         }
     }
