@@ -113,7 +113,7 @@ finding.")]
     ///
     /// Shows the text, asks, writes into the connection's file who accepted it and when, and tests the connection. Consent is
     /// written before the test. A connection that was accepted before is tested only. If the test fails, the message names the
-    /// layer: DNS, TCP, TLS, HTTP, authentication, permission or settings.
+    /// layer: DNS, TCP, TLS, HTTP, authentication, permission, settings or the plugin itself.
     ///
     /// JSON: `connection`, `works`, `accepted_by` and `accepted_at` (`null` before it is accepted), `account` (`id`, `name` and
     /// further `facts`; `null` if it does not work), `error` (`layer`, `kind`, `message`; `null` if it works).
