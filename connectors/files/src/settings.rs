@@ -52,8 +52,8 @@ pub struct Read {
     /// CSV only: whether the first row names the columns; without a header `columns` names them. Default: `true`.
     #[serde(default)]
     pub header: Option<bool>,
-    /// The columns to read, each of which must exist; of JSON lines, where a key may be missing in any row, that is not checked. For CSV files without a header: the names of all columns, in the order
-    /// of the file. Default: all (JSON lines: the keys of the first 1,000 rows).
+    /// The columns to read, each of which must exist; of JSON lines, where a key may be missing in any row, that is not checked.
+    /// For CSV files without a header: the names of all columns, in the order of the file. Default: all (JSON lines: the keys of the first 1,000 rows).
     #[serde(default)]
     #[schemars(length(min = 1))]
     pub columns: Option<Vec<String>>,

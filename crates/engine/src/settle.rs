@@ -164,9 +164,12 @@ impl Settlement {
         *self.troubles.entry(key).or_default() += count;
     }
 
-    /// The same, with this as the reason why all of it was put off.
+    /// The same, with this as the reason why all of it was put off that has no other.
     pub(crate) fn put_off(mut self, reason: &str) -> Self {
-        for (subject, count) in [(Subject::Row, self.rows.deferred), (Subject::Removal, self.leavers.deferred)] {
+        for (subject, deferred) in [(Subject::Row, self.rows.deferred), (Subject::Removal, self.leavers.deferred)] {
+            let told =
+                self.troubles.iter().filter(|((of, undone, _), _)| (*of, *undone) == (subject, Undone::Deferred));
+            let count = deferred.saturating_sub(told.map(|(_, count)| count).sum());
             if count > 0 {
                 self.count_trouble((subject, Undone::Deferred, reason.to_owned()), count);
             }
@@ -265,4 +268,22 @@ fn acknowledged(fate: Fate) -> Result<Option<String>, Trouble> {
         RowOutcome::Deferred { reason } => (Undone::Deferred, "not_sent".to_owned(), reason),
     };
     Err(Trouble { undone: Some(undone), code, reason })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_put_off_has_one_reason() {
+        let mut declined = Settlement::default();
+        declined.put_off_leaver("its row was not delivered");
+        declined.leavers.deferred += 2;
+        let told = declined.put_off("the run was interrupted").problems("r1");
+        let told: Vec<&str> = told.iter().map(|problem| problem.message.as_str()).collect();
+        assert_eq!(
+            told,
+            ["1 removal deferred: its row was not delivered", "2 removals deferred: the run was interrupted"]
+        );
+    }
 }

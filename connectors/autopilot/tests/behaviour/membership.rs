@@ -187,6 +187,23 @@ fn up_to_three_contacts_are_looked_up() {
     http.assert_done();
 }
 
+#[test]
+fn members_are_written_without_the_list_where_its_name_is_refused() {
+    let refuse = || json(400, r#"{"error":"Bad Request"}"#);
+    let http = Script::new();
+    let harness = open(value!({}), &http);
+    let session = session(&http, &harness, &["News"]);
+    http.expect("GET", "/contact/a%40example.com", json(200, "{}"));
+    for name in ["a", "b"] {
+        http.expect("POST", "/contacts", refuse()).expect("POST", "/contacts", json(200, acknowledging(&[name])));
+        let outcomes = block_on(harness.write(&again(&session, &[name]))).unwrap();
+        assert_eq!(short(&outcomes.rows), [format!("done p-{name}")]);
+    }
+    http.expect("POST", "/contacts", refuse()).expect("POST", "/contacts", refuse());
+    assert_eq!(block_on(harness.write(&again(&session, &["c"]))).unwrap_err().kind(), ErrorKind::Rejected);
+    http.assert_done();
+}
+
 /// Either a contact is refused, or the list's name inside a bulk call: the same call without it tells.
 #[test]
 fn a_refused_test_is_repeated_without_the_list() {

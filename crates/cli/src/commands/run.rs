@@ -42,7 +42,8 @@ pub(crate) async fn deliver(
         let exit = match Box::pin(engine.run(store, request, &*progress, &cancel)).await {
             Ok(report) => {
                 // A report that cannot be written keeps no other export from its run.
-                if let Err(failure) = print(invocation, &report, number > 0) {
+                let gap = if number > 0 { "\n" } else { "" };
+                if let Err(failure) = print(invocation, gap, &report) {
                     unwritten.get_or_insert(failure);
                 }
                 end_of(&report, &interrupt)
@@ -61,12 +62,11 @@ pub(crate) async fn deliver(
     }
 }
 
-fn print(invocation: &Invocation, report: &RunReport, is_further: bool) -> Result<(), Failure> {
+fn print(invocation: &Invocation, gap: &str, report: &RunReport) -> Result<(), Failure> {
     let output = &invocation.output;
     if output.is_json() {
         return output.json(report);
     }
-    let gap = if is_further { "\n" } else { "" };
     output.text(&format!("{gap}{}", report::run(report, output.style())))
 }
 
