@@ -9,14 +9,17 @@ use ::parquet::arrow::arrow_reader::{
 use ::parquet::basic::Compression;
 use ::parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 use arrow_array::{Array, RecordBatch, RecordBatchOptions};
-use arrow_schema::{ArrowError, Field, Schema, SchemaRef};
+use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
 use segport_sdk::{Error, ErrorKind, Result, UnreadableRow, contained};
 
 use crate::page::{PageLimit, Stretch, without};
 use crate::place::{SourceFile, did_you_mean};
-use crate::plain::{plain, plain_type, strange, type_name};
+use crate::plain::{numbered_type, plain, plain_type, strange, type_name};
 use crate::rows::{Files, Position, Rows};
 use crate::settings::{ParquetOptions, invalid};
+
+/// Bytes of a column's texts in a row group, as they are in the file, up to which they may stay numbered.
+const LONGEST_DICTIONARY: i64 = 64 << 10;
 
 /// The Parquet files of one segment.
 pub(crate) struct ParquetFiles {
@@ -91,6 +94,7 @@ impl Files for ParquetFiles {
         let metadata = metadata(source)?;
         let places = self.match_columns(source, metadata.schema())?;
         decompressible(source, &metadata, &places)?;
+        let metadata = guarded(source, || Ok(with_numbered_texts(&metadata).unwrap_or(metadata)))?;
         let from = from.unwrap_or(Position { offset: 0, row: 0, line: 0 });
         let mut groups = Vec::new();
         for group in metadata.metadata().row_groups() {
@@ -159,6 +163,30 @@ fn decompressible(source: &SourceFile, metadata: &ArrowReaderMetadata, places: &
             ),
         )),
     }
+}
+
+/// The same, where columns whose texts are numbered in the file are read as they are there; `None` if the reader cannot do that.
+fn with_numbered_texts(metadata: &ArrowReaderMetadata) -> Option<ArrowReaderMetadata> {
+    let layout = metadata.parquet_schema();
+    let are_numbered = |root: usize| {
+        let leaves = (0..layout.num_columns()).filter(|leaf| layout.get_column_root_idx(*leaf) == root);
+        let mut chunks =
+            leaves.flat_map(|leaf| metadata.metadata().row_groups().iter().map(move |group| group.column(leaf)));
+        chunks.all(has_short_dictionary)
+    };
+    let fields = metadata.schema().fields().iter().enumerate().map(|(root, field)| match field.data_type() {
+        DataType::Utf8 if are_numbered(root) => Arc::new(field.as_ref().clone().with_data_type(numbered_type())),
+        _ => Arc::clone(field),
+    });
+    let schema = Schema::new_with_metadata(fields.collect::<Vec<_>>(), metadata.schema().metadata().clone());
+    let options = ArrowReaderOptions::new().with_schema(Arc::new(schema));
+    ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), options).ok()
+}
+
+/// Whether a column's texts are numbered and few. Where a writer gave numbering up, its dictionary is long.
+fn has_short_dictionary(column: &ColumnChunkMetaData) -> bool {
+    let length = column.dictionary_page_offset().map(|start| column.data_page_offset().saturating_sub(start));
+    length.is_some_and(|length| (0..=LONGEST_DICTIONARY).contains(&length))
 }
 
 /// How many bytes a column takes once it is read: a text that many rows share is stored once, and read with a copy for each. How

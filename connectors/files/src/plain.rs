@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow_array::builder::StringBuilder;
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float32Type, Float64Type, Int64Type, TimestampMillisecondType, UInt64Type};
+use arrow_array::types::{Float32Type, Float64Type, Int32Type, Int64Type, TimestampMillisecondType, UInt64Type};
 use arrow_array::{Array, ArrayRef, BooleanArray, PrimitiveArray, StringArray};
 use arrow_cast::{CastOptions, cast_with_options};
 use arrow_json::EncoderOptions;
@@ -13,6 +13,11 @@ use arrow_schema::{ArrowError, DataType, Field, TimeUnit};
 use arrow_select::nullif::nullif;
 
 use crate::page::flaw;
+
+/// How often the texts of a page are repeated at least, on average, where they stay numbered: the page holds all of them.
+const FEWEST_REPEATS: usize = 4;
+/// Bytes of a text up to which it stays numbered: whoever writes it out in every row of a page needs room for that.
+const LONGEST_NUMBERED: usize = 512;
 
 /// The type that a column of `data_type` has in pages; `None` if it has none.
 pub(crate) fn plain_type(data_type: &DataType) -> Option<DataType> {
@@ -46,6 +51,11 @@ pub(crate) fn plain_type(data_type: &DataType) -> Option<DataType> {
         | DataType::Map(..) => DataType::Utf8,
         _ => return None,
     })
+}
+
+/// The type of columns whose texts are numbered.
+pub(crate) fn numbered_type() -> DataType {
+    DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
 }
 
 /// How messages call a type that pages have.
@@ -84,6 +94,9 @@ pub(crate) fn plain(
     max_bytes: usize,
 ) -> Result<ArrayRef, ArrowError> {
     if let DataType::Dictionary(_, values) = array.data_type() {
+        if is_worth_numbering(array, max_bytes) {
+            return Ok(Arc::clone(array));
+        }
         let unpacked = convert(array, values)?;
         return plain(field, &unpacked, bad, max_bytes);
     }
@@ -135,6 +148,15 @@ pub(crate) fn plain(
             None => Err(ArrowError::NotYetImplemented(format!("columns of type {other}"))),
         },
     }
+}
+
+/// Whether texts are numbered that are few and short and all of them sound, so that the rows need not be looked at.
+fn is_worth_numbering(array: &ArrayRef, max_bytes: usize) -> bool {
+    let numbered = array.as_dictionary_opt::<Int32Type>();
+    let Some(texts) = numbered.and_then(|numbered| numbered.values().as_string_opt::<i32>()) else { return false };
+    let are_few = texts.len().saturating_mul(FEWEST_REPEATS) <= array.len() && texts.null_count() == 0;
+    let most_bytes = max_bytes.min(LONGEST_NUMBERED);
+    are_few && texts.iter().flatten().all(|text| text.len() <= most_bytes && flaw(text.as_bytes()).is_none())
 }
 
 fn convert(array: &ArrayRef, wanted: &DataType) -> Result<ArrayRef, ArrowError> {

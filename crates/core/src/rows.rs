@@ -75,7 +75,7 @@ fn length(start: i32, end: i32) -> usize {
 /// # Errors
 /// `contract` for a batch that IPC cannot carry.
 pub fn encode(rows: &RecordBatch, out: &mut Vec<u8>) -> Result<()> {
-    if let Some(columns) = write::plain_columns(rows) {
+    if let Some(columns) = write::Columns::of(rows) {
         return write::plain(rows, &columns, out).map_err(unwritable);
     }
     out.reserve(HEADS + bytes(rows));

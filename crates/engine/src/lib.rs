@@ -24,6 +24,7 @@ mod line;
 mod map;
 mod movers;
 mod name;
+mod numbered;
 mod open_export;
 mod outbox;
 mod pack;

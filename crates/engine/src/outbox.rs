@@ -21,6 +21,7 @@ use self::block::BlockWriter;
 pub(crate) use self::block::{BUNDLES_PER_BLOCK, Block, Bundle, Ticket};
 use self::store::BlockStore;
 use crate::batch_size::BatchSize;
+use crate::numbered::written_out;
 
 /// Rows of a bundle where a call has fewer: a bundle takes more than a thousand bytes whatever it holds.
 const SMALLEST_BUNDLE: usize = 32;
@@ -60,6 +61,7 @@ impl Outbox {
 
     /// Adds rows with one ticket each.
     pub(crate) fn push(&mut self, rows: &RecordBatch, tickets: Vec<Ticket>) -> Result<()> {
+        let rows = &written_out(rows, &self.schema)?;
         self.rows += rows.num_rows() as u64;
         self.size.widest = self.size.widest.max(rows::widest(rows));
         let (mut start, mut tickets) = (0, tickets.into_iter());
@@ -174,6 +176,7 @@ mod tests {
     use segport_ledger::{Fingerprint, Identity, KeyHash};
 
     use super::*;
+    use crate::numbered::numbered;
 
     /// Rows that are numbered from `from`, each with a value of `width` bytes.
     pub(super) fn page(from: u32, count: u32, width: usize) -> (RecordBatch, Vec<Ticket>) {
@@ -199,8 +202,12 @@ mod tests {
         let schema = page(0, 1, 1).0.schema();
         let mut outbox = Outbox::new(schema, narrow(rows_per_batch), dir.path()).unwrap();
         let mut row = 0;
-        for &count in pages {
-            let (rows, tickets) = page(row, count, width);
+        for (number, &count) in pages.iter().enumerate() {
+            let (mut rows, tickets) = page(row, count, width);
+            // Whether or not a source numbers its texts.
+            if number % 2 == 1 {
+                rows = RecordBatch::try_from_iter_with_nullable([("f0", numbered(rows.column(0)), true)]).unwrap();
+            }
             outbox.push(&rows, tickets).unwrap();
             row += count;
         }

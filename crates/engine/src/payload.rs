@@ -8,6 +8,8 @@ use arrow_array::{Array, ArrayRef, BooleanArray, Float64Array, Int64Array, Strin
 use arrow_buffer::NullBuffer;
 use arrow_schema::DataType;
 
+use crate::numbered::Numbered;
+
 /// Length of what stands for a name in a payload.
 const TAG_BYTES: usize = 8;
 
@@ -50,6 +52,7 @@ impl Payload {
     pub(crate) fn value(&mut self, tag: &Tag, values: &Values<'_>, row: usize) -> bool {
         match values {
             Values::Text(texts) => texts.get(row).map(|text| self.text(tag, &text)).is_some(),
+            Values::Numbered(texts) => texts.get(row).map(|text| self.text(tag, &text)).is_some(),
             others => self.scalar(tag, others, row),
         }
     }
@@ -133,6 +136,7 @@ impl fmt::Debug for Payload {
 /// A page's values by field, for reading row by row.
 pub(crate) enum Values<'a> {
     Text(Texts<'a>),
+    Numbered(NumberedTexts<'a>),
     Integer(&'a Int64Array),
     Float(&'a Float64Array),
     Boolean(&'a BooleanArray),
@@ -143,6 +147,7 @@ impl<'a> Values<'a> {
     pub(crate) fn of(column: &'a ArrayRef) -> Option<Self> {
         match column.data_type() {
             DataType::Utf8 => column.as_string_opt::<i32>().map(Texts::of).map(Self::Text),
+            DataType::Dictionary(..) => Numbered::of(column).map(NumberedTexts::of).map(Self::Numbered),
             DataType::Int64 => column.as_primitive_opt::<Int64Type>().map(Self::Integer),
             DataType::Float64 => column.as_primitive_opt::<Float64Type>().map(Self::Float),
             DataType::Boolean => column.as_boolean_opt().map(Self::Boolean),
@@ -159,6 +164,16 @@ pub(crate) struct Texts<'a> {
     nulls: Option<&'a NullBuffer>,
 }
 
+/// A column of texts that are numbered.
+pub(crate) struct NumberedTexts<'a> {
+    numbers: &'a [i32],
+    nulls: Option<&'a NullBuffer>,
+    /// Where each text begins and the last one ends.
+    offsets: &'a [i32],
+    /// The texts, and a stride more: there are few, and otherwise the last ones would be the long way in most rows.
+    bytes: Vec<u8>,
+}
+
 /// One of them.
 struct Text<'a> {
     /// The column's bytes from where it begins, which may go on after it.
@@ -166,7 +181,16 @@ struct Text<'a> {
     length: usize,
 }
 
-impl Text<'_> {
+impl<'a> Text<'a> {
+    /// The text with this number in a column.
+    #[inline]
+    fn at(bytes: &'a [u8], offsets: &[i32], number: usize) -> Self {
+        // A column has an offset more than texts, none is negative or less than the one before, and all are within its bytes:
+        // so it was checked when it was made.
+        let [start, end] = [offsets[number], offsets[number + 1]].map(|offset| offset as usize);
+        Self { ahead: &bytes[start..], length: end - start }
+    }
+
     fn whole(&self) -> &[u8] {
         // A column ends where its last text does, or behind it.
         &self.ahead[..self.length]
@@ -194,10 +218,27 @@ impl<'a> Texts<'a> {
         if self.nulls.is_some_and(|nulls| nulls.is_null(row)) {
             return None;
         }
-        // A column has an offset more than rows, none is negative or less than the one before, and all are within its bytes:
-        // so it was checked when it was made.
-        let [start, end] = [self.offsets[row], self.offsets[row + 1]].map(|offset| offset as usize);
-        Some(Text { ahead: &self.bytes[start..], length: end - start })
+        Some(Text::at(self.bytes, self.offsets, row))
+    }
+}
+
+impl<'a> NumberedTexts<'a> {
+    fn of(Numbered { numbers, texts }: Numbered<'a>) -> Self {
+        let bytes = [texts.value_data(), &[0; STRIDE]].concat();
+        Self { numbers: numbers.values(), nulls: numbers.nulls(), offsets: texts.value_offsets(), bytes }
+    }
+
+    /// The text of a row; `None` for null.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    #[inline]
+    fn get(&self, row: usize) -> Option<Text<'_>> {
+        if self.nulls.is_some_and(|nulls| nulls.is_null(row)) {
+            return None;
+        }
+        // Where there is a number it is that of a text: so it was checked when the column was made.
+        Some(Text::at(&self.bytes, self.offsets, self.numbers[row] as usize))
     }
 }
 
@@ -208,6 +249,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::numbered::numbered;
 
     const TAG: Tag = *b"tag of f";
 
@@ -241,7 +283,9 @@ mod tests {
                     tagged(&[&(text.len() as u32).to_le_bytes(), text.as_bytes()].concat())
                 })
                 .collect();
-            prop_assert_eq!(appended(Arc::new(column.slice(skipped, texts.len() - skipped))), expected);
+            let column: ArrayRef = Arc::new(column.slice(skipped, texts.len() - skipped));
+            prop_assert_eq!(&appended(numbered(&column)), &expected);
+            prop_assert_eq!(appended(column), expected);
         }
     }
 

@@ -142,6 +142,32 @@ fn a_long_text_that_is_repeated_takes_no_more_memory_than_others() {
 }
 
 #[test]
+fn texts_stay_numbered_where_they_are_few_short_and_sound() {
+    let numbered = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+    let check = |texts: &[Option<&str>], is_numbered: bool| {
+        let column: StringArray = texts.iter().copied().cycle().take(1000).collect();
+        let folder = Folder::with("f.parquet", file(vec![("c", Arc::new(column))], 1000));
+        let page = folder.page(&json!({"path": "f.parquet"}), None).unwrap();
+        assert_eq!(*page.rows.column(0).data_type() == numbered, is_numbered, "{texts:.20?}");
+        let seen = folder.read(json!({"path": "f.parquet"})).unwrap();
+        let expected: Vec<&str> = texts.iter().copied().cycle().take(1000).map(|text| text.unwrap_or("∅")).collect();
+        let unsound = texts.iter().flatten().filter(|text| text.contains('\0')).count();
+        assert_eq!(seen.schema, "c:Utf8", "what a project is checked against");
+        assert_eq!(seen.unreadable.len(), 1000 / texts.len() * unsound);
+        if unsound == 0 {
+            assert_eq!(seen.rows, expected);
+        }
+    };
+    check(&[Some("NO"), None, Some(""), Some("Zoë")], true);
+    let many: Vec<String> = (0..500).map(|number| number.to_string()).collect();
+    check(&many.iter().map(|text| Some(&**text)).collect::<Vec<_>>(), false);
+    check(&many.iter().take(250).map(|text| Some(&**text)).collect::<Vec<_>>(), true);
+    check(&[Some("NO"), Some(&"long".repeat(128))], true);
+    check(&[Some("NO"), Some(&"long.".repeat(128))], false);
+    check(&[Some("NO"), Some("x\0y")], false);
+}
+
+#[test]
 fn files_of_a_folder_must_agree() {
     let numbers: ArrayRef = Arc::new(Int64Array::from(vec![1]));
     let short: ArrayRef = Arc::new(Int32Array::from(vec![2]));

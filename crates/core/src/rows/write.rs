@@ -1,4 +1,5 @@
-//! Writing plain streams: a schema and one batch of texts, numbers and truth values.
+//! Writing plain streams: a schema and one batch of texts, numbers and truth values. Texts that repeat may be numbered: each
+//! stands once in a dictionary before the batch, and the batch has its number in every row.
 //!
 //! The library takes longer to write a batch of a hundred rows than to copy ten times as many: it writes the schema anew each
 //! time, though it stays the same, and allocates for each column and each buffer. Whatever this writes, the library reads as the
@@ -8,14 +9,16 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float64Type, Int64Type};
+use arrow_array::types::{Float64Type, Int32Type, Int64Type};
 use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch, StringArray};
 use arrow_buffer::{BooleanBuffer, NullBuffer, ToByteSlice};
 use arrow_ipc::writer::{DictionaryTracker, IpcDataGenerator, IpcWriteOptions, write_message};
-use arrow_ipc::{Buffer, FieldNode, MessageBuilder, MessageHeader, MetadataVersion, RecordBatchBuilder};
+use arrow_ipc::{
+    Buffer, DictionaryBatchBuilder, FieldNode, MessageBuilder, MessageHeader, MetadataVersion, RecordBatchBuilder,
+};
 use arrow_schema::{ArrowError, DataType, SchemaRef};
 use bytes::Bytes;
-use flatbuffers::FlatBufferBuilder;
+use flatbuffers::{FlatBufferBuilder, UnionWIPOffset, WIPOffset};
 
 use super::plain::is_plain;
 
@@ -26,34 +29,65 @@ const MARK: [u8; 4] = [0xff; 4];
 /// Ends a stream: a message without a head.
 const END: [u8; 8] = [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
 
-/// The columns of these rows; `None` if there are none, or one is not plain.
-pub(super) fn plain_columns(rows: &RecordBatch) -> Option<Vec<Column<'_>>> {
-    rows.columns().iter().map(Column::of).collect::<Option<Vec<_>>>().filter(|columns| !columns.is_empty())
+/// The columns of a stream.
+pub(super) struct Columns<'a> {
+    /// Those of its batch.
+    of_batch: Vec<Column<'a>>,
+    /// Its dictionaries, in the order of the columns that have one, which is how a schema numbers them.
+    dictionaries: Vec<&'a StringArray>,
+}
+
+impl<'a> Columns<'a> {
+    /// Those of these rows; `None` if there are none, or one is not plain.
+    pub(super) fn of(rows: &'a RecordBatch) -> Option<Self> {
+        let of_batch = rows.columns().iter().map(Column::of).collect::<Option<Vec<_>>>()?;
+        let dictionaries =
+            rows.columns().iter().filter_map(|column| numbered(column)).map(|(_, texts)| texts).collect();
+        (!of_batch.is_empty()).then_some(Self { of_batch, dictionaries })
+    }
 }
 
 thread_local! {
-    /// Where the head of a batch is put together. Kept, so that a batch does not allocate it anew.
+    /// Where the head of a message is put together. Kept, so that a batch does not allocate it anew.
     static FLAT: Cell<FlatBufferBuilder<'static>> = Cell::default();
 }
 
 /// Appends the rows, which have these columns, as a stream.
-pub(super) fn plain(rows: &RecordBatch, columns: &[Column<'_>], out: &mut Vec<u8>) -> Result<(), ArrowError> {
+pub(super) fn plain(rows: &RecordBatch, columns: &Columns<'_>, out: &mut Vec<u8>) -> Result<(), ArrowError> {
+    let start = out.len();
+    out.extend_from_slice(&schema(rows.schema_ref())?);
+    for (number, texts) in (0..).zip(&columns.dictionaries) {
+        message(start, Kind::Dictionary(number), texts.len(), &[Column::Text(texts)], out)?;
+    }
+    message(start, Kind::Batch, rows.num_rows(), &columns.of_batch, out)?;
+    out.extend_from_slice(&END);
+    Ok(())
+}
+
+/// What the columns of a message are.
+#[derive(Clone, Copy)]
+enum Kind {
+    /// The dictionary with this number, which has one.
+    Dictionary(i64),
+    /// Those of the rows.
+    Batch,
+}
+
+/// Appends a message with columns of so many rows to the stream that begins at `start`.
+fn message(start: usize, kind: Kind, rows: usize, columns: &[Column<'_>], out: &mut Vec<u8>) -> Result<(), ArrowError> {
     let (mut nodes, mut places) = (Vec::with_capacity(columns.len()), Vec::with_capacity(3 * columns.len()));
     let mut length = 0;
     for column in columns {
-        nodes.push(FieldNode::new(signed(rows.num_rows()), signed(column.nulls().map_or(0, NullBuffer::null_count))));
+        nodes.push(FieldNode::new(signed(rows), signed(column.nulls().map_or(0, NullBuffer::null_count))));
         for part in column.parts().into_iter().flatten() {
             places.push(Buffer::new(signed(length), signed(part.bytes())));
             length += part.bytes().next_multiple_of(ALIGN);
         }
     }
     let mut flat = FLAT.take();
-    let head = head(&mut flat, rows.num_rows(), &nodes, &places, length);
-    let schema = schema(rows.schema_ref())?;
+    let head = head(&mut flat, kind, rows, &nodes, &places, length);
 
-    out.reserve(schema.len() + MARK.len() + 4 + head.len() + ALIGN + length + END.len());
-    let start = out.len();
-    out.extend_from_slice(&schema);
+    out.reserve(MARK.len() + 4 + head.len() + ALIGN + length + END.len());
     let padded = head.len().next_multiple_of(ALIGN);
     let told = u32::try_from(padded).map_err(|_| ArrowError::IpcError("a batch has too many columns".to_owned()))?;
     out.extend_from_slice(&MARK);
@@ -66,7 +100,6 @@ pub(super) fn plain(rows: &RecordBatch, columns: &[Column<'_>], out: &mut Vec<u8
         part.write(out);
         pad(out, start);
     }
-    out.extend_from_slice(&END);
     Ok(())
 }
 
@@ -75,9 +108,10 @@ fn pad(out: &mut Vec<u8>, start: usize) {
     out.resize(start + (out.len() - start).next_multiple_of(ALIGN), 0);
 }
 
-/// The head of a batch's message.
+/// The head of a message.
 fn head<'a>(
     flat: &'a mut FlatBufferBuilder<'_>,
+    kind: Kind,
     rows: usize,
     nodes: &[FieldNode],
     places: &[Buffer],
@@ -88,12 +122,21 @@ fn head<'a>(
     batch.add_length(signed(rows));
     batch.add_nodes(nodes);
     batch.add_buffers(places);
-    let batch = batch.finish().as_union_value();
+    let batch = batch.finish();
+    let (header_type, header): (_, WIPOffset<UnionWIPOffset>) = match kind {
+        Kind::Batch => (MessageHeader::RecordBatch, batch.as_union_value()),
+        Kind::Dictionary(number) => {
+            let mut dictionary = DictionaryBatchBuilder::new(flat);
+            dictionary.add_id(number);
+            dictionary.add_data(batch);
+            (MessageHeader::DictionaryBatch, dictionary.finish().as_union_value())
+        }
+    };
     let mut message = MessageBuilder::new(flat);
     message.add_version(MetadataVersion::V5);
-    message.add_header_type(MessageHeader::RecordBatch);
+    message.add_header_type(header_type);
     message.add_bodyLength(signed(length));
-    message.add_header(batch);
+    message.add_header(header);
     let message = message.finish();
     flat.finish(message, None);
     flat.finished_data()
@@ -118,8 +161,14 @@ fn schema(schema: &SchemaRef) -> Result<Bytes, ArrowError> {
     Ok(message)
 }
 
+/// The number of each row's text, and the texts; `None` of a column whose texts are not numbered.
+fn numbered(column: &ArrayRef) -> Option<(&[i32], &StringArray)> {
+    let column = column.as_dictionary_opt::<Int32Type>()?;
+    Some((column.keys().values(), column.values().as_string_opt()?))
+}
+
 /// A plain column.
-pub(super) enum Column<'a> {
+enum Column<'a> {
     Text(&'a StringArray),
     Number(&'a [u8], Option<&'a NullBuffer>),
     Truth(&'a BooleanArray),
@@ -140,6 +189,10 @@ impl<'a> Column<'a> {
         Some(match column.data_type() {
             data_type if !is_plain(data_type) => return None,
             DataType::Utf8 => Self::Text(column.as_string_opt()?),
+            DataType::Dictionary(..) => {
+                let (numbers, _) = numbered(column)?;
+                Self::Number(numbers.to_byte_slice(), column.nulls())
+            }
             DataType::Int64 => {
                 Self::Number(column.as_primitive_opt::<Int64Type>()?.values().to_byte_slice(), column.nulls())
             }
