@@ -29,6 +29,7 @@ mod journal;
 mod key;
 mod lease;
 mod leavers;
+mod load;
 mod memberships;
 #[cfg(feature = "simulation")]
 mod memory;

@@ -1,12 +1,8 @@
 //! What the ledger holds of one export at one moment.
 
-use futures::TryStreamExt;
-
-use crate::access::{AcceptedLine, Access, ExportLine, SegmentLine};
-use crate::codec::{Stored, StoredRow};
+use crate::access::{AcceptedLine, ExportLine, SegmentLine};
 use crate::database::Database;
-use crate::page::PageKind;
-use crate::standing::Standing;
+use crate::load::load;
 use crate::walk::Walk;
 use crate::{Error, Identity, Index, Leavers, Memberships, PresentKeys, Result, SegmentNumber};
 
@@ -36,8 +32,8 @@ impl Snapshot {
         let mut view = database.keeper.view().await?;
         let line =
             view.export(export).await?.unwrap_or(ExportLine { first_page: 1, next_page: 1, ..ExportLine::default() });
-        let mut index = Index::new(database.index_memory, database.path());
-        let records = load_pages(&database, &mut *view, export, &line, &mut index).await?;
+        let index = Index::new(database.index_memory, database.path());
+        let (index, records) = load(&database, &mut *view, export, &line, index).await?;
         let known = view.segments(export).await?;
         let accepted = view.accepted(export).await?;
         drop(view);
@@ -181,73 +177,5 @@ impl Snapshot {
             id: id.to_owned(),
         });
         Ok(number)
-    }
-}
-
-/// Applies the pages that make up an export's state; returns how many records they hold.
-async fn load_pages(
-    database: &Database,
-    view: &mut (dyn Access + '_),
-    export: &str,
-    line: &ExportLine,
-    index: &mut Index,
-) -> Result<u64> {
-    index.reserve(view.estimated_rows(export, line.first_page, line.next_page).await?)?;
-    let mut records = 0;
-    let mut run = None;
-    let mut pages = database.pages(view, export, line.first_page, line.next_page);
-    while let Some(page) = pages.try_next().await? {
-        let unreadable = || database.unreadable(export, page.number);
-        match page.kind() {
-            Some(kind) if kind.is_state() => {}
-            Some(PageKind::Untried) => continue,
-            _ => return Err(unreadable()),
-        }
-        if run.replace(page.run).is_some_and(|before| before != page.run) {
-            index.run_over();
-        }
-        apply(index, page.records().map(|record| record.map_err(|_| unreadable())))?;
-        records += page.rows.unsigned_abs();
-    }
-    index.run_over();
-    Ok(records)
-}
-
-fn apply<'a>(index: &mut Index, mut records: impl Iterator<Item = Result<Stored<'a>>>) -> Result<()> {
-    let (mut ahead, mut identities) = (Vec::with_capacity(Index::AHEAD), Vec::with_capacity(Index::AHEAD));
-    loop {
-        for record in records.by_ref().take(Index::AHEAD) {
-            ahead.push(record?);
-        }
-        if ahead.is_empty() {
-            return Ok(());
-        }
-        identities.extend(ahead.iter().filter_map(Stored::identity));
-        index.warm(&identities);
-        identities.clear();
-        ahead.drain(..).try_for_each(|record| apply_record(index, &record))?;
-    }
-}
-
-fn apply_record(index: &mut Index, record: &Stored<'_>) -> Result<()> {
-    match record {
-        Stored::Intent(intent) => index.intend(intent),
-        Stored::Done { identity, value, memberships, id, .. } => {
-            index.done(*identity, value.fingerprint, |standing| standing.done(*memberships, id.is_some()))
-        }
-        Stored::Left { identity, memberships } => index.left(*identity, *memberships),
-        Stored::Row(StoredRow { identity: Some(identity), outcome, .. }) => index.undelivered(*identity, *outcome),
-        Stored::Held { identity, value, standing, .. } => {
-            index.done(*identity, value.fingerprint, |current| {
-                // The ids of a row that has several stand before it.
-                let has_destination_id = standing.has_destination_id || current.has_destination_id;
-                *current = Standing { has_destination_id, ..*standing };
-            })
-        }
-        Stored::Renewed => {
-            index.renew();
-            Ok(())
-        }
-        Stored::Row(_) | Stored::Stayed(_) | Stored::Past { .. } => Ok(()),
     }
 }

@@ -35,8 +35,7 @@ enum Come {
 }
 
 async fn come(place: &Place) -> Come {
-    let url = format!("sqlite:{}", place.database().display());
-    let mut connection = SqliteConnection::connect(&url).await.unwrap();
+    let mut connection = place.connect().await;
     let (behind, folded, old) = sqlx::query_as(
         "SELECT sum(number >= next_page) > 0, sum(number BETWEEN first_page AND next_page - 1 AND kind = 2) > 0,
          sum(number < first_page AND kind <> 3) > 0 FROM page JOIN lease USING (export)",

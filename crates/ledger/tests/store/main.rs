@@ -21,6 +21,7 @@ mod accepted;
 mod accounts;
 mod failures;
 mod fold;
+mod loading;
 mod suppression;
 mod untried;
 
@@ -47,10 +48,13 @@ impl Place {
 
     /// Changes the file behind the store's back.
     async fn tamper(&self, sql: &'static str) {
-        let url = format!("sqlite:{}", self.database().display());
-        let mut connection = SqliteConnection::connect(&url).await.unwrap();
+        let mut connection = self.connect().await;
         sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
         connection.close().await.unwrap();
+    }
+
+    async fn connect(&self) -> SqliteConnection {
+        SqliteConnection::connect(&format!("sqlite:{}", self.database().display())).await.unwrap()
     }
 }
 

@@ -27,8 +27,7 @@ async fn pass_over(store: &Store, run_id: &str, people: &[&str]) {
 
 /// Of each kind of page how many there are, and how many records they have.
 async fn pages(place: &Place) -> BTreeMap<i64, (i64, i64)> {
-    let url = format!("sqlite:{}", place.database().display());
-    let mut connection = SqliteConnection::connect(&url).await.unwrap();
+    let mut connection = place.connect().await;
     let pages: Vec<(i64, i64, i64)> = sqlx::query_as("SELECT kind, count(*), sum(rows) FROM page GROUP BY kind")
         .fetch_all(&mut connection)
         .await
