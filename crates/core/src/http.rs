@@ -151,10 +151,4 @@ pub trait HttpClient: Send + Sync + std::fmt::Debug {
     /// Once the destination has answered one request of a connection 401 or 403, those that wait end unsent as `unauthenticated` or
     /// `permission_denied`.
     async fn send(&self, request: Request) -> Result<Response>;
-
-    /// Begins no further attempt: requests that wait for one end as `cancelled`, those on the wire are heard out.
-    fn wind_up(&self) {}
-
-    /// Nor hears those out that are on the wire: they end as `cancelled` too, and may have been done.
-    fn cut_off(&self) {}
 }

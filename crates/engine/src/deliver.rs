@@ -17,6 +17,7 @@ pub use self::judged::{is_final, outcome_of};
 use crate::broken_off::BrokenOff;
 use crate::cancel::Cancel;
 use crate::in_flight::InFlight;
+use crate::line::Line;
 use crate::movers::Movers;
 use crate::pack::Dispatched;
 use crate::parcel::{Fate, Handed, Parcel};
@@ -65,6 +66,8 @@ pub(crate) const DRAIN: Duration = Duration::from_secs(8);
 #[derive(Debug)]
 pub(crate) struct Delivery<'a> {
     pub(crate) writer: &'a Writer<'a>,
+    /// The connector's way to the destination.
+    pub(crate) line: &'a Line,
     pub(crate) journal: &'a Journal,
     pub(crate) in_flight: &'a InFlight,
     pub(crate) watch: &'a Watch,

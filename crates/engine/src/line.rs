@@ -22,6 +22,20 @@ impl Line {
     pub(crate) fn connection(&self) -> Option<&segport_transport::Connection> {
         self.0.get().map(|connection| &**connection)
     }
+
+    /// Sends nothing any more: requests that wait to be sent end as errors, those on the wire are heard out.
+    pub(crate) fn wind_up(&self) {
+        if let Some(connection) = self.connection() {
+            connection.wind_up();
+        }
+    }
+
+    /// Nor waits for those on the wire: a call can tell then of which rows it does not know what became of them.
+    pub(crate) fn cut_off(&self) {
+        if let Some(connection) = self.connection() {
+            connection.cut_off();
+        }
+    }
 }
 
 impl fmt::Debug for Line {
@@ -37,18 +51,6 @@ impl HttpClient for Line {
             Some(connection) => connection.send(request).await,
             None => Err(Error::new(ErrorKind::Contract, "a connector may not call its destination while it is opened")
                 .not_sent()),
-        }
-    }
-
-    fn wind_up(&self) {
-        if let Some(connection) = self.0.get() {
-            connection.wind_up();
-        }
-    }
-
-    fn cut_off(&self) {
-        if let Some(connection) = self.0.get() {
-            connection.cut_off();
         }
     }
 }

@@ -296,6 +296,7 @@ impl Sending<'_> {
         let writer = self.open.connector.writer(self.run_id, session)?;
         let delivery = Delivery {
             writer: &writer,
+            line: &self.open.line,
             journal: self.journal,
             in_flight: self.in_flight,
             watch: self.watch,

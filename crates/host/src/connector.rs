@@ -25,7 +25,6 @@ use crate::plugin::{Instance, Plugin};
 pub struct ConnectorInstance {
     plugin: String,
     instance: Box<dyn Instance>,
-    http: Arc<dyn HttpClient>,
     limits: Limits,
     capabilities: Capabilities,
 }
@@ -41,9 +40,9 @@ impl ConnectorInstance {
         if descriptor.kind != PluginKind::Connector {
             return Err(Error::new(ErrorKind::ConfigInvalid, format!("plugin `{id}` is a source, not a connector")));
         }
-        let instance = plugin.open(settings, Arc::clone(&http))?;
+        let instance = plugin.open(settings, http)?;
         let limits = instance.opened().limits.unwrap_or(descriptor.limits);
-        Ok(Self { plugin: id, instance, http, limits, capabilities: descriptor.capabilities })
+        Ok(Self { plugin: id, instance, limits, capabilities: descriptor.capabilities })
     }
 
     /// What the connector can do.
@@ -151,16 +150,6 @@ impl Writer<'_> {
     /// What the connector can do.
     pub fn capabilities(&self) -> Capabilities {
         self.connector.capabilities
-    }
-
-    /// Sends nothing any more: requests that wait to be sent end as errors, those on the wire are heard out.
-    pub fn wind_up(&self) {
-        self.connector.http.wind_up();
-    }
-
-    /// Nor waits for those on the wire: a call can tell then of which rows it does not know what became of them.
-    pub fn cut_off(&self) {
-        self.connector.http.cut_off();
     }
 
     /// Delivers one batch.

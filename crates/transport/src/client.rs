@@ -259,6 +259,16 @@ impl Connection {
         self.permit.get_or_init(|| permit);
     }
 
+    /// Begins no further attempt: requests that wait for one end as `cancelled`, those on the wire are heard out.
+    pub fn wind_up(&self) {
+        self.advance(Course::WoundUp);
+    }
+
+    /// Nor hears those out that are on the wire: they end as `cancelled` too, and may have been done.
+    pub fn cut_off(&self) {
+        self.advance(Course::CutOff);
+    }
+
     /// What this handle has done so far.
     pub fn counters(&self) -> Counters {
         Counters {
@@ -478,14 +488,6 @@ impl HttpClient for Connection {
         };
         let Prepared { operation, url, repeatable, .. } = &call;
         result.map_err(|failure| failure.report(&End { operation, url, attempts, reached, repeatable: *repeatable }))
-    }
-
-    fn wind_up(&self) {
-        self.advance(Course::WoundUp);
-    }
-
-    fn cut_off(&self) {
-        self.advance(Course::CutOff);
     }
 }
 

@@ -191,7 +191,7 @@ impl Delivery<'_> {
         tokio::select! {
             biased;
             answered = &mut call => return answered,
-            () = self.drained() => self.writer.cut_off(),
+            () = self.drained() => self.line.cut_off(),
         }
         tokio::time::timeout(LAST_WORD, call).await.unwrap_or_else(|_| {
             Err(Error::new(ErrorKind::Cancelled, "the run was interrupted before the destination answered"))
@@ -201,7 +201,7 @@ impl Delivery<'_> {
     /// Winds the connection up when the run is cancelled, and resolves when it has waited long enough for its calls.
     async fn drained(&self) {
         self.cancel.cancelled().await;
-        self.writer.wind_up();
+        self.line.wind_up();
         tokio::time::sleep(DRAIN).await;
     }
 }

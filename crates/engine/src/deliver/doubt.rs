@@ -120,6 +120,7 @@ async fn deliver_again(
     let in_flight = InFlight::new(store.suppressions().await.unwrap());
     let delivery = Delivery {
         writer: &connector.writer("run", &Session::default()).unwrap(),
+        line: &Line::default(),
         journal: &run.journal,
         in_flight: &in_flight,
         watch: &Watch::new(Guards::default(), &Override::default()),

@@ -283,6 +283,7 @@ async fn check(case: Case) {
     let listed = [Listed { number, position: 0 }];
     let delivery = Delivery {
         writer: &connector.writer("run", &Session::default()).unwrap(),
+        line: &Line::default(),
         journal: &run.journal,
         in_flight: &in_flight,
         watch: &Watch::new(Guards::default(), &Override { guards: vec![Guard::MaxRefused], ..Override::default() }),
