@@ -28,10 +28,11 @@ pub(crate) async fn join(
     roll: Option<&Roll>,
     outcomes: &mut Outcomes,
 ) -> Added {
-    let halted = outcomes.stop.is_some();
+    let is_over = AtomicBool::new(outcomes.stop.is_some());
+    let round = Round { client, cx, verb: Verb::Add, list: &list.id, is_over };
     // Asked just before each call: another batch may have read on meanwhile.
-    let is_needed = |id: &str| !roll.is_some_and(|roll| roll.has(id));
-    let answers = for_each(client, cx, Verb::Add, &list.id, written, is_needed, halted).await;
+    let missing = written.into_iter().filter(|(_, id)| !roll.is_some_and(|roll| roll.has(id)));
+    let answers = round.ask(missing).await;
     let mut added = Added { calls: answers.len(), already: 0 };
     for (row, answer) in answers {
         let failed = match answer {
@@ -74,7 +75,8 @@ pub(crate) async fn leave<'a>(
             None => outcomes.rows.push(refused("no_contact_id", "the row has no id of a contact to take off the list")),
         }
     }
-    for (row, answer) in for_each(client, cx, Verb::Remove, &list.id, asked, |_| true, false).await {
+    let round = Round { client, cx, verb: Verb::Remove, list: &list.id, is_over: AtomicBool::new(false) };
+    for (row, answer) in round.ask(asked.into_iter()).await {
         let failed = match answer {
             Answer::Said(OnList::Yes | OnList::Already | OnList::No | OnList::NoContact) => continue,
             Answer::Said(OnList::NoList) => {
@@ -101,34 +103,34 @@ enum Answer {
     NotAsked,
 }
 
-/// Makes one call per contact that needs one when its turn comes, several at once so that the time an answer takes does not
-/// lower the rate. After an error that stops the connection no further call is made; those under way are heard out.
-async fn for_each(
-    client: &Client,
-    cx: &Context,
+/// Calls of one kind about one list.
+struct Round<'a> {
+    client: &'a Client,
+    cx: &'a Context,
     verb: Verb,
-    list: &str,
-    contacts: Vec<(usize, String)>,
-    is_needed: impl Fn(&str) -> bool,
-    halted: bool,
-) -> Vec<(usize, Answer)> {
-    let halted = &AtomicBool::new(halted);
-    let needed = contacts.into_iter().filter(|(_, id)| is_needed(id));
-    let calls = needed.map(async |(row, id)| {
-        if halted.load(Ordering::Relaxed) {
-            return (row, Answer::NotAsked);
-        }
-        match client.on_list(cx, verb, list, &id).await {
-            Ok(said) => (row, Answer::Said(said)),
-            Err(error) => {
-                if ends_round(&error) {
-                    halted.store(true, Ordering::Relaxed);
-                }
-                (row, Answer::Failed(error))
+    list: &'a str,
+    /// No further call is made.
+    is_over: AtomicBool,
+}
+
+impl Round<'_> {
+    /// Makes one call for each of these contacts when its turn comes, several at once so that the time an answer takes does not
+    /// lower the rate. After an error that stops the connection no further call is made; those under way are heard out.
+    async fn ask(&self, contacts: impl Iterator<Item = (usize, String)>) -> Vec<(usize, Answer)> {
+        let calls = contacts.map(async |(row, id)| {
+            if self.is_over.load(Ordering::Relaxed) {
+                return (row, Answer::NotAsked);
             }
-        }
-    });
-    futures::stream::iter(calls).buffer_unordered(client.width()).collect().await
+            match self.client.on_list(self.cx, self.verb, self.list, &id).await {
+                Ok(said) => (row, Answer::Said(said)),
+                Err(error) => {
+                    self.is_over.fetch_or(ends_round(&error), Ordering::Relaxed);
+                    (row, Answer::Failed(error))
+                }
+            }
+        });
+        futures::stream::iter(calls).buffer_unordered(self.client.width()).collect().await
+    }
 }
 
 /// The outcome of a row whose own call failed; an error that stops the connection is kept in `outcomes`.
