@@ -20,7 +20,7 @@ use segport_core::{Error, ErrorKind, Result, rows};
 use self::block::BlockWriter;
 pub(crate) use self::block::{BUNDLES_PER_BLOCK, Block, Bundle, Ticket};
 use self::store::BlockStore;
-use crate::batch_size::BatchSize;
+use crate::batch_size::{BatchSize, Cut, Filled};
 use crate::numbered::written_out;
 
 /// Rows of a bundle where a call has fewer: a bundle takes more than a thousand bytes whatever it holds.
@@ -32,8 +32,7 @@ pub(crate) struct Outbox {
     bundle: BatchSize,
     /// Rows of the next bundle.
     pending: Vec<RecordBatch>,
-    /// Bytes of their values.
-    bytes: usize,
+    filled: Filled,
     /// Theirs.
     tickets: Vec<Ticket>,
     block: BlockWriter,
@@ -50,7 +49,7 @@ impl Outbox {
             schema,
             bundle: BatchSize { rows: batch.rows * SMALLEST_BUNDLE.div_ceil(batch.rows), bytes: batch.bytes },
             pending: Vec::new(),
-            bytes: 0,
+            filled: Filled::default(),
             tickets: Vec::new(),
             block: BlockWriter::default(),
             store: BlockStore::new(dir)?,
@@ -61,23 +60,18 @@ impl Outbox {
 
     /// Adds rows with one ticket each.
     pub(crate) fn push(&mut self, rows: &RecordBatch, tickets: Vec<Ticket>) -> Result<()> {
-        let rows = &written_out(rows, &self.schema)?;
+        let mut rows = written_out(rows, &self.schema)?;
         self.rows += rows.num_rows() as u64;
-        self.size.widest = self.size.widest.max(rows::widest(rows));
-        let (mut start, mut tickets) = (0, tickets.into_iter());
-        while start < rows.num_rows() {
-            let next = rows.slice(start, (self.bundle.rows - self.tickets.len()).min(rows.num_rows() - start));
-            let fitting = rows::fitting(&next, self.bundle.bytes.saturating_sub(self.bytes));
-            let taken = if self.tickets.is_empty() { fitting.max(1) } else { fitting };
-            let is_full = taken < next.num_rows();
-            if taken > 0 {
-                let next = if is_full { next.slice(0, taken) } else { next };
-                self.bytes += rows::bytes(&next);
-                self.pending.push(next);
-                self.tickets.extend(tickets.by_ref().take(taken));
-                start += taken;
+        self.size.widest = self.size.widest.max(rows::widest(&rows));
+        let mut tickets = tickets.into_iter();
+        while rows.num_rows() > 0 {
+            let Cut { rows: taken, filled, is_full } = self.bundle.cut(self.filled, &mut rows);
+            if taken.num_rows() > 0 {
+                self.tickets.extend(tickets.by_ref().take(taken.num_rows()));
+                self.pending.push(taken);
+                self.filled = filled;
             }
-            if is_full || self.tickets.len() == self.bundle.rows {
+            if is_full {
                 self.end_bundle()?;
             }
         }
@@ -97,8 +91,7 @@ impl Outbox {
         }
         self.pending.clear();
         self.tickets.clear();
-        self.size.bytes += self.bytes.min(self.bundle.bytes) as u64;
-        self.bytes = 0;
+        self.size.bytes += std::mem::take(&mut self.filled).bytes.min(self.bundle.bytes) as u64;
         if self.block.is_full() { self.store.append(&mut self.block) } else { Ok(()) }
     }
 

@@ -4,12 +4,12 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use arrow_array::RecordBatch;
-use segport_core::rows::{self, EncodedRows};
+use segport_core::rows::EncodedRows;
 use segport_core::{Error, ErrorKind, Result, Workload};
 use segport_ledger::{Identity, Index, Intent, Journal, Leaver, Memberships};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
-use crate::batch_size::BatchSize;
+use crate::batch_size::{BatchSize, Cut, Filled};
 use crate::broken_off::BrokenOff;
 use crate::outbox::{Block, Bundle, Ticket};
 use crate::parcel::{Links, Listed, Parcel, picked};
@@ -157,22 +157,16 @@ impl Packer<'_> {
     /// next one.
     fn fill(&self, alike: Alike, rows: &RecordBatch, tickets: &[Ticket], loose: &mut Loose) -> Result<Vec<Parcel>> {
         let mut parcels = Vec::new();
-        let (mut start, mut tickets) = (0, tickets.iter().copied());
-        while start < rows.num_rows() {
+        let (mut rest, mut tickets) = (rows.clone(), tickets.iter().copied());
+        while rest.num_rows() > 0 {
             let waiting = loose.0.entry(alike).or_default();
-            let next = rows.slice(start, (self.batch.rows - waiting.rows).min(rows.num_rows() - start));
-            let fitting = rows::fitting(&next, self.batch.bytes.saturating_sub(waiting.bytes));
-            let taken = if waiting.bundles.is_empty() { fitting.max(1) } else { fitting };
-            if taken > 0 {
-                let taken = next.slice(0, taken);
-                waiting.rows += taken.num_rows();
-                waiting.bytes += rows::bytes(&taken);
-                let tickets = tickets.by_ref().take(taken.num_rows()).collect();
-                waiting.bundles.push(Bundle { rows: EncodedRows::new(&taken)?, tickets });
-                start += taken.num_rows();
+            let Cut { rows, filled, is_full } = self.batch.cut(waiting.filled, &mut rest);
+            if rows.num_rows() > 0 {
+                let tickets = tickets.by_ref().take(rows.num_rows()).collect();
+                waiting.bundles.push(Bundle { rows: EncodedRows::new(&rows)?, tickets });
+                waiting.filled = filled;
             }
-            let is_full = waiting.rows == self.batch.rows || waiting.bytes >= self.batch.bytes;
-            if is_full || taken < next.num_rows() {
+            if is_full {
                 parcels.extend(self.tie(alike, std::mem::take(waiting).bundles)?);
             }
         }
@@ -250,9 +244,7 @@ struct Loose(BTreeMap<Alike, Waiting>);
 #[derive(Debug, Default)]
 struct Waiting {
     bundles: Vec<Bundle>,
-    rows: usize,
-    /// Of their values.
-    bytes: usize,
+    filled: Filled,
 }
 
 impl Waiting {

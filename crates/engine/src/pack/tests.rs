@@ -235,7 +235,7 @@ async fn check(mixed: &Mixed) {
         assert!((1..=batch.rows).contains(&tickets.len()));
         let kind: u8 = join.iter().map(|position| 1 << position).sum();
         let decoded = encoded.decode().unwrap();
-        assert!(tickets.len() == 1 || rows::bytes(&decoded) <= batch.bytes);
+        assert!(tickets.len() == 1 || segport_core::rows::bytes(&decoded) <= batch.bytes);
         for (name, ticket) in decoded.column(0).as_string::<i32>().iter().flatten().zip(&tickets[..]) {
             let row: u32 = name.trim_end_matches('x').parse().unwrap();
             assert_eq!((ticket.identity, kind), (identity(row), mixed.kinds[row as usize]));
