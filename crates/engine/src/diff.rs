@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow_array::{RecordBatch, UInt32Array};
 use segport_core::{Error, ErrorKind, UnreadableRow};
-use segport_ledger::{Identity, Index, KeyHash, Observation, Present, SegmentNumber, Untried};
+use segport_ledger::{Identity, Index, KeyHash, Observation, Present, Rekeyed, SegmentNumber, Untried};
 
 use crate::map::Mapping;
 use crate::name::{Candidate, Name};
@@ -77,15 +77,15 @@ impl<'a> Diff<'a> {
         self.tally.wanted
     }
 
-    /// Compares the rows of one page; the records are those that will not be sent.
+    /// Compares the rows of one page; gives what is to be written down of those that will not be sent.
     pub(crate) fn page(
         &mut self,
         place: Place,
         mapping: &Mapping,
         rows: &RecordBatch,
         candidates: &[Candidate],
-    ) -> Result<Vec<Untried>, StartError> {
-        let mut records = Vec::new();
+    ) -> Result<Noted, StartError> {
+        let (mut records, mut rekeyed) = (Vec::new(), Vec::new());
         let mut picked = Picked::default();
         self.tally.add_rows(place.position, candidates.len() as u64);
         let mut ahead = Vec::with_capacity(Index::AHEAD);
@@ -124,13 +124,16 @@ impl<'a> Diff<'a> {
                             }
                         }
                         Judgement::Stays => self.present.add(place.number, name.key),
+                        Judgement::Rekey => {
+                            rekeyed.push(self.index.rekeyed(name.identity, name.key, name.fingerprint)?);
+                        }
                         Judgement::Nothing => {}
                     }
                 }
             }
         }
         self.put_in_outbox(rows, picked)?;
-        Ok(records)
+        Ok(Noted { untried: records, rekeyed })
     }
 
     /// Takes from a page of the second reading the rows whose memberships grew.
@@ -216,10 +219,13 @@ impl<'a> Diff<'a> {
         let added = match self.index.observe(name.identity, name.key, name.fingerprint, place.number)? {
             Observation::New => true,
             Observation::MembershipGrew | Observation::Changed => false,
-            Observation::Unchanged => {
+            unchanged @ (Observation::Unchanged | Observation::UnchangedUnderOtherKey) => {
                 self.tally.rows.read += u64::from(is_considered);
                 self.tally.rows.unchanged += u64::from(is_considered);
-                return Ok(Judgement::Nothing);
+                return Ok(match unchanged {
+                    Observation::Unchanged => Judgement::Nothing,
+                    _ => Judgement::Rekey,
+                });
             }
             Observation::SeenInEarlierSegment { membership_grew: true } if is_considered => {
                 return self.grow(name.identity);
@@ -337,7 +343,16 @@ enum Judgement {
     Skip(Skip),
     /// The run does not send the row. It has not left its segment for that, whatever address it had before.
     Stays,
+    /// The ledger knows the row by another key.
+    Rekey,
     Nothing,
+}
+
+/// What is to be written down of a page's rows before anything is sent.
+#[derive(Debug, Default)]
+pub(crate) struct Noted {
+    pub(crate) untried: Vec<Untried>,
+    pub(crate) rekeyed: Vec<Rekeyed>,
 }
 
 impl Judgement {

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use segport_core::{Error, ErrorKind, Result, Workload};
-use segport_ledger::{Hasher, Identity, Journal, Leaver, SegmentNumber, SharedIds, Snapshot, Untried, WantedRows};
+use segport_ledger::{Hasher, Identity, Journal, Leaver, SegmentNumber, SharedIds, Snapshot, WantedRows};
 use segport_manifest::{Code, Leavers as Policy};
 
 use crate::batch_size::BatchSize;
 use crate::cancel::Cancel;
 use crate::deliver::Halt;
-use crate::diff::{Diff, Place, Rules};
+use crate::diff::{Diff, Noted, Place, Rules};
 use crate::movers::Movers;
 use crate::name::Namer;
 use crate::open_export::{OpenExport, OpenSegment, segment_id};
@@ -96,9 +96,9 @@ impl Comparison<'_> {
                     Ok(page) => page,
                     Err(error) => return Ok(Some(error.with("segment", &*segment.reader.id))),
                 };
-                let mut untried = diff.page(place, &segment.mapping, &page.rows, &page.candidates)?;
-                untried.extend(diff.unreadable(place, &page.unreadable));
-                self.write_down(&untried).await?;
+                let mut noted = diff.page(place, &segment.mapping, &page.rows, &page.candidates)?;
+                noted.untried.extend(diff.unreadable(place, &page.unreadable));
+                self.write_down(&noted).await?;
                 self.progress.advance(&self.open.export.id, (page.rows.num_rows() + page.unreadable.len()) as u64);
             }
         }
@@ -138,12 +138,12 @@ impl Comparison<'_> {
         while tally.wanted > 0
             && let Some(identities) = snapshot.take_wanted(&mut walk).await?
         {
-            let mut untried = Vec::with_capacity(identities.len());
+            let mut noted = Noted::default();
             for identity in identities {
                 snapshot.index.leave_out(identity)?;
-                untried.push(tally.lose(identity, Skip { why, reason: Arc::clone(&reason) }));
+                noted.untried.push(tally.lose(identity, Skip { why, reason: Arc::clone(&reason) }));
             }
-            self.write_down(&untried).await?;
+            self.write_down(&noted).await?;
         }
         Ok(())
     }
@@ -161,11 +161,11 @@ impl Comparison<'_> {
         begin_reading(self.open, position, self.run, self.hasher)
     }
 
-    async fn write_down(&self, untried: &[Untried]) -> Result<(), StartError> {
-        match self.journal {
-            Some(journal) if !untried.is_empty() => Ok(journal.pass_over(untried).await?),
-            _ => Ok(()),
-        }
+    async fn write_down(&self, Noted { untried, rekeyed }: &Noted) -> Result<(), StartError> {
+        let Some(journal) = self.journal else { return Ok(()) };
+        // Of none nothing is written.
+        journal.pass_over(untried).await?;
+        Ok(journal.rekey(rekeyed).await?)
     }
 }
 

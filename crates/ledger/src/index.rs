@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::codec::Acknowledged;
 use crate::standing::{Again, Standing, Standings};
 use crate::table::{Entry, Place, Room, Table};
 use crate::{Error, Fingerprint, Identity, Intent, KeyHash, Memberships, Result, SegmentNumber, Undelivered};
@@ -19,6 +20,9 @@ pub enum Observation {
     MembershipGrew,
     /// The destination acknowledged just this.
     Unchanged,
+    /// The same, under another key than this: nothing is sent, but the key must be written down ([`Index::rekeyed`]), by which the
+    /// row is known if its identity cannot be told.
+    UnchangedUnderOtherKey,
     /// The same profile was read in an earlier segment of this run; its values come from there.
     SeenInEarlierSegment {
         /// It was [`Observation::Unchanged`] so far, and this segment is the reason to send it now. `false` if it needs
@@ -37,7 +41,7 @@ pub enum Observation {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Held {
     /// `None` once the row was read in this run.
-    fingerprint: Option<u64>,
+    mark: Option<Mark>,
     /// The memberships that were acknowledged.
     pub memberships: Memberships,
     /// An intent has no outcome: the destination may hold something else, and the row is sent again.
@@ -50,7 +54,10 @@ impl Held {
     /// Whether this is the payload that was acknowledged. Of a row that was read in this run that is no longer known: its
     /// [`Observation`] has said it.
     pub fn acknowledged(&self, fingerprint: Fingerprint) -> bool {
-        !self.uncertain && !self.again && !self.memberships.is_empty() && self.fingerprint == Some(short(fingerprint))
+        !self.uncertain
+            && !self.again
+            && !self.memberships.is_empty()
+            && self.mark.is_some_and(|mark| mark.is_of(fingerprint))
     }
 }
 
@@ -93,9 +100,10 @@ pub struct ReadRows {
 /// [`Index::BYTES_A_ROW`] in memory for each of many, and some 50 kB however few there are. Beyond a limit hash buckets of it
 /// go to files, where a look at a row takes one or two microseconds, or as long as the disk does.
 ///
-/// A row is compared with its acknowledged fingerprint once, when it is first read; from then on only by its key. So there is
-/// one place of 64 bits for both: two payloads of one identity are mistaken for equal with probability 2⁻⁶⁴, and two profiles
-/// that share an identity in different segments for one profile with as much.
+/// A row is compared with what was acknowledged of it once, when it is first read; from then on only by its key. So there is one
+/// place of 64 bits for both: first 48 of its fingerprint and 16 of its key, then all of its key. Two payloads of one identity are
+/// mistaken for equal with probability 2⁻⁴⁸, two keys with 2⁻¹⁶, which matters only if a later row of that key cannot be used, and
+/// two profiles that share an identity in different segments are taken for one with probability 2⁻⁶⁴.
 ///
 /// Every method that looks at a row fails if such a file cannot be made, read or written. The index is of no use then.
 #[derive(Debug)]
@@ -159,20 +167,28 @@ impl Index {
         } else {
             let observation = if !standing.held {
                 Observation::New
-            } else if standing.uncertain() || standing.again != Again::Nothing || row.mark != short(fingerprint) {
+            } else if standing.uncertain() || standing.again != Again::Nothing || !Mark(row.mark).is_of(fingerprint) {
                 Observation::Changed
             } else if !standing.acknowledged.contains(segment) {
                 Observation::MembershipGrew
-            } else {
+            } else if Mark(row.mark) == Mark::of(fingerprint, key) {
                 Observation::Unchanged
+            } else {
+                Observation::UnchangedUnderOtherKey
             };
-            standing.sending = observation != Observation::Unchanged;
+            standing.sending = !matches!(observation, Observation::Unchanged | Observation::UnchangedUnderOtherKey);
             observation
         };
         standing.seen = standing.seen.with(segment);
         let standing = self.standings.change(row.standing, standing);
         self.rows.set(place, Entry { mark: key.bits(), standing }).map_err(|error| self.failed(error))?;
         Ok(observation)
+    }
+
+    /// A row that was [`Observation::UnchangedUnderOtherKey`], for [`crate::Journal::rekey`].
+    pub fn rekeyed(&self, identity: Identity, key: KeyHash, fingerprint: Fingerprint) -> Result<Rekeyed> {
+        let standing = self.find(identity)?.map(|(_, standing)| standing).unwrap_or_default();
+        Ok(Rekeyed { identity, value: Acknowledged { key, fingerprint }, standing })
     }
 
     /// Notes that a row with this identity is in `segment` but cannot be used, so that it is not taken for a leaver.
@@ -214,7 +230,7 @@ impl Index {
     pub fn held(&self, identity: Identity) -> Result<Option<Held>> {
         let Some((_, row, standing)) = self.row(identity)? else { return Ok(None) };
         Ok(standing.matters().then_some(Held {
-            fingerprint: (!standing.is_seen()).then_some(row.mark),
+            mark: (!standing.is_seen()).then_some(Mark(row.mark)),
             memberships: standing.acknowledged,
             uncertain: standing.uncertain(),
             again: standing.again != Again::Nothing,
@@ -298,9 +314,15 @@ impl Index {
         Ok(self.row(identity)?.map(|(place, _, standing)| (place, standing)))
     }
 
+    /// The key with which this run has read the row; `None` if it has not.
+    pub(crate) fn key_read(&self, identity: Identity) -> Result<Option<KeyHash>> {
+        let row = self.row(identity)?.filter(|(_, _, standing)| standing.is_seen());
+        Ok(row.map(|(_, row, _)| KeyHash::from_bits(row.mark)))
+    }
+
     /// Whether this run has read the row, and with another key.
     pub(crate) fn has_changed_hands(&self, identity: Identity, key: KeyHash) -> Result<bool> {
-        Ok(self.row(identity)?.is_some_and(|(_, row, standing)| standing.is_seen() && row.mark != key.bits()))
+        Ok(self.key_read(identity)?.is_some_and(|read| read != key))
     }
 
     /// The places that [`Index::find`] gives are numbered up to here.
@@ -311,11 +333,11 @@ impl Index {
     pub(crate) fn done(
         &mut self,
         identity: Identity,
-        fingerprint: Fingerprint,
+        Acknowledged { key, fingerprint }: Acknowledged,
         change: impl FnOnce(&mut Standing),
     ) -> Result<()> {
         let found = self.rows.find_or_add(identity).map_err(|error| self.failed(error))?;
-        self.change_at(found, Some(short(fingerprint)), change)
+        self.change_at(found, Some(Mark::of(fingerprint, key)), change)
     }
 
     pub(crate) fn undelivered(&mut self, identity: Identity, outcome: Undelivered) -> Result<()> {
@@ -347,12 +369,12 @@ impl Index {
     fn change_at(
         &mut self,
         (place, row): (Place, Entry),
-        acknowledged: Option<u64>,
+        acknowledged: Option<Mark>,
         change: impl FnOnce(&mut Standing),
     ) -> Result<()> {
         let mut standing = self.standings.get(row.standing);
         change(&mut standing);
-        let mark = acknowledged.filter(|_| !standing.is_seen()).unwrap_or(row.mark);
+        let mark = acknowledged.filter(|_| !standing.is_seen()).map_or(row.mark, |Mark(mark)| mark);
         let standing = self.standings.change(row.standing, standing);
         self.rows.set(place, Entry { mark, standing }).map_err(|error| self.failed(error))
     }
@@ -363,10 +385,29 @@ impl Index {
     }
 }
 
-/// The part of a fingerprint that is kept in memory.
-fn short(fingerprint: Fingerprint) -> u64 {
-    let [a, b, c, d, e, f, g, h, ..] = fingerprint.bits().to_le_bytes();
-    u64::from_le_bytes([a, b, c, d, e, f, g, h])
+/// What is kept in memory of what was acknowledged of a row: 48 bits of its fingerprint and, last, 16 of its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Mark(u64);
+
+impl Mark {
+    const OF_KEY: u64 = 0xffff;
+
+    fn of(fingerprint: Fingerprint, key: KeyHash) -> Self {
+        let [a, b, c, d, e, f, ..] = fingerprint.bits().to_le_bytes();
+        Self(u64::from_le_bytes([0, 0, a, b, c, d, e, f]) | key.bits() & Self::OF_KEY)
+    }
+
+    fn is_of(self, fingerprint: Fingerprint) -> bool {
+        self.0 & !Self::OF_KEY == Self::of(fingerprint, KeyHash::from_bits(0)).0
+    }
+}
+
+/// A row whose payload is what was acknowledged, and whose key is not; from [`Index::rekeyed`].
+#[derive(Debug, Clone)]
+pub struct Rekeyed {
+    pub(crate) identity: Identity,
+    pub(crate) value: Acknowledged,
+    pub(crate) standing: Standing,
 }
 
 #[cfg(test)]
@@ -378,7 +419,7 @@ mod tests {
     enum Step {
         /// It is read in this segment, with this key and payload, and that means this.
         Read(u8, u64, u128, Observation),
-        /// This payload is acknowledged.
+        /// This payload is acknowledged, with key 1.
         Done(u128),
         /// Whether this payload is known as acknowledged.
         Acknowledged(u128, bool),
@@ -390,30 +431,19 @@ mod tests {
     fn a_row_is_compared_with_its_payload_until_it_is_read_and_then_with_its_key() {
         use Observation::{
             Changed, Duplicate, DuplicateOfOtherKey, MembershipGrew, New, SeenInEarlierSegment, Unchanged,
+            UnchangedUnderOtherKey,
         };
-        use Step::{Acknowledged, ChangedHands, Done as Settled, Read};
+        use Step::{Acknowledged as Known, ChangedHands, Done as Settled, Read};
         const SEEN: Observation = SeenInEarlierSegment { membership_grew: false };
         const GREW: Observation = SeenInEarlierSegment { membership_grew: true };
         let stories: &[&[Step]] = &[
-            &[
-                Acknowledged(7, false),
-                Read(0, 1, 7, New),
-                Acknowledged(7, false),
-                ChangedHands(1, false),
-                ChangedHands(7, true),
-            ],
-            &[
-                Settled(7),
-                Acknowledged(7, true),
-                Acknowledged(1, false),
-                ChangedHands(1, false),
-                Read(0, 1, 7, Unchanged),
-            ],
+            &[Known(7, false), Read(0, 1, 7, New), Known(7, false), ChangedHands(1, false), ChangedHands(7, true)],
+            &[Settled(7), Known(7, true), Known(1, false), ChangedHands(1, false), Read(0, 1, 7, Unchanged)],
             &[Settled(7), Settled(8), Read(0, 1, 7, Changed), Read(0, 1, 8, Duplicate), Read(1, 1, 7, SEEN)],
             // A payload that looks like the key is no key, and the other way round.
             &[
                 Settled(1),
-                Read(0, 7, 1, Unchanged),
+                Read(0, 7, 1, UnchangedUnderOtherKey),
                 Read(1, 1, 1, DuplicateOfOtherKey),
                 Read(1, 7, 9, GREW),
                 Read(2, 7, 9, SEEN),
@@ -425,7 +455,7 @@ mod tests {
                 Read(1, 7, 7, DuplicateOfOtherKey),
                 Read(1, 1, 7, GREW),
             ],
-            &[Settled(7), Read(1, 1, 7, MembershipGrew), Settled(8), Acknowledged(8, false), ChangedHands(2, true)],
+            &[Settled(7), Read(1, 1, 7, MembershipGrew), Settled(8), Known(8, false), ChangedHands(2, true)],
         ];
         let identity = Identity::from_bits(3);
         let segment = |number: u8| SegmentNumber::new(number).unwrap();
@@ -438,12 +468,15 @@ mod tests {
                         let observation = index.observe(identity, key, payload, segment(at)).unwrap();
                         assert_eq!(observation, expected, "story {number}, {step:?}");
                     }
-                    Settled(payload) => index
-                        .done(identity, Fingerprint::from_bits(payload), |standing| {
-                            standing.done(segment(0).into(), false);
-                        })
-                        .unwrap(),
-                    Acknowledged(payload, expected) => {
+                    Settled(payload) => {
+                        let (key, fingerprint) = (KeyHash::from_bits(1), Fingerprint::from_bits(payload));
+                        index
+                            .done(identity, Acknowledged { key, fingerprint }, |standing| {
+                                standing.done(segment(0).into(), false);
+                            })
+                            .unwrap();
+                    }
+                    Known(payload, expected) => {
                         let held = index.held(identity).unwrap();
                         let is_known = held.is_some_and(|held| held.acknowledged(Fingerprint::from_bits(payload)));
                         assert_eq!(is_known, expected, "story {number}, {step:?}");

@@ -6,9 +6,10 @@ use tokio::sync::{mpsc, oneshot};
 use crate::access::{AcceptedLine, ExportLine, Guard, Pen};
 use crate::codec::Chunk;
 use crate::database::Database;
+use crate::destination_id::DestinationId;
 use crate::fold::{Fold, Weight};
 use crate::page::{Page, PageKind};
-use crate::{Change, Error, Intent, Memberships, Record, Result, RunEnd, Untried};
+use crate::{Change, Error, Intent, Memberships, Record, Rekeyed, Result, RunEnd, Untried};
 
 /// Handle to the one task that writes for a run; clones share it.
 ///
@@ -83,6 +84,21 @@ impl Journal {
             let mut chunk = Chunk::with_capacity(untried.len() * 24);
             untried.iter().for_each(|untried| chunk.untried(untried));
             Piece { kind: PageKind::Untried, chunk, added: 0, carried_out: 0 }
+        }))
+        .await
+    }
+
+    /// Writes down under which keys rows are known from now on of which nothing else has changed; resolves once that is durable.
+    ///
+    /// # Errors
+    /// If it could not be committed, or the lease was lost.
+    pub async fn rekey(&self, rows: &[Rekeyed]) -> Result<()> {
+        self.write(rows.chunks(Self::PIECE).map(|rows| {
+            let mut chunk = Chunk::with_capacity(rows.len() * 48);
+            for Rekeyed { identity, value, standing } in rows {
+                chunk.held(*identity, *value, standing, DestinationId::None);
+            }
+            Piece { kind: PageKind::Log, chunk, added: 0, carried_out: 0 }
         }))
         .await
     }

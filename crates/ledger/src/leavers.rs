@@ -15,7 +15,7 @@ use crate::{Identity, KeyHash, Memberships, Result, SegmentNumber, Snapshot};
 pub struct Leaver {
     /// Whose row.
     pub identity: Identity,
-    /// Hash of its key in the source.
+    /// Hash of its key in the source: the one that this run has read, or else the last one that is on record.
     pub key: KeyHash,
     /// The segment it left; possibly one that was dropped from the manifest.
     pub segment: SegmentNumber,
@@ -166,8 +166,8 @@ impl<'a> Leavers<'a> {
     ) -> Result<()> {
         self.meet(place);
         // Where the former owner of an address is, the address need not be any more.
-        let changed_hands = self.snapshot.index.has_changed_hands(identity, key)?;
-        let present = if changed_hands { Memberships::NONE } else { self.present.of(key) };
+        let key = self.snapshot.index.key_read(identity)?.unwrap_or(key);
+        let present = self.present.of(key);
         leavers.extend(segments.without(present).iter().map(|segment| Leaver {
             identity,
             key,

@@ -50,7 +50,7 @@ pub use faults::{Faults, NoFaults};
 pub use fold::Folding;
 pub use hash::{Fingerprint, Hasher, Identity, KeyHash};
 pub use history::{RowReader, RowRecord, RunEnd, RunRecord, RunStatus};
-pub use index::{Held, Index, Observation, ReadIn, ReadRows};
+pub use index::{Held, Index, Observation, ReadIn, ReadRows, Rekeyed};
 pub use journal::Journal;
 pub use key::StateKey;
 pub use lease::Lease;

@@ -8,11 +8,11 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::access::{Access, ExportLine};
-use crate::codec::{Stored, StoredRow};
+use crate::codec::{Acknowledged, Stored, StoredRow};
 use crate::database::Database;
 use crate::page::{Page, PageKind};
 use crate::standing::Standing;
-use crate::{Error, Fingerprint, Identity, Index, Intent, Memberships, Result, Undelivered};
+use crate::{Error, Identity, Index, Intent, Memberships, Result, Undelivered};
 
 /// Pages that are applied where they are read: with so few, some million rows, another thread gains little. A simulation, which has
 /// one thread only, stays far below.
@@ -61,7 +61,7 @@ enum Effect {
     Intended(Intent),
     Done {
         identity: Identity,
-        fingerprint: Fingerprint,
+        value: Acknowledged,
         memberships: Memberships,
         has_destination_id: bool,
     },
@@ -75,7 +75,7 @@ enum Effect {
     },
     Held {
         identity: Identity,
-        fingerprint: Fingerprint,
+        value: Acknowledged,
         standing: Standing,
     },
     Renewed,
@@ -97,13 +97,11 @@ impl Effect {
         Some(match record {
             Stored::Intent(intent) => Self::Intended(intent),
             Stored::Done { identity, value, memberships, id, .. } => {
-                Self::Done { identity, fingerprint: value.fingerprint, memberships, has_destination_id: id.is_some() }
+                Self::Done { identity, value, memberships, has_destination_id: id.is_some() }
             }
             Stored::Left { identity, memberships } => Self::Left { identity, memberships },
             Stored::Row(StoredRow { identity: Some(identity), outcome, .. }) => Self::Undelivered { identity, outcome },
-            Stored::Held { identity, value, standing, .. } => {
-                Self::Held { identity, fingerprint: value.fingerprint, standing }
-            }
+            Stored::Held { identity, value, standing, .. } => Self::Held { identity, value, standing },
             Stored::Renewed => Self::Renewed,
             Stored::Row(_) | Stored::Stayed(_) | Stored::Past { .. } => return None,
         })
@@ -125,13 +123,13 @@ impl Effect {
         match self {
             Self::RunOver => index.run_over(),
             Self::Intended(intent) => index.intend(&intent)?,
-            Self::Done { identity, fingerprint, memberships, has_destination_id } => {
-                index.done(identity, fingerprint, |standing| standing.done(memberships, has_destination_id))?;
+            Self::Done { identity, value, memberships, has_destination_id } => {
+                index.done(identity, value, |standing| standing.done(memberships, has_destination_id))?;
             }
             Self::Left { identity, memberships } => index.left(identity, memberships)?,
             Self::Undelivered { identity, outcome } => index.undelivered(identity, outcome)?,
-            Self::Held { identity, fingerprint, standing } => {
-                index.done(identity, fingerprint, |current| {
+            Self::Held { identity, value, standing } => {
+                index.done(identity, value, |current| {
                     // The ids of a row that has several stand before it.
                     let has_destination_id = standing.has_destination_id || current.has_destination_id;
                     *current = Standing { has_destination_id, ..standing };

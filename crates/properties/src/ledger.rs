@@ -61,6 +61,8 @@ pub struct Plan {
     pub segments: Vec<(u8, BTreeMap<u8, u8>)>,
     /// Who is read and not sent, and why: suppressed, or deferred because the run sends no more rows.
     pub skipped: BTreeMap<u8, Undelivered>,
+    /// Which of the keys that a person has over time the source has now.
+    pub keys: u8,
     /// Whether all rows are to be sent, changed or not.
     pub renews: bool,
     /// Answers to the rows in the order they are sent, repeated; at least one.
@@ -84,6 +86,8 @@ struct World {
     /// Since they last left everything: with which segments in the manifest each was acknowledged with an id. Of an account whose
     /// segments were all exchanged since, no id counts.
     identified: BTreeMap<u8, Vec<BTreeSet<u8>>>,
+    /// Which of their keys people were acknowledged with, or seen with since.
+    keys: BTreeMap<u8, u8>,
     /// Who was held when all rows were to be sent, and was not acknowledged since.
     owed: BTreeSet<u8>,
     sent: usize,
@@ -93,6 +97,8 @@ struct World {
 const PEOPLE: u8 = 8;
 /// How many payloads a person may have.
 const PAYLOADS: u8 = 3;
+/// How many keys a person may have, one after the other.
+const KEYS: u8 = 3;
 const BATCH: usize = 3;
 
 /// One run, as the engine would do it.
@@ -124,6 +130,7 @@ async fn execute(store: &Store, number: usize, plan: &Plan, world: &mut World) {
     let mut ledger = lease.begin(new).await.unwrap();
     let hasher = store.hasher();
     let identity = |who: u8| hasher.identity(&[who]);
+    let key_of = |who: u8, key: u8| hasher.key(&[b'k', who, key]);
     let list = |snapshot: &segport_ledger::Snapshot, segment: SegmentNumber| -> u8 {
         snapshot.segment_id(segment).unwrap()[1..].parse().unwrap()
     };
@@ -156,7 +163,7 @@ async fn execute(store: &Store, number: usize, plan: &Plan, world: &mut World) {
     for (index, (_, members)) in plan.segments.iter().enumerate() {
         let segment = ledger.snapshot.segments()[index];
         for (&who, &payload) in members {
-            let (key, fingerprint) = (hasher.key(&[who]), hasher.fingerprint(&[payload]));
+            let (key, fingerprint) = (key_of(who, plan.keys), hasher.fingerprint(&[payload]));
             let skip = plan.skipped.get(&who).map(|&outcome| {
                 Untried::Row(Row {
                     outcome,
@@ -176,6 +183,7 @@ async fn execute(store: &Store, number: usize, plan: &Plan, world: &mut World) {
             let needs_nothing = matches!(
                 observation,
                 Observation::Unchanged
+                    | Observation::UnchangedUnderOtherKey
                     | Observation::SeenInEarlierSegment { membership_grew: false }
                     | Observation::LeftOut
             );
@@ -194,9 +202,13 @@ async fn execute(store: &Store, number: usize, plan: &Plan, world: &mut World) {
                 | Observation::SeenInEarlierSegment { membership_grew: true } => {
                     assert!(send.insert(who), "{who} is sent once");
                 }
-                Observation::Unchanged
-                | Observation::SeenInEarlierSegment { membership_grew: false }
-                | Observation::LeftOut => {}
+                Observation::UnchangedUnderOtherKey => {
+                    let rekeyed = ledger.snapshot.index.rekeyed(identity(who), key, fingerprint).unwrap();
+                    ledger.journal.rekey(&[rekeyed]).await.unwrap();
+                    assert_ne!(world.keys.insert(who, plan.keys), Some(plan.keys), "{who} has another key");
+                }
+                Observation::Unchanged => assert_eq!(world.keys[&who], plan.keys, "{who} has the same key"),
+                Observation::SeenInEarlierSegment { membership_grew: false } | Observation::LeftOut => {}
                 Observation::Duplicate | Observation::DuplicateOfOtherKey => panic!("nobody is in a segment twice"),
             }
             let other = hasher.key(&[who, who]);
@@ -253,7 +265,7 @@ async fn execute(store: &Store, number: usize, plan: &Plan, world: &mut World) {
             records.push(match answer {
                 Answer::Acknowledged => Record::Done(Done {
                     identity: identity(who),
-                    key: hasher.key(&[who]),
+                    key: key_of(who, plan.keys),
                     fingerprint: hasher.fingerprint(&[first[&who]]),
                     memberships: joins,
                     // Some answers have no id, which must not lose an earlier one.
@@ -274,6 +286,7 @@ async fn execute(store: &Store, number: usize, plan: &Plan, world: &mut World) {
             if let Record::Done(done) = record {
                 let who = (0..PEOPLE).find(|who| identity(*who) == done.identity).unwrap();
                 run.world.known.insert(who);
+                run.world.keys.insert(who, plan.keys);
                 run.world.owed.remove(&who);
                 if done.destination_id.is_some() {
                     run.world.identified.entry(who).or_default().push(manifest.clone());
@@ -293,7 +306,8 @@ async fn execute(store: &Store, number: usize, plan: &Plan, world: &mut World) {
                 Some(id) => assert_eq!(*id, format!("contact-{who}")),
                 None => assert!(!current || !manifest.contains(&list(&ledger.snapshot, leaver.segment)), "{who}"),
             }
-            assert_eq!(leaver.key, hasher.key(&[who]));
+            let key = if first.contains_key(&who) { plan.keys } else { run.world.keys[&who] };
+            assert_eq!(leaver.key, key_of(who, key));
             let memberships = Memberships::from(leaver.segment);
             let list = list(&ledger.snapshot, leaver.segment);
             journal.intend(&[Intent::Remove { identity: leaver.identity, memberships }]).await.unwrap();

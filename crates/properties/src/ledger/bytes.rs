@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use segport_ledger::Undelivered;
 
-use super::{Answer, Kept, PAYLOADS, PEOPLE, Plan, Story};
+use super::{Answer, KEYS, Kept, PAYLOADS, PEOPLE, Plan, Story};
 
 pub(super) struct Bytes<'a>(std::slice::Iter<'a, u8>);
 
@@ -29,6 +29,7 @@ impl<'a> Bytes<'a> {
         Plan {
             segments: segments.into_iter().collect(),
             skipped: BTreeMap::new(),
+            keys: 0,
             renews: false,
             answers: vec![Answer::Acknowledged],
             dies_after: None,
@@ -44,7 +45,8 @@ impl<'a> Bytes<'a> {
         let answers = (0..=self.below(8)).map(|_| self.answer()).collect();
         let dies_after = if self.flag() { Some((self.below(6).into(), self.flag())) } else { None };
         let renews = self.below(4) == 1;
-        Plan { skipped, renews, answers, dies_after, ..self.certain() }
+        let plan = Plan { skipped, renews, answers, dies_after, ..self.certain() };
+        Plan { keys: self.below(KEYS), ..plan }
     }
 
     /// Who is in a segment, and with which payload.
