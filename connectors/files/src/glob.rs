@@ -5,11 +5,16 @@ pub(crate) fn is_pattern(path: &str) -> bool {
     path.contains(['*', '?', '['])
 }
 
+/// Whether a name is none of data, unless somebody asks for it: hidden files, and what writers such as Spark put beside theirs.
+pub(crate) fn is_left_out(name: &str) -> bool {
+    name.starts_with(['.', '_'])
+}
+
 /// Whether `name`, one component of a path, fits `pattern`.
 ///
-/// `*` and `?` do not stand for a leading dot.
+/// A name that [is left out](is_left_out) fits only a pattern that begins as it does.
 pub(crate) fn fits(pattern: &str, name: &str) -> bool {
-    if name.starts_with('.') && !pattern.starts_with('.') {
+    if is_left_out(name) && pattern.chars().next() != name.chars().next() {
         return false;
     }
     let pattern: Vec<char> = pattern.chars().collect();

@@ -9,7 +9,7 @@ use ::parquet::arrow::arrow_reader::{
 use ::parquet::basic::Compression;
 use ::parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 use arrow_array::{Array, RecordBatch, RecordBatchOptions};
-use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
+use arrow_schema::{ArrowError, DataType, Field, FieldRef, Fields, Schema, SchemaRef};
 use segport_sdk::{Error, ErrorKind, Result, UnreadableRow, contained};
 
 use crate::page::{PageLimit, Stretch, without};
@@ -30,10 +30,10 @@ pub(crate) struct ParquetFiles {
 }
 
 impl ParquetFiles {
-    /// Reads the footer of the first file.
+    /// Reads the footers.
     ///
     /// # Errors
-    /// What is wrong with the file or the options.
+    /// What is wrong with a file or the options, or that files do not agree.
     pub(crate) fn plan(sources: &[SourceFile], options: ParquetOptions) -> Result<Self> {
         let Some(first) = sources.first() else { return Err(invalid("no file was found")) };
         let found = metadata(first)?;
@@ -52,7 +52,13 @@ impl ParquetFiles {
             places.push(place);
         }
         decompressible(first, &found, &places)?;
-        Ok(Self { options, schema: Arc::new(Schema::new(fields)), first: first.name.clone() })
+        let files = Self { options, schema: Arc::new(Schema::new(fields)), first: first.name.clone() };
+        for other in sources.iter().skip(1) {
+            let found = metadata(other)?;
+            let places = files.match_columns(other, found.schema())?;
+            decompressible(other, &found, &places)?;
+        }
+        Ok(files)
     }
 
     /// The place of each column in `source`, in the order of the segment's columns.
@@ -178,9 +184,7 @@ fn with_numbered_texts(metadata: &ArrowReaderMetadata) -> Option<ArrowReaderMeta
         DataType::Utf8 if are_numbered(root) => Arc::new(field.as_ref().clone().with_data_type(numbered_type())),
         _ => Arc::clone(field),
     });
-    let schema = Schema::new_with_metadata(fields.collect::<Vec<_>>(), metadata.schema().metadata().clone());
-    let options = ArrowReaderOptions::new().with_schema(Arc::new(schema));
-    ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), options).ok()
+    with_columns(metadata, fields.collect())
 }
 
 /// Whether a column's texts are numbered and few. Where a writer gave numbering up, its dictionary is long.
@@ -199,9 +203,36 @@ fn decoded_bytes(column: &ColumnChunkMetaData) -> u64 {
 fn metadata(source: &SourceFile) -> Result<ArrowReaderMetadata> {
     let file = source.open()?;
     guarded(source, || {
-        ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
-            .map_err(|error| damaged(source, "its footer cannot be read").because(&error))
+        let told = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
+            .map_err(|error| damaged(source, "its footer cannot be read").because(&error))?;
+        let columns = told.schema().fields().iter().map(written_out).collect::<Fields>();
+        if columns == *told.schema().fields() {
+            return Ok(told);
+        }
+        with_columns(&told, columns).ok_or_else(|| damaged(source, "its footer contradicts itself"))
     })
+}
+
+/// The column without the numbering of its values that whoever wrote the file had in memory. In the file they are numbered in
+/// another way, and the reader cannot give all types in that one, nor numbers that do not fit.
+fn written_out(column: &FieldRef) -> FieldRef {
+    let data_type = match column.data_type() {
+        DataType::Dictionary(_, values) => (**values).clone(),
+        DataType::List(values) => DataType::List(written_out(values)),
+        DataType::LargeList(values) => DataType::LargeList(written_out(values)),
+        DataType::FixedSizeList(values, length) => DataType::FixedSizeList(written_out(values), *length),
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(written_out).collect()),
+        DataType::Map(entries, is_sorted) => DataType::Map(written_out(entries), *is_sorted),
+        _ => return Arc::clone(column),
+    };
+    Arc::new(column.as_ref().clone().with_data_type(data_type))
+}
+
+/// The same, with its columns read as these types; `None` if the reader cannot do that.
+fn with_columns(metadata: &ArrowReaderMetadata, columns: Fields) -> Option<ArrowReaderMetadata> {
+    let schema = Schema::new_with_metadata(columns, metadata.schema().metadata().clone());
+    let options = ArrowReaderOptions::new().with_schema(Arc::new(schema));
+    ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), options).ok()
 }
 
 fn damaged(source: &SourceFile, how: &str) -> Error {

@@ -216,7 +216,7 @@ impl Place<'_> {
             let shown = entry.to_string_lossy();
             let fits = Format::of(&shown).is_some_and(|of| format.is_none_or(|wanted| wanted == of));
             let path = folder.join(entry);
-            if fits && !shown.starts_with(['.', '_']) && !path.is_dir() {
+            if fits && !glob::is_left_out(&shown) && !path.is_dir() {
                 files.push(self.file(&path)?);
             }
         }
@@ -258,7 +258,7 @@ impl Place<'_> {
             if first == "**" {
                 // Links to folders are not followed here: they may lead back up.
                 let real_folder = fs::symlink_metadata(&path).is_ok_and(|found| found.is_dir());
-                if real_folder && !shown.starts_with('.') {
+                if real_folder && !glob::is_left_out(&shown) {
                     let again: Vec<String> = std::iter::once("**".to_owned()).chain(rest.iter().cloned()).collect();
                     self.expand(&path, &again, found)?;
                 }

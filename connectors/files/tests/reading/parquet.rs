@@ -9,11 +9,12 @@ use ::parquet::basic::{BrotliLevel, Compression};
 use ::parquet::file::metadata::{ParquetMetaDataReader, ParquetMetaDataWriter};
 use ::parquet::file::properties::WriterProperties;
 use arrow_array::builder::{ListBuilder, StringBuilder, StringDictionaryBuilder};
-use arrow_array::types::Int32Type;
+use arrow_array::types::{Int8Type, Int32Type};
 use arrow_array::{
-    ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, DurationSecondArray, Float32Array, Int16Array,
-    Int32Array, Int64Array, LargeStringArray, RecordBatch, StringArray, StringViewArray, StructArray,
-    Time32MillisecondArray, Time64MicrosecondArray, TimestampMicrosecondArray, TimestampMillisecondArray, UInt64Array,
+    ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, DictionaryArray, DurationSecondArray,
+    Float32Array, Int8Array, Int16Array, Int32Array, Int64Array, LargeStringArray, RecordBatch, StringArray,
+    StringViewArray, StructArray, Time32MillisecondArray, Time64MicrosecondArray, TimestampMicrosecondArray,
+    TimestampMillisecondArray, UInt64Array,
 };
 use arrow_schema::{DataType, Field};
 use serde_json::json;
@@ -183,6 +184,7 @@ fn files_of_a_folder_must_agree() {
         message.contains("`1.parquet` and `3.parquet`") && message.contains("(integer and string) for `a`"),
         "{message}"
     );
+    assert_eq!(folder.schema(json!({"path": "."})).unwrap_err().to_string(), message, "a check says it before a run");
     folder.write("3.parquet", file(vec![("a", numbers)], 9));
     assert!(folder.refusal(json!({"path": "."})).contains("only the first has a usable column `b`"));
     let message = folder.refusal(json!({"path": "1.parquet", "columns": ["aa"]}));
@@ -190,6 +192,48 @@ fn files_of_a_folder_must_agree() {
     folder.write("4.parquet", file(vec![("a", Arc::new(DurationSecondArray::from(vec![1])))], 9));
     let message = folder.refusal(json!({"path": "4.parquet"}));
     assert!(message.contains("column `a` of `4.parquet` has durations, which cannot be exported"), "{message}");
+}
+
+#[test]
+fn values_that_were_numbered_in_memory_are_read_as_they_are() {
+    let of = |values: ArrayRef| -> ArrayRef {
+        let numbers = Int8Array::from_iter_values(0..i8::try_from(values.len()).unwrap());
+        Arc::new(DictionaryArray::<Int8Type>::try_new(numbers, values).unwrap())
+    };
+    let truths: ArrayRef = Arc::new(BooleanArray::from(vec![true, false]));
+    check(of(Arc::clone(&truths)), "c:Boolean", &["true", "false"], &[]);
+    let decimal = Decimal128Array::from(vec![1_250, -5]).with_precision_and_scale(20, 2).unwrap();
+    check(of(Arc::new(decimal)), "c:Utf8", &["12.50", "-0.05"], &[]);
+    let field = Field::new("x", of(Arc::clone(&truths)).data_type().clone(), true);
+    let structs = StructArray::from(vec![(Arc::new(field), of(truths))]);
+    check(Arc::new(structs), "c:Utf8", &["{\"x\":true}", "{\"x\":false}"], &[]);
+
+    // More in one row group than such a number tells apart.
+    for values in [
+        |from: i64| -> ArrayRef { Arc::new(Int64Array::from_iter_values(from..from + 100)) },
+        |from: i64| -> ArrayRef { Arc::new(StringArray::from_iter_values((from..from + 100).map(|n| n.to_string()))) },
+    ] {
+        let batches = [0, 100].map(|from| RecordBatch::try_from_iter([("c", of(values(from)))]).unwrap());
+        let mut bytes = Vec::new();
+        let mut writer = ArrowWriter::try_new(&mut bytes, batches[0].schema(), None).unwrap();
+        batches.iter().for_each(|batch| writer.write(batch).unwrap());
+        writer.close().unwrap();
+        let seen = Folder::with("f.parquet", bytes).read(json!({"path": "f.parquet"})).unwrap();
+        assert_eq!(seen.rows, (0..200).map(|number| number.to_string()).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_page_that_differs_from_its_checksum_is_no_data() {
+    // Written by pyarrow, which can add checksums.
+    let mut bytes = include_bytes!("checksums.parquet").to_vec();
+    let folder = Folder::with("f.parquet", &bytes);
+    assert_eq!(folder.read(json!({"path": "f.parquet"})).unwrap().rows, ["known text"]);
+    let place = bytes.windows(5).position(|bytes| bytes == b"known").unwrap();
+    bytes[place] = b'K';
+    folder.write("f.parquet", bytes);
+    let message = folder.refusal(json!({"path": "f.parquet"}));
+    assert!(message.contains("`f.parquet` is not a whole Parquet file"), "{message}");
 }
 
 /// The file with another codec in its footer.

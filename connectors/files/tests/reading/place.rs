@@ -89,8 +89,12 @@ fn formats_follow_from_endings() {
 fn patterns_find_files_in_the_order_of_their_names() {
     let folder =
         Folder::with("y/b/2.csv", "a\n2\n").and("y/a/1.csv", "a\n1\n").and("y/3.csv", "a\n3\n").and("z.csv", "a\n4\n");
+    // What a writer that is not done yet leaves beside its files.
+    let folder = folder.and("y/_tmp/1.csv", "a\n6\n").and("y/a/_1.csv", "a\n7\n").and("y/a/.1.csv", "a\n8\n");
     for (path, rows) in [
-        ("y/*/?.csv", &["1", "2"][..]),
+        ("y/_tmp/*.csv", &["6"][..]),
+        ("y/*/_*.csv", &["7"]),
+        ("y/*/?.csv", &["1", "2"]),
         ("**/*.csv", &["3", "1", "2", "4"]),
         ("y/**", &["3", "1", "2"]),
         ("y/[ab]/*.csv", &["1", "2"]),
