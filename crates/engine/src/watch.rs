@@ -19,7 +19,7 @@ pub(crate) struct Findings {
     pub(crate) empty_segments: Vec<String>,
     /// Memberships that would be removed.
     pub(crate) removals: u64,
-    /// Rows that are on one of the export's lists.
+    /// Members of the export's lists; somebody on two of them counts twice, as among the removals.
     pub(crate) held: u64,
     /// The segments that an accepted run has read before.
     pub(crate) sizes: Vec<Size>,

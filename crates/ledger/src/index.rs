@@ -283,12 +283,14 @@ impl Index {
         self.standings.rows().filter(|(standing, _)| standing.held).map(|(_, rows)| rows).sum()
     }
 
-    /// How many rows are known to be, or may be, in one of these segments.
-    pub fn rows_in(&self, segments: Memberships) -> u64 {
-        let is_in = |standing: &Standing| {
-            standing.held && !standing.acknowledged.union(standing.possible).intersection(segments).is_empty()
-        };
-        self.standings.rows().filter(|(standing, _)| is_in(standing)).map(|(_, rows)| rows).sum()
+    /// How many members these segments have together, those among them that they may have.
+    pub fn members_of(&self, segments: Memberships) -> u64 {
+        let held = self.standings.rows().filter(|(standing, _)| standing.held);
+        held.map(|(standing, rows)| {
+            let memberships = standing.acknowledged.union(standing.possible).intersection(segments);
+            memberships.len() as u64 * rows
+        })
+        .sum()
     }
 
     /// How many memberships would end, by what was read so far: an upper bound of the leavers, which are less by those whose

@@ -66,9 +66,9 @@ impl Snapshot {
         &self.order
     }
 
-    /// How many rows are in a segment of the manifest, as far as runs have put them there.
+    /// How many members the segments of the manifest have together, as far as runs have put them there.
     pub fn members(&self) -> u64 {
-        self.index.rows_in(self.current())
+        self.index.members_of(self.current())
     }
 
     /// The segments of the manifest.

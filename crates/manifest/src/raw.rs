@@ -306,8 +306,8 @@ pub(crate) struct LeaversTable {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct GuardsTable {
-    /// More removals than this stop a run before anything is sent. A share is one of the rows that the
-    /// ledger holds in the export's segments.
+    /// More removals than this stop a run before anything is sent. A share is one of the members that the export's lists have by
+    /// the ledger; somebody on two of them counts twice, here as there.
     pub(crate) max_removals: RawThreshold,
     /// A segment that gained more rows than this stops a run before anything is sent. A share is one of the rows it had in the
     /// last run that no guard held back. `"100%"` lets it double; a number of rows can allow more.

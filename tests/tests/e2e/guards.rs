@@ -159,3 +159,26 @@ fn a_share_of_removals_is_one_of_the_rows_on_the_exports_lists() {
     let guard = report.0["guards"].as_array().unwrap().iter().find(|guard| guard["guard"] == "max_removals").unwrap();
     assert!(guard.to_string().contains("2 of 10"), "{guard}");
 }
+
+#[test]
+fn who_leaves_several_lists_counts_as_often_as_who_is_on_them() {
+    let scene = Scene::new(&people(1..=20));
+    let segments = ["newsletter", "vip", "trial"];
+    let of = |numbers: std::ops::RangeInclusive<u32>| {
+        segments.iter().for_each(|segment| scene.segment(segment, &people(numbers.clone())));
+    };
+    of(1..=20);
+    scene.segments(&segments, "");
+    scene.delivers();
+    of(1..=19);
+    scene.comes_to("succeeded: 19 read, 19 unchanged; 3 planned, 3 removed");
+    of(1..=16);
+    let report = scene.run("").exits(4).report();
+    let guards = report.0["guards"].as_array().unwrap();
+    let stopped: Vec<_> = guards.iter().filter(|guard| guard["verdict"] == "stopped").collect();
+    assert_eq!(
+        (&stopped[0]["guard"], &stopped[0]["found"]),
+        (&"max_removals".into(), &"9 of 57".into()),
+        "{stopped:?}"
+    );
+}
