@@ -78,7 +78,7 @@ struct Begun {
     suppressed: Arc<HashSet<Identity>>,
     /// That of the ledger.
     generation: String,
-    /// Rows that are on one of the export's lists.
+    /// Members of the export's lists.
     held: u64,
 }
 
@@ -271,7 +271,9 @@ impl Job<'_> {
             false => Ok(()),
         };
         match (hold, written) {
-            (Some(Hold::Outdated(what)), Ok(())) => Err(StartError::Outdated { what }),
+            (Some(Hold::Outdated(what)), Ok(())) => {
+                Err(StartError::Outdated { export: self.open.export.id.clone(), what })
+            }
             (Some(Hold::Outdated(_)), Err(error)) => Err(error.into()),
             (_, Ok(())) => Ok(report),
             (_, Err(error)) => {

@@ -38,8 +38,10 @@ pub enum StartError {
     #[error(transparent)]
     Outbox(Error),
     /// What a plan was made from has changed.
-    #[error("the plan is outdated: {what} changed since it was made")]
+    #[error("the plan of export `{export}` is outdated: {what} changed since it was made, so nothing of it was sent")]
     Outdated {
+        /// Id of the export.
+        export: String,
         /// What changed: the configuration, the ledger, the source or the suppression list.
         what: &'static str,
     },
