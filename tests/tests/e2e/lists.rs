@@ -407,6 +407,22 @@ fn who_is_not_delivered_under_a_new_address_stays_on_the_list_under_the_old_one(
 }
 
 #[test]
+fn a_row_with_a_new_key_stays_on_its_lists_when_its_address_breaks() {
+    let scene = Scene::new(&people(1..=3));
+    scene.export("[guards]\nmax_removals = 1");
+    scene.delivers();
+    let rekeyed = Person { id: "c77".to_owned(), ..Person::new(3) };
+    scene.segment("newsletter", &[Person::new(1), Person::new(2), rekeyed.clone()]);
+    assert_eq!(scene.comes_to("succeeded: 3 read, 3 unchanged").requests(), 0);
+    scene.segment("newsletter", &[Person::new(1), Person::new(2), rekeyed.email("no address")]);
+    assert_eq!(scene.comes_to("succeeded: 3 read, 2 unchanged, 1 invalid").requests(), 0);
+    scene.has_members("newsletter", &people(1..=3));
+    scene.segment("newsletter", &people(1..=2));
+    scene.comes_to("succeeded: 2 read, 2 unchanged; 1 planned, 1 removed");
+    scene.has_members("newsletter", &people(1..=2));
+}
+
+#[test]
 fn every_row_without_a_key_is_told_of() {
     let scene = Scene::new(&[Person::new(1), Person { id: String::new(), ..Person::new(2) }]);
     let keyless = [3, 4, 5].map(|number| Person { id: String::new(), ..Person::new(number) });
