@@ -76,9 +76,18 @@ pub(crate) async fn leave<'a>(
         }
     }
     let round = Round { client, cx, verb: Verb::Remove, list: &list.id, is_over: AtomicBool::new(false) };
+    let (mut were_there, mut were_not) = (false, false);
     for (row, answer) in round.ask(asked.into_iter()).await {
         let failed = match answer {
-            Answer::Said(OnList::Yes | OnList::Already | OnList::No | OnList::NoContact) => continue,
+            Answer::Said(OnList::Yes) => {
+                were_there = true;
+                continue;
+            }
+            Answer::Said(OnList::Already | OnList::No) => {
+                were_not = true;
+                continue;
+            }
+            Answer::Said(OnList::NoContact) => continue,
             Answer::Said(OnList::NoList) => {
                 let note = format!("list {} does not exist any more, so nobody had to be taken off it", list.id);
                 if !outcomes.notes.contains(&note) {
@@ -92,6 +101,13 @@ pub(crate) async fn leave<'a>(
         if let Some(outcome) = outcomes.rows.get_mut(row) {
             *outcome = failed;
         }
+    }
+    if were_not && !were_there {
+        outcomes.notes.push(format!(
+            "nobody who was to be taken off list {} was on it: others did that, or a run that died; or it is not the list that \
+             they were put on, because that one has another title now, or the same as this one, and then they are still on that",
+            list.id
+        ));
     }
     outcomes
 }

@@ -20,7 +20,7 @@ fn whoever_is_not_on_the_list_is_off_it() {
         http.assert_done();
     };
     check(json(200, "{}"), "done p-1", 0);
-    check(json(200, r#"{"not_modified":true}"#), "done p-1", 0);
+    check(json(200, r#"{"not_modified":true}"#), "done p-1", 1);
     check(status(204), "done p-1", 0);
     check(json(404, r#"{"error":"Not Found","message":"Contact could not be found."}"#), "done p-1", 0);
     check(json(404, r#"{"error":"Not Found","message":"List does not exist."}"#), "done p-1", 1);
@@ -35,6 +35,26 @@ fn whoever_is_not_on_the_list_is_off_it() {
     check(status(429), "deferred", 0);
     check(Err(Error::new(ErrorKind::Timeout, "late")), "unknown", 0);
     check(Err(Error::new(ErrorKind::Unavailable, "down").not_sent()), "deferred", 0);
+}
+
+#[test]
+fn that_nobody_was_on_the_list_is_told_and_that_somebody_was_not_is_not() {
+    let check = |answers: [&'static str; 2], expected: usize| {
+        let http = Script::new();
+        let harness = open(value!({}), &http);
+        let session = session(&http, &harness, &["News"]);
+        for (number, answer) in answers.into_iter().enumerate() {
+            http.expect("DELETE", &format!("/list/L-News/contact/p-{number}"), json(200, answer));
+        }
+        let outcomes = block_on(harness.write(&removal(&session, 0, &[Some("p-0"), Some("p-1")]))).unwrap();
+        assert_eq!(short(&outcomes.rows), ["done p-0", "done p-1"]);
+        assert_eq!(outcomes.notes.len(), expected, "{:?} of {answers:?}", outcomes.notes);
+        assert!(outcomes.notes.iter().all(|note| note.contains("L-News") && !note.contains("p-0")));
+    };
+    let (gone, not_there) = ("{}", r#"{"not_modified":true}"#);
+    check([gone, gone], 0);
+    check([gone, not_there], 0);
+    check([not_there, not_there], 1);
 }
 
 #[test]
