@@ -93,6 +93,7 @@ impl<'a> Diff<'a> {
             self.warm(row, candidates, &mut ahead);
             match *candidate {
                 Candidate::Flawed { flaw, identity, key } => {
+                    self.tally.unusable += 1;
                     if let Some(identity) = identity {
                         self.index.keep(identity, place.number)?;
                     }
@@ -170,6 +171,7 @@ impl<'a> Diff<'a> {
     /// Notes rows that the source could not read; nobody knows who they are.
     pub(crate) fn unreadable(&mut self, place: Place, rows: &[UnreadableRow]) -> Vec<Untried> {
         self.tally.unreadable += rows.len() as u64;
+        self.tally.unusable += rows.len() as u64;
         self.tally.add_rows(place.position, rows.len() as u64);
         if matches!(self.rules.scope, Scope::Only(_)) {
             return Vec::new();

@@ -416,6 +416,11 @@ pub(crate) fn problems(open: &OpenExport, tally: &Tally, leavers: &LeaverTally, 
         );
         add(Severity::Warning, Code::SourceUnreadable, message, None);
     }
+    if tally.has_nothing_usable() {
+        let message = format!("no row can be sent: all {} are invalid", tally.unusable);
+        let help = "`segport rows RUN --outcome invalid` says why; often the file or its columns have changed";
+        add(Severity::Warning, Code::NothingUsable, message, Some(help));
+    }
     if tally.of_other_keys > 0 {
         let message = format!(
             "the `{}` of {} is that of a row of an earlier segment, under another key: they count as duplicates, and are not put \

@@ -20,6 +20,8 @@ pub(crate) struct Tally {
     pub(crate) present: PresentKeys,
     /// Rows that the source could not read, so that nobody knows whose they are.
     pub(crate) unreadable: u64,
+    /// Rows that cannot be sent as they are, in whatever segment, those among them that could not be read.
+    pub(crate) unusable: u64,
     /// Rows that were read, and of which nobody knows whose they are either: they have no key, and no address that was ever sent.
     pub(crate) nameless: u64,
     /// The first of them, for the report.
@@ -40,6 +42,11 @@ impl Tally {
     /// Rows of the segment at this position of the export.
     pub(crate) fn rows_of(&self, position: usize) -> u64 {
         self.by_segment.get(position).copied().unwrap_or(0)
+    }
+
+    /// Whether there are rows, and none can be sent as it is.
+    pub(crate) fn has_nothing_usable(&self) -> bool {
+        self.unusable > 0 && self.unusable == self.by_segment.iter().sum::<u64>()
     }
 
     pub(crate) fn add_rows(&mut self, position: usize, rows: u64) {

@@ -196,6 +196,8 @@ codes! {
     OtherKeys = "SP0625";
     /// A leaver is the same contact as somebody who is still in the segment.
     SharedContact = "SP0626";
+    /// No row of any segment can be sent as it is.
+    NothingUsable = "SP0627";
 }
 
 impl Code {

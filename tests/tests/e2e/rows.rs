@@ -256,3 +256,17 @@ fn many_batches_arrive_whole() {
     scene.has_contacts(&all);
     scene.has_members("newsletter", &all);
 }
+
+#[test]
+fn that_no_row_can_be_sent_is_told_even_though_nothing_failed() {
+    let scene = Scene::new(&people(1..=3));
+    scene.delivers();
+    let broken: Vec<Person> = people(1..=3).into_iter().map(|person| person.email("no address")).collect();
+    scene.segment("newsletter", &broken);
+    let report = scene.comes_to("succeeded: 3 read, 3 invalid");
+    assert_eq!(report.problems(), ["SP0627"]);
+    scene.has_members("newsletter", &people(1..=3));
+    scene.call("plan").exits(0).prints("no row can be sent: all 3 are invalid");
+    scene.segment("newsletter", &[broken[0].clone(), Person::new(2), broken[2].clone()]);
+    assert!(scene.comes_to("succeeded: 3 read, 1 unchanged, 2 invalid").problems().is_empty());
+}
