@@ -85,7 +85,7 @@ impl<'a> Diff<'a> {
         rows: &RecordBatch,
         candidates: &[Candidate],
     ) -> Result<Noted, StartError> {
-        let (mut records, mut rekeyed) = (Vec::new(), Vec::new());
+        let (mut untried, mut rekeyed) = (Vec::new(), Vec::new());
         let mut picked = Picked::default();
         self.tally.add_rows(place.position, candidates.len() as u64);
         let mut ahead = Vec::with_capacity(Index::AHEAD);
@@ -105,7 +105,7 @@ impl<'a> Diff<'a> {
                     // Of rows without a key nobody can tell whether they are the same profile.
                     if self.considers(identity)? && key.is_none_or(|key| self.counts_here(place, key)) {
                         let skip = Skip { why: Why::Flawed(flaw.kind), reason: mapping.explain(flaw).into() };
-                        records.push(self.tally.skip(place.number, identity, skip));
+                        untried.push(self.tally.skip(place.number, identity, skip));
                     }
                 }
                 Candidate::Sound(name) => {
@@ -121,7 +121,7 @@ impl<'a> Diff<'a> {
                             self.present.add(place.number, name.key);
                             // What is over the cap is seen as such in its first segment only.
                             if skip.why == Why::OverCap || self.counts_here(place, name.key) {
-                                records.push(self.tally.skip(place.number, Some(name.identity), skip));
+                                untried.push(self.tally.skip(place.number, Some(name.identity), skip));
                             }
                         }
                         Judgement::Stays => self.present.add(place.number, name.key),
@@ -134,7 +134,7 @@ impl<'a> Diff<'a> {
             }
         }
         self.put_in_outbox(rows, picked)?;
-        Ok(Noted { untried: records, rekeyed })
+        Ok(Noted { untried, rekeyed })
     }
 
     /// Takes from a page of the second reading the rows whose memberships grew.

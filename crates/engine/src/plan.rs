@@ -417,7 +417,7 @@ pub(crate) fn problems(open: &OpenExport, tally: &Tally, leavers: &LeaverTally, 
         add(Severity::Warning, Code::SourceUnreadable, message, None);
     }
     if tally.has_nothing_usable() {
-        let message = format!("no row can be sent: all {} are invalid", tally.unusable);
+        let message = format!("the source has {}, and none can be sent as it is", counted(tally.unusable, "row"));
         let help = "`segport rows RUN --outcome invalid` says why; often the file or its columns have changed";
         add(Severity::Warning, Code::NothingUsable, message, Some(help));
     }

@@ -198,7 +198,7 @@ fn apply(index: &mut Index, effects: Vec<Effect>) -> Result<()> {
         ahead.clear();
         ahead.extend(effects.as_slice().iter().take(Index::AHEAD).filter_map(Effect::identity));
         index.warm(&ahead);
-        effects.by_ref().take(Index::AHEAD).try_for_each(|change| change.apply(index))?;
+        effects.by_ref().take(Index::AHEAD).try_for_each(|effect| effect.apply(index))?;
     }
     Ok(())
 }

@@ -209,6 +209,19 @@ fn a_plan_outlives_a_run_that_a_guard_stopped() {
 }
 
 #[test]
+fn of_a_plan_of_several_exports_the_one_that_is_refused_is_named() {
+    let scene = Scene::new(&people(1..=3));
+    scene.segment("vip", &people(3..=4));
+    scene.write("exports/vip.toml", scene.read("exports/newsletter.toml").replace("\"newsletter\"", "\"vip\""));
+    scene.call("plan --out plan.json").exits(0);
+    scene.segment("newsletter", &people(1..=2));
+    let run = scene.run("--plan plan.json");
+    let reports = run.exits(2).says("the plan of export `newsletter` is outdated: the source changed").reports();
+    assert_eq!(reports.iter().map(|report| report.summary()).collect::<Vec<_>>(), ["succeeded: 2 read, 2 added"]);
+    scene.has_contacts(&people(3..=4));
+}
+
+#[test]
 fn a_file_that_is_no_plan_is_refused() {
     let scene = Scene::new(&people(1..=3));
     scene.run("--plan missing.json").exits(2).says("missing.json");

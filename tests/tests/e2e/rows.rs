@@ -266,7 +266,7 @@ fn that_no_row_can_be_sent_is_told_even_though_nothing_failed() {
     let report = scene.comes_to("succeeded: 3 read, 3 invalid");
     assert_eq!(report.problems(), ["SP0627"]);
     scene.has_members("newsletter", &people(1..=3));
-    scene.call("plan").exits(0).prints("no row can be sent: all 3 are invalid");
+    scene.call("plan").exits(0).prints("the source has 3 rows, and none can be sent as it is");
     scene.segment("newsletter", &[broken[0].clone(), Person::new(2), broken[2].clone()]);
     assert!(scene.comes_to("succeeded: 3 read, 1 unchanged, 2 invalid").problems().is_empty());
 }
