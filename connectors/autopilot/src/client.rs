@@ -183,6 +183,19 @@ impl Client {
         })
     }
 
+    /// Whether there is a list with this id. To ask for the members of one that is not there is an error without a message.
+    pub(crate) async fn has_list(&self, cx: &Context, list: &str) -> Result<bool> {
+        let (method, operation) = ("GET", "GET /list/{list}/contacts");
+        let path = format!("/list/{}/contacts", segment(list));
+        let answer = self.send(cx, self.request(method, &path, operation)).await?;
+        match (answer.head.status, Said::read(&answer.body)) {
+            (200..=299, Some(_)) => Ok(true),
+            (200..=299, None) => Err(unusable(operation, "an answer that is not a page of contacts")),
+            (400 | 404 | 410, Some(said)) if said.message.is_none() || said.is_no_list() => Ok(false),
+            _ => Err(self.refused(method, operation, &answer, |_| Echo::default())),
+        }
+    }
+
     /// The page of a list that begins at `bookmark`, or the first one.
     pub(crate) async fn page(&self, cx: &Context, list: &str, bookmark: Option<&str>) -> Result<Page> {
         let operation = "GET /list/{list}/contacts";

@@ -1,4 +1,4 @@
-//! The list of each segment: found by its exact title, made if there is none.
+//! The list of each segment: the one that earlier runs had, or else the one with its exact title, made if there is none.
 
 use segport_sdk::{Context, Error, ErrorKind, ExportSegment, ExportSpec, Members, OccupiedList, Result};
 use serde::{Deserialize, Serialize};
@@ -50,7 +50,8 @@ impl Found {
     }
 }
 
-/// Finds or makes the list of each segment of `export`; with `list_id` that list must exist.
+/// Finds or makes the list of each segment of `export`; with `list_id` that list must exist. A list that another segment of it has
+/// is nobody else's, whatever its title is by now.
 ///
 /// # Errors
 /// `config_invalid` if `list_id` names no list; what the destination answered if a list can be neither found nor made, or if it
@@ -70,9 +71,21 @@ pub(crate) async fn prepare(
         }
         return Ok(found);
     }
+    let kept: Vec<&str> = export.segments.iter().filter_map(|segment| segment.list.as_deref()).collect();
     for segment in &export.segments {
         let title = segment.display_name.as_str();
-        let mut same = known.iter().filter(|list| list.title == title);
+        if let Some(list) = kept_list(client, cx, &known, segment).await? {
+            if !list.title.is_empty() && list.title != title {
+                found.notes.push(format!(
+                    "the list of segment `{}` is named `{}` now; it is used all the same, since the export knows it by its id",
+                    segment.id, list.title
+                ));
+            }
+            found.take(client, cx, segment, &list).await?;
+            continue;
+        }
+        let is_free = |list: &&List| list.title == title && !kept.contains(&&*list.id);
+        let mut same = known.iter().filter(is_free);
         if let Some(list) = same.next() {
             if same.next().is_some() {
                 found.notes.push(format!(
@@ -83,9 +96,9 @@ pub(crate) async fn prepare(
             found.take(client, cx, segment, list).await?;
             continue;
         }
-        let (list, note) = create(client, cx, title).await?;
+        let (list, note) = create(client, cx, title, is_free).await?;
         found.notes.extend(note);
-        if !segment.first_run {
+        if !segment.first_run && segment.list.is_none() {
             found.notes.push(format!(
                 "the list `{title}` was gone and was made anew. Whom earlier runs put on it is not on it now: `segport run --full` \
                  puts everybody back"
@@ -95,6 +108,17 @@ pub(crate) async fn prepare(
         found.lists.push(list);
     }
     Ok(found)
+}
+
+/// The list that earlier runs put the segment on, if it is still there. One that is not among the lists is asked for: to miss it
+/// for an answer that lacks some would send everybody to another list.
+async fn kept_list(client: &Client, cx: &Context, lists: &[List], segment: &ExportSegment) -> Result<Option<List>> {
+    let Some(id) = &segment.list else { return Ok(None) };
+    if let Some(list) = lists.iter().find(|list| list.id == *id) {
+        return Ok(Some(list.clone()));
+    }
+    let is_there = client.has_list(cx, id).await.map_err(|error| error.with("list", id))?;
+    Ok(is_there.then(|| List { id: id.clone(), title: String::new() }))
 }
 
 /// The one of `lists` with this id.
@@ -118,18 +142,19 @@ pub(crate) fn with_id<'a>(lists: &'a [List], id: &str) -> Result<&'a List> {
 const CREATIONS: usize = 3;
 
 /// Makes a list. When that failed or was cut off it may exist all the same, so its title is looked up, and it is made again only
-/// if it is not there and the answer said that nothing will come of it any more: two lists of one title cannot be told apart later.
-async fn create(client: &Client, cx: &Context, title: &str) -> Result<(SegmentList, Option<String>)> {
+/// if it is not there and the answer said that nothing will come of it any more: of two lists of one title one is nobody's.
+async fn create(
+    client: &Client,
+    cx: &Context,
+    title: &str,
+    is_free: impl Fn(&&List) -> bool,
+) -> Result<(SegmentList, Option<String>)> {
     let mut attempts = 1;
     loop {
         let error = match client.create_list(cx, title).await {
             Ok(list) => {
                 let note = list.name.filter(|name| name != title).map(|name| {
-                    format!(
-                        "Autopilot named the new list of `{title}` `{name}`; set `list_id` to {} or change the segment's \
-                         display_name, since the next run would not find it",
-                        list.id
-                    )
+                    format!("Autopilot named the new list of `{title}` `{name}`; the export knows it by its id")
                 });
                 return Ok((SegmentList { id: list.id, new: true }, note));
             }
@@ -141,8 +166,8 @@ async fn create(client: &Client, cx: &Context, title: &str) -> Result<(SegmentLi
             Err(again) => return Err(error.because(&again)),
         };
         // Whether this call made it or another client did cannot be told, so it does not count as new.
-        if let Some(list) = lists.into_iter().find(|list| list.title == title) {
-            return Ok((SegmentList { id: list.id, new: false }, None));
+        if let Some(list) = lists.iter().find(&is_free) {
+            return Ok((SegmentList { id: list.id.clone(), new: false }, None));
         }
         if attempts == CREATIONS || !was_dropped(&error) {
             return Err(error);

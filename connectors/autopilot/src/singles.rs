@@ -104,8 +104,7 @@ pub(crate) async fn leave<'a>(
     }
     if were_not && !were_there {
         outcomes.notes.push(format!(
-            "nobody who was to be taken off list {} was on it: others did that, or a run that died; or it is not the list that \
-             they were put on, because that one has another title now, or the same as this one, and then they are still on that",
+            "nobody who was to be taken off list {} was on it: others did that, or a run that died",
             list.id
         ));
     }

@@ -16,6 +16,11 @@ pub struct Session {
     /// Sentences for the run's report.
     #[serde(default)]
     pub notes: Vec<String>,
+    /// The destination's ids of the lists, one a segment in their order; empty from connectors that do not tell. Later runs give
+    /// them back ([`crate::ExportSegment::list`]). Where a segment has another list than it was given, the host takes that one
+    /// for gone: nobody is on it any more, and the next run sends everybody to the other one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lists: Vec<String>,
     /// Lists of [first runs](crate::ExportSegment::first_run) that have members already.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub occupied: Vec<OccupiedList>,
@@ -120,7 +125,7 @@ mod tests {
         let segment: ExportSegment = serde_json::from_value(json!({ "id": "vip", "display_name": "Vip" })).unwrap();
         assert!(!segment.first_run);
         let session: Session = serde_json::from_value(json!({ "state": 1, "notes": [] })).unwrap();
-        assert_eq!(session.occupied, []);
+        assert_eq!((session.occupied.len(), session.lists.len(), segment.list), (0, 0, None));
         assert_eq!(serde_json::to_value(session).unwrap(), json!({ "state": 1, "notes": [] }));
     }
 

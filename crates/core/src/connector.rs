@@ -116,6 +116,10 @@ pub struct ExportSegment {
     /// [`Connector::begin`]; `false` in every other call, and from hosts that were made before this existed.
     #[serde(default)]
     pub first_run: bool,
+    /// The destination's id of the segment's list, as an earlier session told it ([`Session::lists`]). Told to
+    /// [`Connector::begin`] alone, as `first_run` is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub list: Option<String>,
 }
 
 /// One mapped field.

@@ -322,7 +322,12 @@ impl Engine {
             segments: export
                 .segments
                 .iter()
-                .map(|id| ExportSegment { id: id.clone(), display_name: display_name(id), first_run: false })
+                .map(|id| ExportSegment {
+                    id: id.clone(),
+                    display_name: display_name(id),
+                    first_run: false,
+                    list: None,
+                })
                 .collect(),
             fields: Mapping::described(&export.fields),
         }

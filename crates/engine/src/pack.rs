@@ -35,6 +35,8 @@ pub(crate) struct Packer<'a> {
     pub(crate) most_loose: usize,
     /// For [`MOST_ON_THEIR_WAY`], unless a test has less.
     pub(crate) room: &'a Room,
+    /// Segments whose lists took the place of others: no membership that was acknowledged is one of theirs.
+    pub(crate) replaced: Memberships,
 }
 
 /// A parcel that may be sent, and the room that it takes until it has its outcomes.
@@ -202,7 +204,9 @@ impl Packer<'_> {
     fn links(&self, ticket: &Ticket) -> Result<Links> {
         match self.segments {
             [only] if self.is_plain(ticket) => Ok(Links { join: only.number.into(), rejoin: Memberships::NONE }),
-            _ => Ok(self.index.read_in(ticket.identity).map_err(Error::from)?.into()),
+            _ => {
+                Ok(self.index.read_in(ticket.identity).map_err(Error::from)?.without_acknowledged(self.replaced).into())
+            }
         }
     }
 

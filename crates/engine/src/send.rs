@@ -15,8 +15,8 @@ use crate::broken_off::BrokenOff;
 use crate::cancel::Cancel;
 use crate::conclusion::Ending;
 use crate::deliver::{DRAIN, Delivered, Delivery, Halt};
-use crate::first_run;
 use crate::in_flight::InFlight;
+use crate::lists;
 use crate::open_export::OpenExport;
 use crate::outbox::{BUNDLES_PER_BLOCK, Sealed, Ticket};
 use crate::pack::{Dispatched, MOST_LOOSE, MOST_ON_THEIR_WAY, Packer};
@@ -66,14 +66,24 @@ pub(crate) struct Waiting<'a> {
     leavers: Leavers<'a>,
     /// Those of them to be removed that were read already.
     removals: Vec<(Listed, Vec<Leaver>)>,
-    /// What became of leavers that were to be removed and stay.
-    stayed: Settlement,
+    /// What became of leavers that were to be removed and for whom no call is made.
+    uncalled: Settlement,
+    /// Segments whose lists are gone, and whose leavers with them.
+    replaced: Memberships,
 }
 
 impl<'a> Waiting<'a> {
     /// All that waits in an outbox, and the leavers of a snapshot.
     pub(crate) fn new(outbox: Sealed, planned: PlannedLeavers, leavers: Leavers<'a>) -> Self {
-        Self { outbox, rows: Vec::new(), planned, leavers, removals: Vec::new(), stayed: Settlement::default() }
+        Self {
+            outbox,
+            rows: Vec::new(),
+            planned,
+            leavers,
+            removals: Vec::new(),
+            uncalled: Settlement::default(),
+            replaced: Memberships::NONE,
+        }
     }
 
     /// The next leavers; none at all where the plan has nothing to do with any.
@@ -131,10 +141,10 @@ impl Sending<'_> {
         let removals = std::mem::take(&mut waiting.removals);
         declined.leavers.deferred += self.decline_removals(&removals, &reason).await?;
         while let Some(leavers) = waiting.next_leavers().await? {
-            let removals = self.removals(leavers, &mut waiting.stayed).await?;
+            let removals = self.removals(leavers, &mut waiting).await?;
             declined.leavers.deferred += self.decline_removals(&removals, &reason).await?;
         }
-        declined.absorb(waiting.stayed);
+        declined.absorb(waiting.uncalled);
         Ok(declined)
     }
 
@@ -163,25 +173,30 @@ impl Sending<'_> {
         Ok(untried.len() as u64)
     }
 
-    /// Which of these leavers come off which list. Of those who stay until a run can be sure it is written down, and those who
-    /// were to come off and stay are counted in `stayed`.
+    /// Which of these leavers come off which list. Of those who stay until a run can be sure, and of those whose list is gone, it is
+    /// written down; who was to come off and needs no call is counted.
     async fn removals(
         &self,
         leavers: Vec<Leaver>,
-        stayed: &mut Settlement,
+        waiting: &mut Waiting<'_>,
     ) -> Result<Vec<(Listed, Vec<Leaver>)>, BrokenOff> {
+        let Waiting { uncalled, replaced, .. } = waiting;
         let unreadable =
             "of some rows of the source nobody can tell whose they are, and this might be one of them".into();
         let moved = MOVED.into();
         let mut deferred = Vec::new();
+        let mut off = Vec::new();
         let mut removals: Vec<(Listed, Vec<Leaver>)> = Vec::new();
         for leaver in leavers {
             match self.rule.judge(&leaver) {
                 LeaverFate::Ignore | LeaverFate::Keep | LeaverFate::Stay => {}
                 LeaverFate::Defer => deferred.push(stays(&leaver, "unreadable_rows", &unreadable)),
-                LeaverFate::Remove(_) if self.rule.turned_out_to_be_shared(&leaver) => stayed.keep(1),
+                LeaverFate::Remove(listed) if replaced.contains(listed.number) => {
+                    off.push((leaver.identity, listed.number));
+                }
+                LeaverFate::Remove(_) if self.rule.turned_out_to_be_shared(&leaver) => uncalled.keep(1),
                 LeaverFate::Remove(_) if self.rule.movers().stays(&leaver) => {
-                    stayed.put_off_leaver(MOVED);
+                    uncalled.put_off_leaver(MOVED);
                     deferred.push(stays(&leaver, "row_not_delivered", &moved));
                 }
                 LeaverFate::Remove(listed) => match removals.iter_mut().find(|(at, _)| at.number == listed.number) {
@@ -191,11 +206,13 @@ impl Sending<'_> {
             }
         }
         self.journal.pass_over(&deferred).await.map_err(BrokenOff::Unwritten)?;
+        self.journal.came_off(&off).await.map_err(BrokenOff::Unwritten)?;
+        uncalled.leavers.removed += off.len() as u64;
         Ok(removals)
     }
 
     /// Sends what waits, rows before leavers.
-    pub(crate) async fn send(&self, waiting: Waiting<'_>) -> Result<Sent, BrokenOff> {
+    pub(crate) async fn send(&self, mut waiting: Waiting<'_>) -> Result<Sent, BrokenOff> {
         let planned = Handed { rows: waiting.outbox.rows(), leavers: waiting.planned.remove };
         if planned.all() == 0 {
             return Ok(Sent {
@@ -207,7 +224,7 @@ impl Sending<'_> {
         }
         let export = &*self.open.export.id;
         self.progress.stage(export, Stage::Delivering { total: planned.all() });
-        let spec = first_run::marked(&self.open.spec, self.snapshot);
+        let spec = lists::told(&self.open.spec, self.snapshot);
         let interrupted = || Error::new(ErrorKind::Cancelled, "the run was interrupted before it sent anything");
         let begin = async {
             match self.open.refusal.get() {
@@ -230,7 +247,10 @@ impl Sending<'_> {
                 return Ok(Sent::nothing(self.decline(waiting, &reason).await?, &reason, Ending::of(error)));
             }
         };
-        let mut problems = first_run::problems(&spec, &session, self.open.identity(), self.open.export.leavers);
+        let replaced = self.journal.take_lists(self.snapshot, &session.lists).await.map_err(BrokenOff::Unwritten)?;
+        waiting.replaced = replaced;
+        let mut problems = lists::gone(&spec, self.snapshot, &session.lists, replaced);
+        problems.extend(lists::problems(&spec, &session, self.open.identity(), self.open.export.leavers));
         problems.iter().for_each(|problem| self.progress.noted(export, problem));
         let (declined, delivered) = self.deliver(&session, waiting, planned).await?;
         let mut settlement = delivered.settlement;
@@ -264,7 +284,9 @@ impl Sending<'_> {
             }
             None => None,
         };
-        self.open.connector.begin(self.run_id, spec, SESSION_TIMEOUT).await
+        let session = self.open.connector.begin(self.run_id, spec, SESSION_TIMEOUT).await?;
+        lists::match_up(spec, &session)?;
+        Ok(session)
     }
 
     /// Ends the session. Somebody who interrupts the run then waits for it no longer than for a call.
@@ -324,6 +346,7 @@ impl Sending<'_> {
             segments: self.listed,
             most_loose: MOST_LOOSE,
             room: &room,
+            replaced: waiting.replaced,
         };
         let work = async {
             let rows = async |waiting, parcels| pack_rows(&packer, waiting, parcels).await;
@@ -332,7 +355,7 @@ impl Sending<'_> {
                 let leavers = async |waiting, parcels| self.pack_leavers(&packer, waiting, parcels).await;
                 let part = self.part(&delivery, rest, leavers).await;
                 declined.absorb(part.declined);
-                declined.absorb(part.rest.map(|rest| rest.stayed).unwrap_or_default());
+                declined.absorb(part.rest.map(|rest| rest.uncalled).unwrap_or_default());
                 delivered = delivered.then(part.delivered);
             }
             (declined, delivered)
@@ -387,7 +410,7 @@ impl Sending<'_> {
         parcels: mpsc::Sender<Dispatched>,
     ) -> Result<Waiting<'w>, BrokenOff> {
         while let Some(leavers) = waiting.next_leavers().await? {
-            let mut removals = self.removals(leavers, &mut waiting.stayed).await?.into_iter();
+            let mut removals = self.removals(leavers, &mut waiting).await?.into_iter();
             for (listed, leavers) in removals.by_ref() {
                 let rest = packer.pack_leavers(listed, leavers, &parcels).await?;
                 if !rest.is_empty() {

@@ -46,6 +46,13 @@ pub(crate) struct AcceptedLine {
     pub(crate) rows: i64,
 }
 
+/// Which list a segment has at the destination.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub(crate) struct ListLine {
+    pub(crate) segment: String,
+    pub(crate) id: String,
+}
+
 /// Whoever has it owns an export; free again when the last clone is dropped.
 pub(crate) type Guard = Arc<dyn Debug + Send + Sync>;
 
@@ -127,6 +134,12 @@ pub(crate) trait Access: Send {
 
     /// Puts these in the place of what was accepted before. Segments that are not among them are no longer the export's.
     async fn accept(&mut self, export: &str, accepted: &[AcceptedLine]) -> Result<()>;
+
+    /// Which lists the export's segments have, or had when they last were the export's.
+    async fn lists(&mut self, export: &str) -> Result<Vec<ListLine>>;
+
+    /// Writes down which list a segment has, in the place of any before.
+    async fn put_list(&mut self, export: &str, list: &ListLine) -> Result<()>;
 
     // ---- runs ----
 

@@ -31,6 +31,7 @@ const PAST_CHANGED: u8 = 11;
 const HELD: u8 = 12;
 const RENEWED: u8 = 13;
 const AT: u8 = 14;
+const VACATED: u8 = 15;
 
 const NO_ID: u8 = 0;
 const TEXT_ID: u8 = 1;
@@ -79,6 +80,8 @@ pub(crate) enum Stored<'a> {
     },
     /// Every row that is held by now, or may be, is to be sent again.
     Renewed,
+    /// The lists of these segments are gone, and nobody is on them any more.
+    Vacated(Memberships),
 }
 
 impl Stored<'_> {
@@ -91,8 +94,13 @@ impl Stored<'_> {
             | Stored::Past { identity, .. }
             | Stored::Held { identity, .. } => Some(*identity),
             Stored::Row(row) | Stored::Stayed(row) => row.identity,
-            Stored::Renewed => None,
+            Stored::Renewed | Stored::Vacated(_) => None,
         }
+    }
+
+    /// Whether it is about every row.
+    pub(crate) fn is_of_all(&self) -> bool {
+        matches!(self, Stored::Renewed | Stored::Vacated(_))
     }
 }
 
@@ -185,6 +193,21 @@ mod tests {
             Stored::Left { identity, memberships } => Record::Left { identity, memberships },
             other => panic!("not an outcome: {other:?}"),
         }
+    }
+
+    #[test]
+    fn records_about_all_rows_survive() {
+        let lists = Memberships::from_bits(1 << 63 | 5);
+        let mut chunk = Chunk::with_capacity(0);
+        chunk.vacated(lists);
+        chunk.renewed();
+        assert_eq!(chunk.rows(), 2);
+        let body = chunk.into_bytes();
+        let mut again = Chunk::with_capacity(0);
+        Records::new(&body).for_each(|stored| again.again(&stored.unwrap()));
+        let read: Vec<Stored<'_>> = Records::new(&body).map(Result::unwrap).collect();
+        assert_eq!((&*read, again.into_bytes()), (&[Stored::Vacated(lists), Stored::Renewed][..], body.clone()));
+        assert!(read.iter().all(Stored::is_of_all));
     }
 
     proptest! {

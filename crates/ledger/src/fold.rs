@@ -102,6 +102,19 @@ impl Folded {
         self.ids.push(OwnId { text, at });
     }
 
+    fn leave(&mut self, memberships: Memberships) {
+        self.standing.left(memberships);
+        if !self.standing.has_destination_id {
+            self.ids.clear();
+        }
+    }
+
+    fn vacate(&mut self, lists: Memberships) {
+        if self.standing.is_on(lists) {
+            self.leave(lists);
+        }
+    }
+
     /// Writes where the row stands, with its newest id. Those of other accounts stand before that, as far as it has memberships there.
     fn write(&self, identity: Identity, chunk: &mut Chunk) {
         // A row that was only ever intended has no value yet; zeros are what nobody compares with, since it is not held.
@@ -180,7 +193,7 @@ impl Fold<'_> {
                 let record = record.map_err(|_| self.database.unreadable(self.export, page.number))?;
                 match record.identity() {
                     Some(identity) => buckets.add(identity, page.run, &record)?,
-                    None if record == Stored::Renewed => buckets.add_to_all(page.run, &record)?,
+                    None if record.is_of_all() => buckets.add_to_all(page.run, &record)?,
                     None => {}
                 }
             }
@@ -290,11 +303,7 @@ fn gather(rows: &mut HashMap<Identity, Folded>, run: i64, records: Records<'_>) 
             }
             Stored::Left { identity, memberships } => {
                 if let Some(row) = rows.get_mut(&identity) {
-                    let row = row.during(run);
-                    row.standing.left(memberships);
-                    if !row.standing.has_destination_id {
-                        row.ids.clear();
-                    }
+                    row.during(run).leave(memberships);
                 }
             }
             Stored::Row(StoredRow { identity: Some(identity), outcome, .. }) => {
@@ -311,6 +320,7 @@ fn gather(rows: &mut HashMap<Identity, Folded>, run: i64, records: Records<'_>) 
                 row.identify(id, at);
             }
             Stored::Renewed => rows.values_mut().for_each(|row| row.standing.renew()),
+            Stored::Vacated(lists) => rows.values_mut().for_each(|row| row.vacate(lists)),
             Stored::Row(_) | Stored::Stayed(_) | Stored::Past { .. } => {}
         }
     }

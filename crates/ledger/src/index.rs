@@ -81,6 +81,13 @@ impl ReadIn {
             to_repeat: if again == Again::All { known } else { Memberships::NONE },
         }
     }
+
+    /// The same, had nothing been acknowledged in these segments.
+    #[must_use]
+    pub fn without_acknowledged(self, segments: Memberships) -> Self {
+        let Self { seen, to_add, to_repeat } = self;
+        Self { seen, to_add: to_add.union(seen.intersection(segments)), to_repeat: to_repeat.without(segments) }
+    }
 }
 
 /// Rows read in this run that stand alike.
@@ -348,6 +355,15 @@ impl Index {
 
     pub(crate) fn left(&mut self, identity: Identity, memberships: Memberships) -> Result<()> {
         self.change(identity, |standing| standing.left(memberships))
+    }
+
+    /// The lists of these segments are gone: who was on them has left them.
+    pub(crate) fn vacate(&mut self, lists: Memberships) {
+        self.standings.change_all(|standing| {
+            if standing.is_on(lists) {
+                standing.left(lists);
+            }
+        });
     }
 
     /// To be called when all pages of a run are loaded, which is over: only its own outcomes settle its intents.

@@ -3,13 +3,15 @@
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::access::{AcceptedLine, ExportLine, Guard, Pen};
+use crate::access::{AcceptedLine, ExportLine, Guard, ListLine, Pen};
 use crate::codec::Chunk;
 use crate::database::Database;
 use crate::destination_id::DestinationId;
 use crate::fold::{Fold, Weight};
 use crate::page::{Page, PageKind};
-use crate::{Change, Error, Intent, Memberships, Record, Rekeyed, Result, RunEnd, Untried};
+use crate::{
+    Change, Error, Identity, Intent, Memberships, Record, Rekeyed, Result, RunEnd, SegmentNumber, Snapshot, Untried,
+};
 
 /// Handle to the one task that writes for a run; clones share it.
 ///
@@ -46,7 +48,7 @@ impl Journal {
         self.write(intents.chunks(Self::PIECE).map(|intents| {
             let mut chunk = Chunk::with_capacity(intents.len() * 20);
             intents.iter().for_each(|intent| chunk.intent(intent));
-            Piece { kind: PageKind::Intents, chunk, added: 0, carried_out: 0 }
+            Piece::new(PageKind::Intents, chunk)
         }))
         .await
     }
@@ -57,12 +59,7 @@ impl Journal {
     /// If they could not be committed, or the lease was lost.
     pub async fn settle(&self, records: &[Record]) -> Result<()> {
         self.write(records.chunks(Self::PIECE).map(|records| {
-            let mut piece = Piece {
-                kind: PageKind::Log,
-                chunk: Chunk::with_capacity(records.len() * 64),
-                added: 0,
-                carried_out: 0,
-            };
+            let mut piece = Piece::new(PageKind::Log, Chunk::with_capacity(records.len() * 64));
             piece.chunk.at(self.segments);
             for record in records {
                 piece.chunk.record(record);
@@ -83,7 +80,7 @@ impl Journal {
         self.write(untried.chunks(Self::PIECE).map(|untried| {
             let mut chunk = Chunk::with_capacity(untried.len() * 24);
             untried.iter().for_each(|untried| chunk.untried(untried));
-            Piece { kind: PageKind::Untried, chunk, added: 0, carried_out: 0 }
+            Piece::new(PageKind::Untried, chunk)
         }))
         .await
     }
@@ -98,7 +95,7 @@ impl Journal {
             for Rekeyed { identity, value, standing } in rows {
                 chunk.held(*identity, *value, standing, DestinationId::None);
             }
-            Piece { kind: PageKind::Log, chunk, added: 0, carried_out: 0 }
+            Piece::new(PageKind::Log, chunk)
         }))
         .await
     }
@@ -111,7 +108,52 @@ impl Journal {
     pub async fn renew(&self) -> Result<()> {
         let mut chunk = Chunk::with_capacity(1);
         chunk.renewed();
-        self.write([Piece { kind: PageKind::Log, chunk, added: 0, carried_out: 0 }].into_iter()).await
+        self.write([Piece::new(PageKind::Log, chunk)].into_iter()).await
+    }
+
+    /// Writes down which lists the segments have, by the destination's ids of them in the order of the manifest; to be called
+    /// before the first intent. Returns the segments that had another list before, with people on it: for later runs nobody is on
+    /// theirs any more. Resolves once that is durable.
+    ///
+    /// # Errors
+    /// If it could not be committed, or the lease was lost.
+    pub async fn take_lists(&self, snapshot: &Snapshot, lists: &[String]) -> Result<Memberships> {
+        let mut piece = Piece::new(PageKind::Log, Chunk::with_capacity(0));
+        let mut replaced = Memberships::NONE;
+        for (&segment, id) in snapshot.segments().iter().zip(lists) {
+            let known = snapshot.list(segment);
+            if known == Some(id) {
+                continue;
+            }
+            if known.is_some() && snapshot.populated().contains(segment) {
+                replaced = replaced.with(segment);
+            }
+            let line = |name: &str| ListLine { segment: name.to_owned(), id: id.clone() };
+            piece.lists.extend(snapshot.segment_id(segment).map(line));
+        }
+        if !replaced.is_empty() {
+            piece.chunk.vacated(replaced);
+        }
+        if !piece.lists.is_empty() {
+            self.write([piece].into_iter()).await?;
+        }
+        Ok(replaced)
+    }
+
+    /// Writes down that leavers came off lists that are gone ([`Journal::take_lists`]): no call was made, and there is no intent.
+    /// Resolves once that is durable.
+    ///
+    /// # Errors
+    /// If it could not be committed, or the lease was lost.
+    pub async fn came_off(&self, leavers: &[(Identity, SegmentNumber)]) -> Result<()> {
+        self.write(leavers.chunks(Self::PIECE).map(|leavers| {
+            let mut chunk = Chunk::with_capacity(leavers.len() * 20);
+            for &(identity, segment) in leavers {
+                chunk.record(&Record::Left { identity, memberships: segment.into() });
+            }
+            Piece::new(PageKind::Log, chunk)
+        }))
+        .await
     }
 
     pub(crate) async fn end(
@@ -172,6 +214,14 @@ struct Piece {
     added: u64,
     /// Records among them that say that an intent was carried out.
     carried_out: u64,
+    /// Lists that segments have from now on.
+    lists: Vec<ListLine>,
+}
+
+impl Piece {
+    fn new(kind: PageKind, chunk: Chunk) -> Self {
+        Self { kind, chunk, added: 0, carried_out: 0, lists: Vec::new() }
+    }
 }
 
 /// The one task that writes for a run.
@@ -221,7 +271,7 @@ impl Writer {
                     }
                     if state.is_ok() {
                         let step = batch.step();
-                        state = self.commit(batch.pages, batch.added, step).await;
+                        state = self.commit(batch.pages, &batch.lists, batch.added, step).await;
                         self.open = (self.open + batch.intended).saturating_sub(batch.carried_out);
                     }
                     for reply in batch.replies {
@@ -235,7 +285,7 @@ impl Writer {
         }
     }
 
-    async fn commit(&mut self, pages: Vec<Filling>, added: u64, step: i64) -> Result<()> {
+    async fn commit(&mut self, pages: Vec<Filling>, lists: &[ListLine], added: u64, step: i64) -> Result<()> {
         let Self { database, pen, export, epoch, run, line, .. } = self;
         let mut moved = line.clone();
         moved.generation += step;
@@ -248,6 +298,9 @@ impl Writer {
             records += if kind.is_state() { u64::from(rows) } else { 0 };
             let page = Page { number, run: *run, kind: kind.number(), rows: i64::from(rows), body };
             database.add_page(&mut *transaction, export, *epoch, &page).await?;
+        }
+        for list in lists {
+            transaction.put_list(export, list).await?;
         }
         database.commit(transaction).await?;
 
@@ -319,6 +372,7 @@ struct Batch {
     added: u64,
     intended: u64,
     carried_out: u64,
+    lists: Vec<ListLine>,
     replies: Vec<Reply>,
 }
 
@@ -328,8 +382,13 @@ impl Batch {
         i64::from(self.pages.iter().any(|page| page.kind.is_state()))
     }
 
-    fn add(&mut self, Piece { kind, chunk, added, carried_out }: Piece, reply: Reply) {
+    fn add(&mut self, Piece { kind, chunk, added, carried_out, lists }: Piece, reply: Reply) {
+        self.replies.push(reply);
+        self.lists.extend(lists);
         let rows = chunk.rows();
+        if rows == 0 {
+            return;
+        }
         let body = chunk.into_bytes();
         self.bytes += body.len();
         self.added += added;
@@ -337,7 +396,6 @@ impl Batch {
         if kind == PageKind::Intents {
             self.intended += u64::from(rows);
         }
-        self.replies.push(reply);
         match self.pages.last_mut() {
             Some(page) if page.kind == kind && page.rows < Writer::PAGE => {
                 page.rows += rows;

@@ -79,6 +79,7 @@ enum Effect {
         standing: Standing,
     },
     Renewed,
+    Vacated(Memberships),
 }
 
 /// What a page changes; `None` if it holds something else than records.
@@ -103,6 +104,7 @@ impl Effect {
             Stored::Row(StoredRow { identity: Some(identity), outcome, .. }) => Self::Undelivered { identity, outcome },
             Stored::Held { identity, value, standing, .. } => Self::Held { identity, value, standing },
             Stored::Renewed => Self::Renewed,
+            Stored::Vacated(lists) => Self::Vacated(lists),
             Stored::Row(_) | Stored::Stayed(_) | Stored::Past { .. } => return None,
         })
     }
@@ -115,7 +117,7 @@ impl Effect {
             | Self::Left { identity, .. }
             | Self::Undelivered { identity, .. }
             | Self::Held { identity, .. } => Some(identity),
-            Self::RunOver | Self::Renewed => None,
+            Self::RunOver | Self::Renewed | Self::Vacated(_) => None,
         }
     }
 
@@ -136,6 +138,7 @@ impl Effect {
                 })?;
             }
             Self::Renewed => index.renew(),
+            Self::Vacated(lists) => index.vacate(lists),
         }
         Ok(())
     }

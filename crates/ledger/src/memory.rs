@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use tokio::sync::OwnedMutexGuard;
 
 use crate::access::{
-    AcceptedLine, Access, ExportLine, Guard, Keeper, Marks, Pen, RUNS_WITH_ROWS, SegmentLine, UntriedPage,
+    AcceptedLine, Access, ExportLine, Guard, Keeper, ListLine, Marks, Pen, RUNS_WITH_ROWS, SegmentLine, UntriedPage,
 };
 use crate::codec::LEAST_BYTES;
 use crate::page::{Page, PageKind};
@@ -41,6 +41,7 @@ struct Tables {
     leases: BTreeMap<String, (i64, ExportLine)>,
     segments: BTreeMap<(String, i64, i64), String>,
     accepted: BTreeMap<String, Vec<AcceptedLine>>,
+    lists: BTreeMap<(String, String), String>,
     runs: BTreeMap<i64, Run>,
     pages: BTreeMap<(String, i64), Arc<Page<Vec<u8>>>>,
     suppressed: BTreeSet<Identity>,
@@ -246,6 +247,16 @@ impl Access for Draft {
 
     async fn accept(&mut self, export: &str, accepted: &[AcceptedLine]) -> Result<()> {
         self.changed().accepted.insert(export.to_owned(), accepted.to_vec());
+        Ok(())
+    }
+
+    async fn lists(&mut self, export: &str) -> Result<Vec<ListLine>> {
+        let lists = self.tables.lists.iter().filter(|((of, _), _)| of == export);
+        Ok(lists.map(|((_, segment), id)| ListLine { segment: segment.clone(), id: id.clone() }).collect())
+    }
+
+    async fn put_list(&mut self, export: &str, ListLine { segment, id }: &ListLine) -> Result<()> {
+        self.changed().lists.insert((export.to_owned(), segment.clone()), id.clone());
         Ok(())
     }
 

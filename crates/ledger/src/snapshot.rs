@@ -1,6 +1,6 @@
 //! What the ledger holds of one export at one moment.
 
-use crate::access::{AcceptedLine, ExportLine, SegmentLine};
+use crate::access::{AcceptedLine, ExportLine, ListLine, SegmentLine};
 use crate::database::Database;
 use crate::load::load;
 use crate::walk::Walk;
@@ -24,6 +24,7 @@ pub struct Snapshot {
     names: Vec<(SegmentNumber, String)>,
     new: Vec<SegmentLine>,
     accepted: Vec<AcceptedLine>,
+    lists: Vec<ListLine>,
 }
 
 impl Snapshot {
@@ -36,6 +37,7 @@ impl Snapshot {
         let (index, records) = load(&database, &mut *view, export, &line, index).await?;
         let known = view.segments(export).await?;
         let accepted = view.accepted(export).await?;
+        let lists = view.lists(export).await?;
         drop(view);
 
         let mut snapshot = Self {
@@ -48,6 +50,7 @@ impl Snapshot {
             names: Vec::new(),
             new: Vec::new(),
             accepted,
+            lists,
         };
         for segment in &known {
             let number = snapshot.number(segment)?;
@@ -86,6 +89,12 @@ impl Snapshot {
     pub fn accepted_rows(&self, segment: SegmentNumber) -> Option<u64> {
         let id = self.segment_id(segment)?;
         self.accepted.iter().find(|line| line.segment == id).map(|line| line.rows.unsigned_abs())
+    }
+
+    /// The destination's id of the list that a segment has, as far as a run has written it down ([`crate::Journal::take_lists`]).
+    pub fn list(&self, segment: SegmentNumber) -> Option<&str> {
+        let id = self.segment_id(segment)?;
+        self.lists.iter().find(|line| line.segment == id).map(|line| line.id.as_str())
     }
 
     /// The segments that are no longer in the manifest but still have members, in ascending order; their members are leavers.

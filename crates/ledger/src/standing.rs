@@ -121,6 +121,11 @@ impl Standing {
         }
     }
 
+    /// Whether it may be on the lists of some of these segments.
+    pub(crate) fn is_on(&self, segments: Memberships) -> bool {
+        !self.acknowledged.union(self.possible).intersection(segments).is_empty()
+    }
+
     /// From here on nothing that was acknowledged spares the row a call, and no doubt makes anybody look it up first: somebody
     /// asked for all rows.
     pub(crate) fn renew(&mut self) {

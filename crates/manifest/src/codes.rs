@@ -198,6 +198,8 @@ codes! {
     SharedContact = "SP0626";
     /// No row of any segment can be sent as it is.
     NothingUsable = "SP0627";
+    /// A list on which people were put is gone, and another one takes its place.
+    ListReplaced = "SP0628";
 }
 
 impl Code {

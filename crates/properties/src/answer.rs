@@ -92,7 +92,12 @@ fn export() -> ExportSpec {
         MappedField { name: "email".to_owned(), field_type: FieldType::Email, custom: false, clear_null: false };
     ExportSpec {
         id: "news".to_owned(),
-        segments: vec![ExportSegment { id: "vip".to_owned(), display_name: "Vip".to_owned(), first_run: false }],
+        segments: vec![ExportSegment {
+            id: "vip".to_owned(),
+            display_name: "Vip".to_owned(),
+            first_run: false,
+            list: None,
+        }],
         fields: vec![email],
     }
 }

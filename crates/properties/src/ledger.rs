@@ -65,6 +65,8 @@ pub struct Plan {
     pub keys: u8,
     /// Whether all rows are to be sent, changed or not.
     pub renews: bool,
+    /// Lists that are deleted while the source is read, so that others take the place of those of its segments.
+    pub gone: BTreeSet<u8>,
     /// Answers to the rows in the order they are sent, repeated; at least one.
     pub answers: Vec<Answer>,
     /// After how many calls the run dies, if it does; and whether the last call still reaches the destination.
@@ -90,7 +92,27 @@ struct World {
     keys: BTreeMap<u8, u8>,
     /// Who was held when all rows were to be sent, and was not acknowledged since.
     owed: BTreeSet<u8>,
+    /// How often each list was deleted.
+    deleted: BTreeMap<u8, u32>,
     sent: usize,
+}
+
+impl World {
+    /// Deletes a list. Who is on no other one is known to nobody any more.
+    fn delete(&mut self, list: u8) {
+        *self.deleted.entry(list).or_default() += 1;
+        for (who, contact) in &mut self.contacts {
+            if contact.lists.remove(&list) && contact.lists.is_empty() {
+                self.known.remove(who);
+                self.identified.remove(who);
+            }
+        }
+    }
+
+    /// The id that a list has at the destination.
+    fn id_of(&self, list: u8) -> String {
+        format!("{list}, made {} times", 1 + self.deleted.get(&list).copied().unwrap_or_default())
+    }
 }
 
 /// How many people there are.
@@ -131,6 +153,7 @@ async fn execute(store: &Store, number: usize, plan: &Plan, world: &mut World) {
     let hasher = store.hasher();
     let identity = |who: u8| hasher.identity(&[who]);
     let key_of = |who: u8, key: u8| hasher.key(&[b'k', who, key]);
+    let read_in = |snapshot: &segport_ledger::Snapshot, who: u8| snapshot.index.read_in(identity(who)).unwrap();
     let list = |snapshot: &segport_ledger::Snapshot, segment: SegmentNumber| -> u8 {
         snapshot.segment_id(segment).unwrap()[1..].parse().unwrap()
     };
@@ -223,13 +246,16 @@ async fn execute(store: &Store, number: usize, plan: &Plan, world: &mut World) {
     ledger.journal.pass_over(&skipped).await.unwrap();
 
     let manifest: BTreeSet<u8> = plan.segments.iter().map(|(segment, _)| *segment).collect();
+    plan.gone.intersection(&manifest).for_each(|&list| world.delete(list));
+    let lists: Vec<String> = plan.segments.iter().map(|(segment, _)| world.id_of(*segment)).collect();
+    let replaced = ledger.journal.take_lists(&ledger.snapshot, &lists).await.unwrap();
     // Who has left is read from what there was before this run.
     let identified = world.identified.clone();
     let mut run = Run { plan, world, answers: 0, calls: 0 };
     let send: Vec<u8> = send.into_iter().collect();
     for batch in send.chunks(BATCH) {
         let joins: Vec<Memberships> =
-            batch.iter().map(|who| ledger.snapshot.index.read_in(identity(*who)).unwrap().to_add).collect();
+            batch.iter().map(|who| read_in(&ledger.snapshot, *who).without_acknowledged(replaced).to_add).collect();
         let intents: Vec<Intent> = batch
             .iter()
             .zip(&joins)
@@ -310,6 +336,11 @@ async fn execute(store: &Store, number: usize, plan: &Plan, world: &mut World) {
             assert_eq!(leaver.key, key_of(who, key));
             let memberships = Memberships::from(leaver.segment);
             let list = list(&ledger.snapshot, leaver.segment);
+            if replaced.contains(leaver.segment) {
+                // They came off with the list. Whoever is on the other one is there for somebody else.
+                journal.came_off(&[(leaver.identity, leaver.segment)]).await.unwrap();
+                continue;
+            }
             journal.intend(&[Intent::Remove { identity: leaver.identity, memberships }]).await.unwrap();
             let dies = run.dies();
             let answer = run.answer();

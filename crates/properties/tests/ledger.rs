@@ -30,12 +30,14 @@ fn plan(certain: bool) -> impl Strategy<Value = Plan> {
     let why = prop_oneof![Just(Undelivered::Suppressed), Just(Undelivered::Deferred)];
     let skipped = prop::collection::btree_map(0_u8..8, why, 0..if certain { 1 } else { 4 });
     let renews = if certain { Just(false).boxed() } else { prop::bool::weighted(0.2).boxed() };
-    let all = (segments, skipped, 0_u8..3, renews, answers, dies);
-    all.prop_map(|(segments, skipped, keys, renews, answers, dies_after)| Plan {
+    let gone = prop::collection::btree_set(0_u8..4, 0..if certain { 1 } else { 3 });
+    let all = (segments, skipped, 0_u8..3, renews, gone, answers, dies);
+    all.prop_map(|(segments, skipped, keys, renews, gone, answers, dies_after)| Plan {
         segments,
         skipped,
         keys,
         renews,
+        gone,
         answers,
         dies_after,
     })

@@ -272,19 +272,73 @@ fn full_puts_those_back_whom_others_took_off_the_list() {
     check("bulk", true, &[0, 7, 110], false);
 }
 
+/// The list of this export.
+fn only_list(scene: &Scene) -> String {
+    scene.sandbox.autopilot().counts().lists[0].list_id.clone()
+}
+
 #[test]
-fn full_fills_a_list_that_was_gone() {
+fn a_list_that_is_renamed_stays_the_list_of_its_segment() {
     for bulk_lists in [true, false] {
         let scene = Scene::with(Options { bulk_lists, ..Options::default() }, &people(1..=120));
-        scene.comes_to("succeeded: 120 read, 120 added");
-        let list = scene.sandbox.autopilot().counts().lists[0].list_id.clone();
-        assert!(scene.sandbox.autopilot().rename_list(&list, "Old newsletter"));
-        scene.segment("newsletter", &people(1..=121));
-        let report = scene.comes_to("succeeded: 121 read, 120 unchanged, 1 added");
-        assert!(report.0["problems"].to_string().contains("`segport run --full` puts everybody back"), "{}", report.0);
-        scene.has_members("newsletter", &people(121..=121));
-        assert_eq!(scene.run("--full").exits(0).report().summary(), "succeeded: 121 read, 121 changed");
-        scene.has_members("newsletter", &people(1..=121));
+        scene.delivers();
+        let list = only_list(&scene);
+        assert!(scene.sandbox.autopilot().rename_list(&list, "Spring"));
+        let other = with_members(&scene, "newsletter");
+        scene.segment("newsletter", &people(2..=121));
+        let report = scene.comes_to("succeeded: 120 read, 119 unchanged, 1 added; 1 planned, 1 removed");
+        assert!(report.0["problems"].to_string().contains("is named `Spring` now"), "{}", report.0);
+        scene.has_members(&list, &people(2..=121));
+        scene.has_members(&other, &[Person::new(1), Person::new(9)]);
+        assert_eq!(scene.delivers().requests(), 0);
+    }
+}
+
+#[test]
+fn of_two_lists_with_one_title_the_export_keeps_its_own() {
+    let scene = Scene::new(&people(1..=20));
+    let first = scene.sandbox.autopilot().add_list("Another title");
+    scene.delivers();
+    assert!(scene.sandbox.autopilot().rename_list(&first, "newsletter"));
+    scene.segment("newsletter", &people(2..=21));
+    let report = scene.comes_to("succeeded: 20 read, 19 unchanged, 1 added; 1 planned, 1 removed");
+    assert!(report.problems().is_empty(), "{}", report.0);
+    scene.has_members(&first, &[]);
+}
+
+/// The list is deleted. What the next run sends is on the other one, which may be there; the run after that puts everybody else there.
+#[test]
+fn everybody_is_put_on_the_list_that_takes_the_place_of_one_that_is_gone() {
+    for (bulk_lists, is_there, full) in [(true, false, false), (false, true, false), (true, true, true)] {
+        let scene = Scene::with(Options { bulk_lists, ..Options::default() }, &people(1..=120));
+        scene.delivers();
+        assert!(scene.sandbox.autopilot().delete_list(&only_list(&scene)));
+        let mut others = Vec::new();
+        if is_there {
+            // Whoever leaves the segment now is on the other list for somebody else's reasons.
+            with_members(&scene, "newsletter");
+            others = people(1..=1);
+        }
+        scene.segment("newsletter", &people(2..=121));
+        if full {
+            let report = scene.run("--full").exits(0).report();
+            assert_eq!(report.summary(), "succeeded: 120 read, 1 added, 119 changed; 1 planned, 1 removed");
+            assert!(report.problems().contains(&"SP0628"), "{}", report.0);
+            scene.has_members("newsletter", &[&others[..], &people(2..=121)].concat());
+        } else {
+            let report = scene.comes_to("succeeded: 120 read, 119 unchanged, 1 added; 1 planned, 1 removed");
+            assert!(report.problems().contains(&"SP0628"), "{}", report.0);
+            let mut on = others.clone();
+            on.extend(is_there.then(|| Person::new(9)));
+            scene.has_members("newsletter", &[on, people(121..=121)].concat());
+            assert!(scene.rows_of(report.run_id()).iter().any(|row| row.starts_with("removed")));
+            let planned = scene.call("plan --output json").objects().remove(0);
+            assert_eq!(planned["rows"]["add"], 119);
+            let report = scene.comes_to("succeeded: 120 read, 1 unchanged, 119 added");
+            assert!(!report.problems().contains(&"SP0628"), "{}", report.0);
+        }
+        scene.has_members("newsletter", &[others, people(2..=121)].concat());
+        assert_eq!(scene.delivers().requests(), 0);
     }
 }
 

@@ -122,7 +122,12 @@ pub(crate) fn export() -> ExportSpec {
         |name: &str, field_type| MappedField { name: name.to_owned(), field_type, custom: false, clear_null: false };
     ExportSpec {
         id: "newsletter".to_owned(),
-        segments: vec![ExportSegment { id: "news".to_owned(), display_name: LIST.to_owned(), first_run: false }],
+        segments: vec![ExportSegment {
+            id: "news".to_owned(),
+            display_name: LIST.to_owned(),
+            first_run: false,
+            list: None,
+        }],
         fields: vec![field("email", FieldType::Email), field("first_name", FieldType::String)],
     }
 }

@@ -60,12 +60,89 @@ fn a_list_that_is_gone_although_people_were_put_on_it_is_reported() {
     assert!(session.notes[0].contains("`News` was gone and was made anew"), "{:?}", session.notes);
 }
 
+/// An export whose segments had these lists before.
+fn later_run(segments: &[(&str, Option<&str>)]) -> ExportSpec {
+    let mut export = export(&segments.iter().map(|(name, _)| *name).collect::<Vec<_>>());
+    for (segment, (_, list)) in export.segments.iter_mut().zip(segments) {
+        segment.list = list.map(str::to_owned);
+    }
+    export
+}
+
+#[test]
+fn a_list_is_known_again_by_its_id() {
+    let check = |there: &[(&str, &str)], segments: &[(&str, Option<&str>)], expected: &[&str], note: &str| {
+        let http = Script::new();
+        http.expect("GET", "/lists", lists(there));
+        let session = block_on(open(value!({}), &http).begin(&later_run(segments))).unwrap();
+        assert_eq!((ids(&session), &session.lists), (session.lists.clone(), &session.lists));
+        assert_eq!(session.lists, expected, "{there:?}");
+        assert_eq!(session.notes.join("; "), note, "{there:?}");
+        http.assert_done();
+    };
+    let news = [("News", Some("1"))];
+    check(&[("1", "News")], &news, &["1"], "");
+    // Another one of its title is told first.
+    check(&[("2", "News"), ("1", "News")], &news, &["1"], "");
+    let renamed =
+        "the list of segment `news` is named `Old` now; it is used all the same, since the export knows it by its id";
+    check(&[("2", "News"), ("1", "Old")], &news, &["1"], renamed);
+    // The list of one segment is never that of another one.
+    let swapped =
+        "the list of segment `news` is named `Vip` now; it is used all the same, since the export knows it by its id";
+    check(&[("1", "Vip"), ("2", "Vip")], &[("News", Some("1")), ("Vip", None)], &["1", "2"], swapped);
+    check(&[("1", "Vip"), ("2", "Vip")], &[("Vip", None), ("News", Some("1"))], &["2", "1"], swapped);
+}
+
+#[test]
+fn a_list_that_is_gone_makes_room_for_another() {
+    let page = |status: u16, body: &str| json(status, body.to_owned());
+    let gone =
+        [page(404, "{}"), page(404, ""), page(404, r#"{"error":"Not Found"}"#), page(400, "{}"), page(410, "{}")];
+    let named = page(404, r#"{"error":"Not Found","message":"List does not exist."}"#);
+    for answer in gone.into_iter().chain([named]) {
+        let http = Script::new();
+        http.expect("GET", "/lists", lists(&[("2", "News")])).expect("GET", "/list/1/contacts", answer.clone());
+        let session = block_on(open(value!({}), &http).begin(&later_run(&[("News", Some("1"))]))).unwrap();
+        assert_eq!((&*session.lists, session.notes.len()), (&["2".to_owned()][..], 0), "{answer:?}");
+
+        let http = Script::new();
+        http.expect("GET", "/lists", lists(&[])).expect("GET", "/list/1/contacts", answer.clone());
+        http.expect("POST", "/list", json(200, r#"{"list_id":"3"}"#));
+        let session = block_on(open(value!({}), &http).begin(&later_run(&[("News", Some("1"))]))).unwrap();
+        // That it is gone is the host's to tell.
+        assert_eq!((&*session.lists, session.notes.len()), (&["3".to_owned()][..], 0), "{answer:?}");
+        http.assert_done();
+    }
+}
+
+/// An answer that lacks the list must not send everybody to another one.
+#[test]
+fn a_list_that_may_be_there_is_not_replaced() {
+    let http = Script::new();
+    http.expect("GET", "/lists", lists(&[("2", "News")]));
+    http.expect("GET", "/list/1/contacts", json(200, r#"{"contacts":[]}"#));
+    let session = block_on(open(value!({}), &http).begin(&later_run(&[("News", Some("1"))]))).unwrap();
+    assert_eq!(session.lists, ["1"]);
+    http.assert_done();
+
+    let lost = Err(Error::new(ErrorKind::Timeout, "no answer"));
+    let odd = json(404, r#"{"message":"no such page"}"#);
+    for answer in [json(200, "<html>"), json(404, "<html>"), odd, status(401), status(429), status(500), lost] {
+        let http = Script::new();
+        http.expect("GET", "/lists", lists(&[("2", "News")])).expect("GET", "/list/1/contacts", answer.clone());
+        let error = block_on(open(value!({}), &http).begin(&later_run(&[("News", Some("1"))]))).unwrap_err();
+        assert_eq!(error.fact("list"), Some("1"), "{answer:?}");
+        http.assert_done();
+    }
+}
+
 #[test]
 fn a_list_that_was_named_otherwise_is_reported() {
     let http = Script::new();
     http.expect("GET", "/lists", lists(&[])).expect("POST", "/list", json(200, r#"{"list_id":"L1","name":"padded"}"#));
     let session = block_on(open(value!({}), &http).begin(&first_run(&[" padded "]))).unwrap();
-    assert!(session.notes[0].contains("`list_id`"), "{:?}", session.notes);
+    assert!(session.notes[0].contains("named the new list of ` padded ` `padded`"), "{:?}", session.notes);
 }
 
 /// After a failed creation the title is looked up; nothing is made a second time.

@@ -48,7 +48,12 @@ fn export(segments: &[&str]) -> ExportSpec {
         id: "newsletter".to_owned(),
         segments: segments
             .iter()
-            .map(|name| ExportSegment { id: name.to_lowercase(), display_name: (*name).to_owned(), first_run: false })
+            .map(|name| ExportSegment {
+                id: name.to_lowercase(),
+                display_name: (*name).to_owned(),
+                first_run: false,
+                list: None,
+            })
             .collect(),
         fields: vec![field("email", FieldType::Email, false), field("first_name", FieldType::String, false)],
     }

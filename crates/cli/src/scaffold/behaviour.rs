@@ -27,7 +27,7 @@ fn field(name: &str, field_type: FieldType) -> MappedField {
 fn export() -> ExportSpec {
     ExportSpec {
         id: "newsletter".to_owned(),
-        segments: vec![ExportSegment { id: "readers".to_owned(), display_name: "Readers".to_owned(), first_run: true }],
+        segments: vec![ExportSegment { id: "readers".to_owned(), display_name: "Readers".to_owned(), first_run: true, list: None }],
         fields: vec![field("email", FieldType::Email), field("first_name", FieldType::String)],
     }
 }

@@ -17,7 +17,7 @@ use segport_core::{
     BatchKind, Capabilities, Descriptor, Found, FoundRows, Frame, Limits, Outcomes, PluginKind, Result, Session,
 };
 use segport_host::{ConnectorInstance, Instance, Plugin};
-use segport_ledger::{Fingerprint, KeyHash, NewRun, RunEnd, StateKey, Store};
+use segport_ledger::{Fingerprint, KeyHash, Memberships, NewRun, RunEnd, StateKey, Store};
 use segport_manifest::Guards;
 use serde_json::Value;
 use tokio::sync::{Notify, oneshot};
@@ -308,6 +308,7 @@ async fn check(case: Case) {
         segments: &listed,
         most_loose: MOST_LOOSE,
         room: &Room::new(if has_room { MOST_ON_THEIR_WAY } else { 1 }),
+        replaced: Memberships::NONE,
     };
     let (parcels, to_deliver) = mpsc::channel(1);
     let (halt, _) = oneshot::channel();

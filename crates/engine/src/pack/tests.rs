@@ -48,7 +48,15 @@ fn identity(row: u32) -> Identity {
 
 fn packer<'a>(run: &'a RunLedger, segments: &'a [Listed], batch: BatchSize, room: &'a Room) -> Packer<'a> {
     let RunLedger { snapshot, journal, .. } = run;
-    Packer { index: &snapshot.index, journal, batch, segments, most_loose: MOST_LOOSE, room }
+    Packer {
+        index: &snapshot.index,
+        journal,
+        batch,
+        segments,
+        most_loose: MOST_LOOSE,
+        room,
+        replaced: Memberships::NONE,
+    }
 }
 
 /// So many rows, whatever their bytes.

@@ -47,6 +47,8 @@ pub(super) struct Round {
     pub(super) moves: bool,
     /// Whose presence makes the destination refuse a batch.
     pub(super) poison: BTreeSet<u64>,
+    /// Lists that somebody deletes before the run begins, so that it finds others in their place.
+    pub(super) gone: BTreeSet<u16>,
 }
 
 /// Which rows a run considers; [`crate::Scope`] without the id of the run before.
@@ -103,9 +105,10 @@ impl Case {
         };
         let capabilities =
             Capabilities { remove: true, repeatable: dice.chance(75), several_segments: true, settle: dice.chance(50) };
+        let segments = dice.within(1, 3);
         Self {
             people,
-            segments: dice.within(1, 3) as usize,
+            segments: segments as usize,
             limits,
             capabilities,
             leavers: if dice.chance(85) { Leavers::Remove } else { Leavers::Keep },
@@ -114,13 +117,13 @@ impl Case {
                 rows_at_a_time: dice.pick(&[3, 500_000]),
                 ..Folding::default()
             },
-            rounds: (0..dice.pick(&[1, 1, 2, 2, 3, 4])).map(|_| Round::new(dice, people)).collect(),
+            rounds: (0..dice.pick(&[1, 1, 2, 2, 3, 4])).map(|_| Round::new(dice, people, segments)).collect(),
         }
     }
 }
 
 impl Round {
-    fn new(dice: &Dice, people: u64) -> Self {
+    fn new(dice: &Dice, people: u64, segments: u64) -> Self {
         let anybody = |dice: &Dice| dice.below(people);
         let crash = dice.maybe(40, |dice| match dice.below(4) {
             0 => Crash::Turn(dice.within(1, 60) as u32),
@@ -145,6 +148,7 @@ impl Round {
             unreadable_rows: dice.maybe(10, |dice| dice.within(1, 3)).unwrap_or(0),
             moves: dice.chance(20),
             poison: if dice.chance(20) { (0..dice.within(1, 3)).map(|_| anybody(dice)).collect() } else { [].into() },
+            gone: (0..segments as u16).filter(|_| dice.chance(10)).collect(),
         }
     }
 }

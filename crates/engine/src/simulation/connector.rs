@@ -100,7 +100,7 @@ impl Open {
     async fn answer(&self, op: u32, request: Bytes) -> Result<Bytes> {
         if matches!(op, op::BEGIN | op::FINISH) {
             self.post("prepare", &Letter::Prepare).await?;
-            return if op == op::BEGIN { Frame::header_only(&Session::default()) } else { Frame::header_only(&()) };
+            return if op == op::BEGIN { Frame::header_only(&self.session()) } else { Frame::header_only(&()) };
         }
         let frame = Frame::decode(request)?;
         let head: Call<WriteHead<Value>> = frame.header()?;
@@ -115,6 +115,12 @@ impl Open {
             (op::WRITE, BatchKind::Remove { segment }) => self.leave(segment, &batch).await?.into_answer(),
             _ => Err(Error::new(ErrorKind::Unsupported, "there is no such operation")),
         }
+    }
+
+    fn session(&self) -> Session {
+        let state = self.world.state();
+        let lists = (0..).take(self.world.case.segments).map(|list| state.id_of(list));
+        Session { lists: lists.collect(), ..Session::default() }
     }
 
     async fn write(&self, join: Vec<u16>, rows: Vec<(String, Payload)>) -> Result<Outcomes> {

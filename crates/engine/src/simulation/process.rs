@@ -225,7 +225,7 @@ fn open(world: &Arc<World>, round: &Round) -> OpenExport {
             id: EXPORT.to_owned(),
             segments: ids
                 .iter()
-                .map(|id| ExportSegment { id: id.clone(), display_name: id.clone(), first_run: false })
+                .map(|id| ExportSegment { id: id.clone(), display_name: id.clone(), first_run: false, list: None })
                 .collect(),
             fields: Mapping::described(&fields()),
         },

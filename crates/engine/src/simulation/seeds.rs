@@ -38,6 +38,10 @@ fn play(world: &Arc<World>) {
     };
     for round in &case.rounds {
         change(world);
+        for &list in &round.gone {
+            world.note(format_args!("list {list} is deleted"));
+            world.state().delete_list(list);
+        }
         run(round);
     }
 

@@ -46,6 +46,8 @@ pub(super) struct State {
     pub(super) acknowledged: BTreeMap<String, Contact>,
     /// Who is on which list to the ledger's knowledge, from when it was written down until the removal was acknowledged.
     pub(super) written_down: BTreeSet<(String, u16)>,
+    /// How often each list was deleted.
+    deleted: BTreeMap<u16, u32>,
     /// Whom `suppress` has put on the list, from when it returned until `unsuppress` is called.
     pub(super) forbidden: BTreeSet<String>,
     /// Rules that were broken.
@@ -215,6 +217,20 @@ impl State {
             contact.lists.remove(&list);
             self.written_down.remove(&(email.clone(), list));
         }
+    }
+
+    /// Somebody deletes a list; another one takes its place.
+    pub(super) fn delete_list(&mut self, list: u16) {
+        *self.deleted.entry(list).or_default() += 1;
+        for contact in self.contacts.values_mut().chain(self.acknowledged.values_mut()) {
+            contact.lists.remove(&list);
+        }
+        self.written_down.retain(|(_, on)| *on != list);
+    }
+
+    /// The id that a list has at the destination.
+    pub(super) fn id_of(&self, list: u16) -> String {
+        format!("{list}, made {} times", 1 + self.deleted.get(&list).copied().unwrap_or_default())
     }
 
     /// A call of the connector begins with these people.

@@ -133,7 +133,7 @@ impl Connector for Probe {
         Ok(Session {
             state: serde_json::json!({ "export": export.id }),
             notes: vec!["begun".to_owned()],
-            occupied: Vec::new(),
+            ..Session::default()
         })
     }
 

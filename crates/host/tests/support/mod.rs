@@ -103,7 +103,12 @@ pub(crate) fn session(state: Value) -> Session {
 pub(crate) fn export() -> ExportSpec {
     ExportSpec {
         id: "newsletter".to_owned(),
-        segments: vec![ExportSegment { id: "vip".to_owned(), display_name: "VIP".to_owned(), first_run: true }],
+        segments: vec![ExportSegment {
+            id: "vip".to_owned(),
+            display_name: "VIP".to_owned(),
+            first_run: true,
+            list: None,
+        }],
         fields: vec![MappedField {
             name: "email".to_owned(),
             field_type: FieldType::Email,

@@ -5,7 +5,7 @@ use std::str;
 use super::{
     AT, Acknowledged, CHUNK, DONE_ADDED, DONE_CHANGED, FLAG_ALL_AGAIN, FLAG_DOUBTFUL, FLAG_HELD, FLAG_INTENDED,
     FLAG_VALUES_AGAIN, HELD, INTEND_DELIVERY, INTEND_REMOVAL, LEFT, LOWER_UUID, NO_ID, PAST_ADDED, PAST_CHANGED,
-    RENEWED, ROW, ROW_OF_NOBODY, STAYED, STAYED_OF_NOBODY, Stored, StoredRow, TEXT_ID, UPPER_UUID,
+    RENEWED, ROW, ROW_OF_NOBODY, STAYED, STAYED_OF_NOBODY, Stored, StoredRow, TEXT_ID, UPPER_UUID, VACATED,
 };
 use crate::destination_id::DestinationId;
 use crate::standing::{Again, Standing};
@@ -29,13 +29,12 @@ impl<'a> Records<'a> {
     }
 
     fn record(&mut self, tag: u8) -> Result<Stored<'a>, NotRecords> {
-        if tag == RENEWED {
-            return Ok(Stored::Renewed);
-        }
-        if matches!(tag, ROW_OF_NOBODY | STAYED_OF_NOBODY) {
-            let memberships = self.memberships()?;
-            let row = self.row(None, memberships)?;
-            return Ok(if tag == ROW_OF_NOBODY { Stored::Row(row) } else { Stored::Stayed(row) });
+        match tag {
+            RENEWED => return Ok(Stored::Renewed),
+            VACATED => return self.memberships().map(Stored::Vacated),
+            ROW_OF_NOBODY => return self.row_of_nobody().map(Stored::Row),
+            STAYED_OF_NOBODY => return self.row_of_nobody().map(Stored::Stayed),
+            _ => {}
         }
         let identity = Identity::from_bits(u128::from_le_bytes(self.array()?));
         let memberships = self.memberships()?;
@@ -80,6 +79,11 @@ impl<'a> Records<'a> {
         };
         let at = self.at.unwrap_or(acknowledged.union(possible));
         Ok(Stored::Held { identity, value, standing, id, at })
+    }
+
+    fn row_of_nobody(&mut self) -> Result<StoredRow<'a>, NotRecords> {
+        let memberships = self.memberships()?;
+        self.row(None, memberships)
     }
 
     fn row(&mut self, identity: Option<Identity>, memberships: Memberships) -> Result<StoredRow<'a>, NotRecords> {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::{
     AT, Acknowledged, CHUNK, DONE_ADDED, DONE_CHANGED, FLAG_ALL_AGAIN, FLAG_DOUBTFUL, FLAG_HELD, FLAG_INTENDED,
     FLAG_VALUES_AGAIN, HELD, INTEND_DELIVERY, INTEND_REMOVAL, LEFT, LOWER_UUID, NO_ID, PAST_ADDED, PAST_CHANGED,
-    RENEWED, ROW, ROW_OF_NOBODY, STAYED, STAYED_OF_NOBODY, Stored, StoredRow, TEXT_ID, UPPER_UUID,
+    RENEWED, ROW, ROW_OF_NOBODY, STAYED, STAYED_OF_NOBODY, Stored, StoredRow, TEXT_ID, UPPER_UUID, VACATED,
 };
 use crate::destination_id::DestinationId;
 use crate::standing::{Again, Standing};
@@ -100,6 +100,7 @@ impl Chunk {
             Stored::Row(row) => self.row(ROW, ROW_OF_NOBODY, row),
             Stored::Stayed(row) => self.row(STAYED, STAYED_OF_NOBODY, row),
             Stored::Renewed => self.renewed(),
+            Stored::Vacated(lists) => self.vacated(*lists),
         }
     }
 
@@ -107,7 +108,7 @@ impl Chunk {
     pub(crate) fn past(&mut self, stored: &Stored<'_>, intents: Intents) {
         match *stored {
             Stored::Intent(_) if intents == Intents::Dropped => {}
-            Stored::Held { .. } | Stored::Renewed => {}
+            Stored::Held { .. } | Stored::Renewed | Stored::Vacated(_) => {}
             Stored::Done { identity, memberships, change, .. } => {
                 self.again(&Stored::Past { identity, memberships, change });
             }
@@ -133,6 +134,12 @@ impl Chunk {
     pub(crate) fn renewed(&mut self) {
         self.rows += 1;
         self.bytes.push(RENEWED);
+    }
+
+    pub(crate) fn vacated(&mut self, lists: Memberships) {
+        self.rows += 1;
+        self.bytes.push(VACATED);
+        self.number(lists.bits());
     }
 
     fn done(

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use sqlx::pool::PoolConnection;
 use sqlx::{Sqlite as Driver, SqliteConnection, Transaction};
 
-use crate::access::{AcceptedLine, Access, ExportLine, RUNS_WITH_ROWS, SegmentLine, UntriedPage};
+use crate::access::{AcceptedLine, Access, ExportLine, ListLine, RUNS_WITH_ROWS, SegmentLine, UntriedPage};
 use crate::codec::LEAST_BYTES;
 use crate::page::{Page, PageKind};
 use crate::sqlite::state_file::StateFile;
@@ -182,6 +182,30 @@ impl Access for SqliteAccess<'_> {
                 .map_err(&failed)?;
         }
         Ok(())
+    }
+
+    async fn lists(&mut self, export: &str) -> Result<Vec<ListLine>> {
+        let (connection, file) = self.parts();
+        sqlx::query_as("SELECT segment, id FROM list WHERE export = $1")
+            .bind(export)
+            .fetch_all(connection)
+            .await
+            .map_err(file.failed("read the lists"))
+    }
+
+    async fn put_list(&mut self, export: &str, ListLine { segment, id }: &ListLine) -> Result<()> {
+        let (connection, file) = self.parts();
+        sqlx::query(
+            "INSERT INTO list (export, segment, id) VALUES ($1, $2, $3)
+             ON CONFLICT (export, segment) DO UPDATE SET id = excluded.id",
+        )
+        .bind(export)
+        .bind(segment)
+        .bind(id)
+        .execute(connection)
+        .await
+        .map(|_| ())
+        .map_err(file.failed("write the lists"))
     }
 
     async fn add_run(&mut self, export: &str, epoch: i64, run_id: &str, started_at: Timestamp) -> Result<i64> {

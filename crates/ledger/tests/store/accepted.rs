@@ -44,7 +44,7 @@ async fn what_a_run_accepts_holds_until_another_run_accepts_something_else() {
 async fn a_state_of_the_first_version_is_brought_up_to_date() {
     let place = Place::new();
     deliver(&place.store().await, "r1", "a", &["ada", "bob"]).await;
-    place.tamper("DROP TABLE accepted; DROP INDEX untried_page; PRAGMA user_version = 1").await;
+    place.tamper("DROP TABLE accepted; DROP TABLE list; DROP INDEX untried_page; PRAGMA user_version = 1").await;
     let looking = Store::open_existing(&place.database(), &key("of the tests, and no other")).await;
     assert!(matches!(looking, Err(Error::OlderSchema { found: 1, .. })), "{looking:?}");
     assert_eq!(place.store().await.held("news").await.unwrap(), 2);

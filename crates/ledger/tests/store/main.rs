@@ -21,6 +21,7 @@ mod accepted;
 mod accounts;
 mod failures;
 mod fold;
+mod lists;
 mod loading;
 mod suppression;
 mod untried;
@@ -313,7 +314,7 @@ async fn what_cannot_be_right_is_refused_with_a_reason() {
     check("UPDATE page SET number = 7", "page 1 of export `news` is missing").await;
     check("DELETE FROM page", "page 1 of export `news` is missing").await;
     check("UPDATE segment SET number = 64", "segment `a` has the number 64").await;
-    check("PRAGMA user_version = 99", "state version 99, this program knows 4").await;
+    check("PRAGMA user_version = 99", "state version 99, this program knows 5").await;
     check("PRAGMA application_id = 1", "database of another program").await;
     check("UPDATE meta SET value = 'x'", "does not fit").await;
 }

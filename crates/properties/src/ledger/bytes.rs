@@ -1,6 +1,6 @@
 //! Runs made of bytes: each choice takes one, and what is left out is zero, so that every input is a story.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use segport_ledger::Undelivered;
 
@@ -31,6 +31,7 @@ impl<'a> Bytes<'a> {
             skipped: BTreeMap::new(),
             keys: 0,
             renews: false,
+            gone: BTreeSet::new(),
             answers: vec![Answer::Acknowledged],
             dies_after: None,
         }
@@ -46,7 +47,9 @@ impl<'a> Bytes<'a> {
         let dies_after = if self.flag() { Some((self.below(6).into(), self.flag())) } else { None };
         let renews = self.below(4) == 1;
         let plan = Plan { skipped, renews, answers, dies_after, ..self.certain() };
-        Plan { keys: self.below(KEYS), ..plan }
+        let keys = self.below(KEYS);
+        let gone = (0..self.below(3)).map(|_| self.below(4)).collect();
+        Plan { keys, gone, ..plan }
     }
 
     /// Who is in a segment, and with which payload.

@@ -102,6 +102,13 @@ impl Autopilot {
         self.account().lists.rename(id, title)
     }
 
+    /// Deletes the list with this id, as somebody at the destination would. Its members stay contacts.
+    ///
+    /// Returns whether there was one.
+    pub fn delete_list(&self, id: &str) -> bool {
+        self.account().lists.delete(id)
+    }
+
     /// Writes a contact as `POST /contact` with `{"contact": contact}` would, past key, rate and faults.
     ///
     /// Returns its id, or nothing if the endpoint would refuse it.

@@ -13,6 +13,8 @@ pub(super) struct Lists {
     ids: Identity,
     by_id: HashMap<String, usize>,
     lists: Vec<List>,
+    /// How many were ever made.
+    made: u64,
 }
 
 /// One list.
@@ -26,14 +28,15 @@ pub(super) struct List {
 
 impl Default for Lists {
     fn default() -> Self {
-        Self { ids: Identity::fresh(), by_id: HashMap::new(), lists: Vec::new() }
+        Self { ids: Identity::fresh(), by_id: HashMap::new(), lists: Vec::new(), made: 0 }
     }
 }
 
 impl Lists {
     /// Makes a list. Titles are not unique: a second list with the same title is made, as a later client states.
     pub(super) fn create(&mut self, title: &str) -> &List {
-        let id = self.ids.text("contactlist_", self.lists.len() as u64);
+        let id = self.ids.text("contactlist_", self.made);
+        self.made += 1;
         let place = self.lists.len();
         self.by_id.insert(id.clone(), place);
         self.lists.push(List { id, title: title.to_owned(), members: BTreeSet::new() });
@@ -44,6 +47,14 @@ impl Lists {
     pub(super) fn rename(&mut self, id: &str, title: &str) -> bool {
         let list = self.find(id).and_then(|place| self.lists.get_mut(place));
         list.map(|list| list.title = title.to_owned()).is_some()
+    }
+
+    /// Deletes a list; false if there is no such list.
+    pub(super) fn delete(&mut self, id: &str) -> bool {
+        let Some(place) = self.by_id.remove(id) else { return false };
+        self.lists.remove(place);
+        self.by_id.values_mut().filter(|other| **other > place).for_each(|other| *other -= 1);
+        true
     }
 
     /// The place of the list with this id.

@@ -1,20 +1,50 @@
-//! The first run against a list: whose members were put there by others.
+//! The lists of an export's segments: those that others have filled before a first run, and those that are gone.
 
-use segport_core::{ExportSegment, ExportSpec, OccupiedList, Session};
-use segport_ledger::Snapshot;
+use segport_core::{Error, ErrorKind, ExportSegment, ExportSpec, OccupiedList, Result, Session};
+use segport_ledger::{Memberships, Snapshot};
 use segport_manifest::{Code, Leavers};
 
-use crate::report::{Problem, Severity};
+use crate::report::{Problem, Severity, counted};
 
-/// The export as a run's connector is told of it: with those segments marked of which nobody is on the list by this export.
-pub(crate) fn marked(spec: &ExportSpec, snapshot: &Snapshot) -> ExportSpec {
+/// The export as a run's connector is told of it: with the lists that earlier runs had, and with those segments marked of which
+/// nobody is on the list by this export.
+pub(crate) fn told(spec: &ExportSpec, snapshot: &Snapshot) -> ExportSpec {
     let populated = snapshot.populated();
-    let segments = spec
-        .segments
-        .iter()
-        .zip(snapshot.segments())
-        .map(|(segment, &number)| ExportSegment { first_run: !populated.contains(number), ..segment.clone() });
+    let segments = spec.segments.iter().zip(snapshot.segments()).map(|(segment, &number)| ExportSegment {
+        first_run: !populated.contains(number),
+        list: snapshot.list(number).map(str::to_owned),
+        ..segment.clone()
+    });
     ExportSpec { segments: segments.collect(), ..spec.clone() }
+}
+
+/// Whether a session has a list for each segment, or none at all, as of a connector that does not tell.
+///
+/// # Errors
+/// `contract` if it has others.
+pub(crate) fn match_up(spec: &ExportSpec, session: &Session) -> Result<()> {
+    let (lists, segments) = (&session.lists, spec.segments.len());
+    if lists.is_empty() || (lists.len() == segments && lists.iter().all(|id| !id.is_empty())) {
+        return Ok(());
+    }
+    let (lists, segments) = (counted(lists.len() as u64, "list"), counted(segments as u64, "segment"));
+    Err(Error::new(ErrorKind::Contract, format!("the plugin told of {lists} for {segments}, or of one without an id")))
+}
+
+/// That lists are gone on which people were put, and others are in their place. `spec` is as it was [`told`].
+pub(crate) fn gone(spec: &ExportSpec, snapshot: &Snapshot, lists: &[String], replaced: Memberships) -> Vec<Problem> {
+    let segments = spec.segments.iter().zip(snapshot.segments()).zip(lists);
+    let problem = |((segment, _), new): ((&ExportSegment, _), &String)| Problem {
+        severity: Severity::Warning,
+        code: Code::ListReplaced.into(),
+        message: format!(
+            "the list {} of segment `{}` is gone, and {new} takes its place; this run puts only those on it whom it sends",
+            segment.list.as_deref().unwrap_or_default(),
+            segment.id
+        ),
+        help: Some("the next run puts everybody else on it; `segport plan` shows how many they are".to_owned()),
+    };
+    segments.filter(|((_, number), _)| replaced.contains(**number)).map(problem).collect()
 }
 
 /// What a run will do to the members that it found on its lists. `identity` is the field that says who a row is.
@@ -54,7 +84,8 @@ mod tests {
     use super::*;
 
     fn spec() -> ExportSpec {
-        let segment = |id: &str| ExportSegment { id: id.to_owned(), display_name: id.to_owned(), first_run: false };
+        let segment =
+            |id: &str| ExportSegment { id: id.to_owned(), display_name: id.to_owned(), first_run: false, list: None };
         ExportSpec { id: "export".to_owned(), segments: vec![segment("news"), segment("vip")], fields: Vec::new() }
     }
 
@@ -74,7 +105,7 @@ mod tests {
 
     async fn first_runs(store: &Store) -> Vec<bool> {
         let snapshot = store.snapshot("export", &["news", "vip"].map(str::to_owned)).await.unwrap();
-        marked(&spec(), &snapshot).segments.iter().map(|segment| segment.first_run).collect()
+        told(&spec(), &snapshot).segments.iter().map(|segment| segment.first_run).collect()
     }
 
     fn store() -> Store {
@@ -111,6 +142,43 @@ mod tests {
         assert_eq!(first_runs(store).await, [true, false]);
         run(store, |identity, memberships| Some(Record::Left { identity, memberships })).await;
         assert_eq!(first_runs(store).await, [true, true], "all have left");
+    }
+
+    /// Lists as a plugin tells of them.
+    fn session(lists: &[&str]) -> Session {
+        Session { lists: lists.iter().map(|&id| id.to_owned()).collect(), ..Session::default() }
+    }
+
+    #[test]
+    fn a_plugin_tells_of_a_list_for_each_segment_or_of_none() {
+        let check = |lists: &[&str], expected: &str| {
+            let said = match_up(&spec(), &session(lists)).err().map(|error| format!("{}: {error}", error.kind()));
+            assert_eq!(said.unwrap_or_default(), expected);
+        };
+        check(&[], "");
+        check(&["1", "2"], "");
+        check(&["1", ""], "contract: the plugin told of 2 lists for 2 segments, or of one without an id");
+        check(&["1"], "contract: the plugin told of 1 list for 2 segments, or of one without an id");
+        check(&["1", "2", "3"], "contract: the plugin told of 3 lists for 2 segments, or of one without an id");
+    }
+
+    #[tokio::test]
+    async fn a_list_in_the_place_of_another_is_told_of() {
+        let store = &store();
+        let segments = ["news", "vip"].map(str::to_owned);
+        let mut said = Vec::new();
+        for (run, lists) in [["1", "2"], ["1", "2"], ["3", "4"]].iter().enumerate() {
+            let run_id = format!("r{run}");
+            let new = NewRun { run_id: &run_id, started_at: Timestamp::UNIX_EPOCH, segments: &segments };
+            let ledger = store.lease("export").await.unwrap().begin(new).await.unwrap();
+            let (snapshot, lists) = (&ledger.snapshot, session(lists).lists);
+            let replaced = ledger.journal.take_lists(snapshot, &lists).await.unwrap();
+            said.extend(gone(&told(&spec(), snapshot), snapshot, &lists, replaced));
+            let (identity, memberships) = (store.hasher().identity(b"anna"), snapshot.segments()[1].into());
+            ledger.journal.intend(&[Intent::Deliver { identity, memberships }]).await.unwrap();
+        }
+        let [problem] = &*said else { panic!("nobody was on the list of `news`: {said:?}") };
+        assert_snapshot!(format!("{}: {}", problem.code, problem.message), @"SP0628: the list 2 of segment `vip` is gone, and 4 takes its place; this run puts only those on it whom it sends");
     }
 
     #[test]
