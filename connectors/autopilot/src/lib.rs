@@ -107,6 +107,10 @@ impl Connector for Autopilot {
         estimate::estimate(workload, self.settings.list_membership, self.settings.list_id.is_some())
     }
 
+    fn address(&self) -> Option<String> {
+        Some(self.settings.base_url.trim_end_matches('/').to_owned())
+    }
+
     fn targets(&self, export: &ExportSpec) -> Vec<String> {
         let base = self.settings.base_url.trim_end_matches('/');
         let list = |display_name: &String| match &self.settings.list_id {

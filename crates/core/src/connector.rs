@@ -34,6 +34,13 @@ pub trait Connector: Send + Sync + Sized + 'static {
         Self::descriptor().limits
     }
 
+    /// What tells the account that rows go to from others, as far as the settings do, such as the address of an API. What was
+    /// acknowledged at one address says nothing of another; with `None` each list is an address of its own, and a row that is
+    /// read in another segment than before is sent again.
+    fn address(&self) -> Option<String> {
+        None
+    }
+
     /// Tests the connection the way an export would use it.
     async fn check(&self, cx: &Context) -> Result<Account>;
 
@@ -64,9 +71,15 @@ pub trait Connector: Send + Sync + Sized + 'static {
     async fn finish(&self, cx: &Context, session: &Session) -> Result<()>;
 
     /// What decides where the rows of each segment end up, such as the address and the list; one text a segment, in their
-    /// order. Called without network. When a segment's text changes, its rows count as not delivered there yet.
+    /// order: unless it is overridden, [`Connector::address`] and the segment's name. Called without network. When a segment's
+    /// text changes, its rows count as not delivered there yet.
     fn targets(&self, export: &ExportSpec) -> Vec<String> {
-        export.segments.iter().map(|segment| segment.display_name.clone()).collect()
+        let address = self.address();
+        let target = |display_name: &String| match &address {
+            Some(address) => format!("{address} {display_name}"),
+            None => display_name.clone(),
+        };
+        export.segments.iter().map(|segment| target(&segment.display_name)).collect()
     }
 
     /// Checks an export's mapping beyond what the descriptor can say; called by `segport check` without network.

@@ -85,11 +85,14 @@ impl std::fmt::Debug for OpenHead {
 }
 
 /// What a successful `open` answers.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Opened {
     /// Limits in force; `None` for a source.
     #[serde(default)]
     pub limits: Option<Limits>,
+    /// [`crate::Connector::address`]; `None` for a source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
 }
 
 /// One log event of a plugin.

@@ -180,6 +180,7 @@ impl Engine {
                 sha256: plugin.sha256().to_owned(),
             },
             limits: connector.limits(),
+            account: connector.address().map(|address| format!("{}\0{address}", connection.id)),
             connector,
             line,
             segments,

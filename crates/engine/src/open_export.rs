@@ -26,6 +26,8 @@ pub(crate) struct OpenExport {
     pub(crate) limits: Limits,
     pub(crate) segments: Vec<OpenSegment>,
     pub(crate) spec: ExportSpec,
+    /// Tells the account that the rows go to from others; `None` if the connector cannot.
+    pub(crate) account: Option<String>,
     /// The export's segments as the ledger names them.
     pub(crate) ledger_names: Vec<String>,
     pub(crate) has_consent: bool,
@@ -33,6 +35,11 @@ pub(crate) struct OpenExport {
 }
 
 impl OpenExport {
+    /// Where the rows of the segment at this position go, as far as what was acknowledged of them holds for all that go there.
+    pub(crate) fn account(&self, position: usize) -> Option<&str> {
+        self.account.as_deref().or_else(|| self.ledger_names.get(position).map(String::as_str))
+    }
+
     /// The field that says who a row is at the destination.
     pub(crate) fn identity(&self) -> &str {
         let position = self.segments.first().map(|segment| segment.mapping.identity());

@@ -171,8 +171,8 @@ impl Comparison<'_> {
 
 /// Starts reading the segment at this position of an export.
 pub(crate) fn begin_reading(open: &OpenExport, position: usize, run: &str, hasher: &Hasher) -> Option<Pages> {
-    let (segment, ledger_name) = (open.segments.get(position)?, open.ledger_names.get(position)?);
-    let namer = Namer::new(hasher, &open.spec.fields, segment.mapping.identity(), ledger_name);
+    let (segment, account) = (open.segments.get(position)?, open.account(position)?);
+    let namer = Namer::new(hasher, &open.spec.fields, segment.mapping.identity(), account);
     Some(segment.reader.start(run, &segment.mapping, namer))
 }
 

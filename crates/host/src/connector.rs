@@ -106,6 +106,11 @@ impl ConnectorInstance {
         self.ask(op::ACCEPTS, run, export, timeout).await
     }
 
+    /// What tells the account that rows go to from others, if the connector says so.
+    pub fn address(&self) -> Option<&str> {
+        self.instance.opened().address.as_deref()
+    }
+
     /// What decides where the rows of each segment end up; no destination is called. Plugins made before this operation
     /// existed answer with the segments' display names.
     ///

@@ -229,13 +229,8 @@ impl Plugin for LibraryPlugin {
             let message = format!("plugin `{}` cannot be opened: it gave no instance", loaded.id);
             return Err(Error::new(ErrorKind::Contract, message));
         }
-        let mut instance = LibraryInstance {
-            pointer,
-            loaded,
-            opened: Opened { limits: None },
-            next_call: AtomicU64::new(1),
-            _scope: scope,
-        };
+        let mut instance =
+            LibraryInstance { pointer, loaded, opened: Opened::default(), next_call: AtomicU64::new(1), _scope: scope };
         instance.opened = serde_json::from_slice(&bytes).map_err(|error| {
             Error::new(
                 ErrorKind::Contract,

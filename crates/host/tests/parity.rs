@@ -46,6 +46,7 @@ async fn observe_connector(plugin: &dyn Plugin) -> Vec<String> {
         let opened = ConnectorInstance::open(plugin, with_key(settings), destination().client());
         seen.push(format!("{:?}", opened.as_ref().map(ConnectorInstance::limits)));
         let Ok(connector) = opened else { continue };
+        seen.push(format!("{:?}", connector.address()));
         seen.push(format!("{:?}", connector.check("r1", LONG).await));
         seen.push(format!("{:?}", connector.begin("r1", &export(), LONG).await));
         seen.push(format!("{:?}", connector.accepts("", &export(), LONG).await));

@@ -68,7 +68,7 @@ impl<C: Connector> ServedConnector<C> {
 #[async_trait]
 impl<C: Connector> Served for ServedConnector<C> {
     fn opened(&self) -> Opened {
-        Opened { limits: Some(self.connector.limits()) }
+        Opened { limits: Some(self.connector.limits()), address: self.connector.address() }
     }
 
     async fn call(&self, op: u32, request: Bytes) -> Result<Bytes> {
@@ -154,7 +154,7 @@ impl<S: SegmentSource> ServedSource<S> {
 #[async_trait]
 impl<S: SegmentSource> Served for ServedSource<S> {
     fn opened(&self) -> Opened {
-        Opened { limits: None }
+        Opened::default()
     }
 
     async fn call(&self, op: u32, request: Bytes) -> Result<Bytes> {

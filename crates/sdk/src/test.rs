@@ -183,6 +183,11 @@ impl<C: Connector> ConnectorHarness<C> {
         self.called.served.opened().limits.unwrap_or_default()
     }
 
+    /// [`Connector::address`].
+    pub fn address(&self) -> Option<String> {
+        self.called.served.opened().address
+    }
+
     /// [`Connector::check`].
     ///
     /// # Errors

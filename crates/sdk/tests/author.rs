@@ -35,6 +35,10 @@ impl Connector for Mailgrid {
         Ok(Self(settings))
     }
 
+    fn address(&self) -> Option<String> {
+        Some("https://mailgrid.test".to_owned())
+    }
+
     async fn check(&self, cx: &Context) -> Result<Account> {
         let request = Request::new("GET", "https://mailgrid.test/v1/account", "GET /account");
         let answer = cx.http().send(request.header("authorization", self.0.api_key.expose())).await?;
@@ -125,6 +129,10 @@ async fn a_connector_is_called_through_bytes_and_its_requests_are_seen() {
     let export = ExportSpec { id: "newsletter".to_owned(), segments: Vec::new(), fields: Vec::new() };
     assert_eq!(mailgrid.begin(&export).await.unwrap().state, "newsletter");
     mailgrid.accepts(&export).await.unwrap();
+    assert_eq!(mailgrid.address().unwrap(), "https://mailgrid.test");
+    let readers = serde_json::json!({ "id": "readers", "display_name": "Readers" });
+    let readers = ExportSpec { segments: vec![serde_json::from_value(readers).unwrap()], ..export };
+    assert_eq!(mailgrid.targets(&readers).await.unwrap(), ["https://mailgrid.test Readers"]);
     assert_eq!(mailgrid.write(&batch("x")).await.unwrap().rows.len(), 2);
     mailgrid.finish(&Session::default()).await.unwrap();
     let workload = Workload { batches: 2, leavers: 1, ..Workload::default() };

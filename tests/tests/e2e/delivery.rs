@@ -162,6 +162,21 @@ fn another_destination_gets_everything() {
     assert_eq!(scene.comes_to("succeeded: 5 read, 5 unchanged; 5 planned, 5 kept").requests(), 0);
 }
 
+#[test]
+fn what_another_account_has_acknowledged_since_is_sent_to_the_first_one_too() {
+    let scene = Scene::new(&people(1..=5));
+    scene.delivers();
+    let other = Sandbox::start(Options::default()).unwrap();
+    let [here, there] = [scene.sandbox.base_url(), other.base_url()];
+    scene.edit("connections/autopilot.toml", &here, &there);
+    let changed: Vec<Person> = people(1..=5).into_iter().map(|person| person.given_name("New")).collect();
+    scene.segment("newsletter", &changed);
+    scene.comes_to("succeeded: 5 read, 5 changed; 5 planned, 5 kept");
+    scene.edit("connections/autopilot.toml", &there, &here);
+    scene.comes_to("succeeded: 5 read, 5 changed; 5 planned, 5 kept");
+    scene.has_contacts(&changed);
+}
+
 /// Each account has ids of its own: who leaves is taken off the list by that of the account where the list is.
 #[test]
 fn who_leaves_after_a_change_of_account_and_back_comes_off_the_list() {

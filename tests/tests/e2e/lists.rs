@@ -41,6 +41,24 @@ fn values_come_from_the_first_segment_that_has_the_profile() {
     check(&["vip", "newsletter"], "Vip", "succeeded: 1 read, 1 changed");
 }
 
+/// Where a row was read says nothing of its values.
+#[test]
+fn who_is_read_in_another_segment_with_the_same_values_is_not_sent_again() {
+    let scene = Scene::new(&people(1..=20));
+    scene.segment("vip", &people(11..=20));
+    scene.segments(&["newsletter", "vip"], "");
+    scene.comes_to("succeeded: 20 read, 20 added");
+    scene.segments(&["vip", "newsletter"], "");
+    assert_eq!(scene.comes_to("succeeded: 20 read, 20 unchanged").requests(), 0);
+    scene.segments(&["newsletter", "vip"], "");
+    scene.segment("newsletter", &people(1..=19));
+    let written = scene.requests_to("POST /contacts");
+    scene.comes_to("succeeded: 20 read, 20 unchanged; 1 planned, 1 removed");
+    assert_eq!(scene.requests_to("POST /contacts"), written);
+    scene.has_members("newsletter", &people(1..=19));
+    scene.has_members("vip", &people(11..=20));
+}
+
 #[test]
 fn a_segment_that_joins_the_export_later_joins_its_members() {
     let scene = Scene::new(&people(1..=6));

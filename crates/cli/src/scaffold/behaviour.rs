@@ -25,9 +25,11 @@ fn field(name: &str, field_type: FieldType) -> MappedField {
 }
 
 fn export() -> ExportSpec {
+    let readers =
+        ExportSegment { id: "readers".to_owned(), display_name: "Readers".to_owned(), first_run: true, list: None };
     ExportSpec {
         id: "newsletter".to_owned(),
-        segments: vec![ExportSegment { id: "readers".to_owned(), display_name: "Readers".to_owned(), first_run: true, list: None }],
+        segments: vec![readers],
         fields: vec![field("email", FieldType::Email), field("first_name", FieldType::String)],
     }
 }

@@ -37,6 +37,11 @@ impl Client {
         Ok(account.id)
     }
 
+    /// Where the account is.
+    pub(crate) fn address(&self) -> &str {
+        &self.settings.base_url
+    }
+
     /// Makes a list, or does nothing if there is one.
     pub(crate) async fn ensure_list(&self, cx: &Context, list: &str, name: &str) -> Result<()> {
         let request = self.request("PUT", &format!("/lists/{list}"), "PUT /lists/{list}");

@@ -67,6 +67,10 @@ impl Connector for {{Type}} {
         self.limits
     }
 
+    fn address(&self) -> Option<String> {
+        Some(self.client.address().to_owned())
+    }
+
     async fn check(&self, cx: &Context) -> Result<Account> {
         Ok(Account { id: self.client.account(cx).await?, name: None, facts: Vec::new() })
     }

@@ -114,7 +114,7 @@ async fn deliver_again(
         capabilities,
         ..Descriptor::new("Fake", "Answers what it is told to")
     };
-    let opened = Opened { limits: Some(Limits::default()) };
+    let opened = Opened { limits: Some(Limits::default()), ..Opened::default() };
     let fake = Fake { descriptor, opened, says: Arc::new(says), calls: Arc::clone(&calls) };
     let connector = ConnectorInstance::open(&fake, Value::Null, Arc::new(Offline)).unwrap();
     let in_flight = InFlight::new(store.suppressions().await.unwrap());

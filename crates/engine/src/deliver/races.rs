@@ -191,7 +191,7 @@ impl Fake {
             capabilities,
             ..Descriptor::new("Fake", "Notes what it is given")
         };
-        Self(Arc::clone(destination), descriptor, Opened { limits: Some(Limits::default()) })
+        Self(Arc::clone(destination), descriptor, Opened { limits: Some(Limits::default()), ..Opened::default() })
     }
 }
 

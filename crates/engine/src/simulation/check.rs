@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use segport_ledger::{Fingerprint, OutcomeKind, RunEnd, RunStatus, Snapshot, Store};
 use segport_manifest::{Code, Leavers};
 
+use super::connector::ADDRESS;
 use super::process::{EXPORT, End, fields, mapping};
 use super::source::{Row, batch};
 use super::world::{Payload, State, World};
@@ -77,7 +78,7 @@ fn nothing_is_claimed(world: &World, store: &Store, snapshot: &Snapshot) {
     let current = current(&state, snapshot);
     let known: Vec<(&String, &Payload)> =
         state.acknowledged.iter().map(|(email, contact)| (email, &contact.payload)).collect();
-    let fingerprints = fingerprints(world, store, &known);
+    let fingerprints = fingerprints(store, &known);
     for (position, (email, contact)) in state.acknowledged.iter().enumerate() {
         let Some(held) = snapshot.index.held(store.hasher().identity(email.as_bytes())).unwrap() else { continue };
         let lists = held.memberships.iter().map(|number| u16::from(number.get()));
@@ -89,8 +90,10 @@ fn nothing_is_claimed(world: &World, store: &Store, snapshot: &Snapshot) {
         }
         let at_the_destination = &state.contacts[email];
         assert_eq!(at_the_destination.payload, contact.payload, "{email}: the ledger has no doubt");
-        let is_so = fingerprints.iter().any(|of| held.acknowledged(of[position]));
-        assert!(is_so, "{email}: the ledger says that something else was acknowledged than {contact:?}");
+        assert!(
+            held.acknowledged(fingerprints[position]),
+            "{email}: the ledger says that something else was acknowledged than {contact:?}"
+        );
     }
     let ids = |email: &String| store.hasher().identity(email.as_bytes());
     for email in state.contacts.keys().filter(|email| !state.acknowledged.contains_key(*email)) {
@@ -100,8 +103,8 @@ fn nothing_is_claimed(world: &World, store: &Store, snapshot: &Snapshot) {
     state.written_down.extend(written_down);
 }
 
-/// For each segment from which a row may have come, the fingerprints of these rows.
-fn fingerprints(world: &World, store: &Store, people: &[(&String, &Payload)]) -> Vec<Vec<Fingerprint>> {
+/// The fingerprints of these rows.
+fn fingerprints(store: &Store, people: &[(&String, &Payload)]) -> Vec<Fingerprint> {
     let row = |(email, (name, points)): &(&String, &Payload)| Row {
         key: "any".to_owned(),
         email: Some((*email).clone()),
@@ -111,15 +114,12 @@ fn fingerprints(world: &World, store: &Store, people: &[(&String, &Payload)]) ->
     let rows: Vec<Row> = people.iter().map(row).collect();
     let (mapping, fields) = (mapping(), Mapping::described(&fields()));
     let mapped = mapping.map(&batch(&rows)).unwrap();
-    let of = |name: &String| {
-        let candidates = Namer::new(store.hasher(), &fields, mapping.identity(), name).name(&mapped).unwrap();
-        let fingerprint = |candidate: &Candidate| match candidate {
-            Candidate::Sound(name) => name.fingerprint,
-            Candidate::Flawed { .. } => unreachable!("what was acknowledged could be sent"),
-        };
-        candidates.iter().map(fingerprint).collect()
+    let candidates = Namer::new(store.hasher(), &fields, mapping.identity(), ADDRESS).name(&mapped).unwrap();
+    let fingerprint = |candidate: &Candidate| match candidate {
+        Candidate::Sound(name) => name.fingerprint,
+        Candidate::Flawed { .. } => unreachable!("what was acknowledged could be sent"),
     };
-    names(world).iter().map(of).collect()
+    candidates.iter().map(fingerprint).collect()
 }
 
 /// After a crash no more is sent again than what was in flight: in runs as small as these, no batch more.

@@ -21,6 +21,9 @@ use tokio::time::timeout;
 use super::destination::{Letter, Verdict};
 use super::world::{Payload, World};
 
+/// What tells the destination from others.
+pub(super) const ADDRESS: &str = "destination.example";
+
 /// The plugin that carries it.
 #[derive(Debug)]
 pub(super) struct Connector {
@@ -50,7 +53,7 @@ impl Plugin for Connector {
     }
 
     fn open(&self, _: Value, http: Arc<dyn HttpClient>) -> Result<Box<dyn Instance>> {
-        let opened = Opened { limits: Some(self.descriptor.limits) };
+        let opened = Opened { limits: Some(self.descriptor.limits), address: Some(ADDRESS.to_owned()) };
         Ok(Box::new(Open { world: Arc::clone(&self.world), http, opened }))
     }
 }

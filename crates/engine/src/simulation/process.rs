@@ -218,6 +218,7 @@ fn open(world: &Arc<World>, round: &Round) -> OpenExport {
         config_hash: String::new(),
         plugin: PluginRef::default(),
         limits: Limits { rows_per_export: cap, ..case.limits },
+        account: connector.address().map(str::to_owned),
         connector,
         line,
         segments: segments.collect(),

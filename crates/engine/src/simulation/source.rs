@@ -129,7 +129,7 @@ impl Reader {
     pub(super) fn new(world: &Arc<World>) -> Self {
         let descriptor =
             Descriptor { kind: PluginKind::Source, ..Descriptor::new("Simulated", "Reads people who are not there") };
-        Self { world: Arc::clone(world), descriptor, opened: Opened { limits: None } }
+        Self { world: Arc::clone(world), descriptor, opened: Opened::default() }
     }
 }
 

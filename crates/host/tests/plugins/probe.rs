@@ -160,6 +160,10 @@ impl Connector for Probe {
         Err(Error::new(ErrorKind::RateLimited, "the probe is tired").retry_after(Duration::from_secs(3)).with("a", "b"))
     }
 
+    fn address(&self) -> Option<String> {
+        Some("probe".to_owned())
+    }
+
     /// One a segment, and one too many for an export that is called so.
     fn targets(&self, export: &ExportSpec) -> Vec<String> {
         self.reach("targets");
