@@ -48,8 +48,8 @@ impl SegmentSource for Files {
         self.readers.schema(read).await
     }
 
-    async fn read(&self, _: &Context, read: &Read, cursor: Option<&str>) -> Result<Page> {
-        self.readers.page(read, cursor).await
+    async fn read(&self, cx: &Context, read: &Read, cursor: Option<&str>) -> Result<Page> {
+        self.readers.page(read, cx.columns(), cursor).await
     }
 }
 

@@ -14,7 +14,7 @@ use segport_sdk::{Error, ErrorKind, Result, UnreadableRow, contained};
 
 use crate::page::{PageLimit, Stretch, without};
 use crate::place::{SourceFile, did_you_mean};
-use crate::plain::{numbered_type, plain, plain_type, strange, type_name};
+use crate::plain::{numbered_type, plain, plain_column, strange, type_name};
 use crate::rows::{Files, Position, Rows};
 use crate::settings::{ParquetOptions, invalid};
 
@@ -25,6 +25,8 @@ const LONGEST_DICTIONARY: i64 = 64 << 10;
 pub(crate) struct ParquetFiles {
     options: ParquetOptions,
     schema: SchemaRef,
+    /// Which of these columns are read.
+    wanted: Vec<usize>,
     /// The file whose columns the others must agree with.
     first: String,
 }
@@ -39,7 +41,7 @@ impl ParquetFiles {
         let found = metadata(first)?;
         let names: Vec<&String> = match &options.columns {
             Some(columns) => columns.iter().collect(),
-            None => found.schema().fields().iter().map(|field| field.name()).collect(),
+            None => readable(found.schema()),
         };
         let mut fields = Vec::with_capacity(names.len());
         let mut places = Vec::with_capacity(names.len());
@@ -52,7 +54,8 @@ impl ParquetFiles {
             places.push(place);
         }
         decompressible(first, &found, &places)?;
-        let files = Self { options, schema: Arc::new(Schema::new(fields)), first: first.name.clone() };
+        let wanted = (0..fields.len()).collect();
+        let files = Self { options, schema: Arc::new(Schema::new(fields)), wanted, first: first.name.clone() };
         for other in sources.iter().skip(1) {
             let found = metadata(other)?;
             let places = files.match_columns(other, found.schema())?;
@@ -81,10 +84,10 @@ impl ParquetFiles {
             }
             places.push(place);
         }
-        let extra = found.fields().iter().find(|field| self.schema.column_with_name(field.name()).is_none());
+        let extra = readable(found).into_iter().find(|name| self.schema.column_with_name(name).is_none());
         match extra {
-            Some(field) if self.options.columns.is_none() => {
-                Err(disagree(field.name(), "only the second has the column".to_owned()))
+            Some(name) if self.options.columns.is_none() => {
+                Err(disagree(name, "only the second has the column".to_owned()))
             }
             _ => Ok(places),
         }
@@ -93,12 +96,20 @@ impl ParquetFiles {
 
 impl Files for ParquetFiles {
     fn schema(&self) -> SchemaRef {
-        self.schema.clone()
+        let fields = self.wanted.iter().filter_map(|&place| self.schema.fields().get(place)).cloned();
+        Arc::new(Schema::new(fields.collect::<Fields>()))
+    }
+
+    fn keep_only(&mut self, columns: &[String]) {
+        let is_wanted =
+            |place: &usize| self.schema.fields().get(*place).is_some_and(|field| columns.contains(field.name()));
+        self.wanted = (0..self.schema.fields().len()).filter(is_wanted).collect();
     }
 
     fn open(&self, source: &SourceFile, from: Option<Position>) -> Result<Box<dyn Rows>> {
         let metadata = metadata(source)?;
         let places = self.match_columns(source, metadata.schema())?;
+        let places: Vec<usize> = self.wanted.iter().filter_map(|&place| places.get(place).copied()).collect();
         decompressible(source, &metadata, &places)?;
         let metadata = guarded(source, || Ok(with_numbered_texts(&metadata).unwrap_or(metadata)))?;
         let from = from.unwrap_or(Position { offset: 0, row: 0, line: 0 });
@@ -113,7 +124,7 @@ impl Files for ParquetFiles {
         Ok(Box::new(ParquetRows {
             source: source.clone(),
             metadata,
-            schema: self.schema.clone(),
+            schema: self.schema(),
             places,
             groups,
             max_field_bytes: self.options.max_field_bytes,
@@ -123,13 +134,23 @@ impl Files for ParquetFiles {
     }
 }
 
+/// The columns that have a plain form, or all if none has: a file may have others that nobody wants to export.
+fn readable(found: &Schema) -> Vec<&String> {
+    let names = |is_wanted: fn(&Field) -> bool| -> Vec<&String> {
+        found.fields().iter().filter(|field| is_wanted(field)).map(|field| field.name()).collect()
+    };
+    Some(names(|field| plain_column(field).is_some()))
+        .filter(|names| !names.is_empty())
+        .unwrap_or_else(|| names(|_| true))
+}
+
 /// The column of that name and its plain form.
 fn column(source: &SourceFile, found: &Schema, name: &str) -> Result<(usize, Field)> {
     let Some((place, field)) = found.column_with_name(name) else {
         let hint = did_you_mean(name, found.fields().iter().map(|field| field.name().as_str()));
         return Err(invalid(format!("`{}` has no column `{name}`, which `columns` names{hint}", source.name)));
     };
-    let Some(plain) = plain_type(field.data_type()) else {
+    let Some(plain) = plain_column(field) else {
         return Err(invalid(format!(
             "column `{name}` of `{}` has {}, which cannot be exported: name the columns to read with `columns`",
             source.name,

@@ -9,8 +9,9 @@ use arrow_array::{Array, ArrayRef, BooleanArray, PrimitiveArray, StringArray};
 use arrow_cast::{CastOptions, cast_with_options};
 use arrow_json::EncoderOptions;
 use arrow_json::writer::make_encoder;
-use arrow_schema::{ArrowError, DataType, Field, TimeUnit};
+use arrow_schema::{ArrowError, DataType, Field, TimeUnit, extension};
 use arrow_select::nullif::nullif;
+use uuid::Uuid;
 
 use crate::page::flaw;
 
@@ -19,8 +20,17 @@ const FEWEST_REPEATS: usize = 4;
 /// Bytes of a text up to which it stays numbered: whoever writes it out in every row of a page needs room for that.
 const LONGEST_NUMBERED: usize = 512;
 
-/// The type that a column of `data_type` has in pages; `None` if it has none.
-pub(crate) fn plain_type(data_type: &DataType) -> Option<DataType> {
+/// The type that a column has in pages; `None` if it has none.
+pub(crate) fn plain_column(column: &Field) -> Option<DataType> {
+    if is_uuid(column) { Some(DataType::Utf8) } else { plain_type(column.data_type()) }
+}
+
+/// Whether the bytes of a column are said to be UUIDs.
+fn is_uuid(column: &Field) -> bool {
+    *column.data_type() == DataType::FixedSizeBinary(16) && column.has_valid_extension_type::<extension::Uuid>()
+}
+
+fn plain_type(data_type: &DataType) -> Option<DataType> {
     Some(match data_type {
         DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64 => DataType::Int64,
         DataType::UInt8 | DataType::UInt16 | DataType::UInt32 | DataType::UInt64 => DataType::Int64,
@@ -142,6 +152,13 @@ pub(crate) fn plain(
         | DataType::Map(..) => {
             let json = json(field, array)?;
             Ok(Arc::new(checked(field, json.iter().map(|value| value.map(str::as_bytes)), bad, max_bytes)))
+        }
+        DataType::FixedSizeBinary(_) if is_uuid(field) => {
+            let texts = array.as_fixed_size_binary().iter().map(|uuid| {
+                let uuid = uuid.and_then(|bytes| Uuid::from_slice(bytes).ok());
+                uuid.map(|uuid| uuid.hyphenated().to_string())
+            });
+            Ok(Arc::new(texts.collect::<StringArray>()))
         }
         other => match plain_type(other) {
             Some(wanted) => within_range(field, array, bad, |array| convert(array, &wanted)),

@@ -26,8 +26,26 @@ pub(crate) struct Readers {
 /// A segment that stands at a cursor.
 struct Kept {
     read: Read,
-    cursor: Option<String>,
+    place: Place,
     segment: Ready,
+}
+
+/// Where a segment stands.
+#[derive(Debug, PartialEq)]
+enum Place {
+    /// Before its first page, with all columns.
+    Start,
+    /// At a cursor, with the columns that are used.
+    At { columns: Option<Vec<String>>, cursor: String },
+}
+
+impl Place {
+    fn new(columns: Option<&[String]>, cursor: Option<&str>) -> Self {
+        match cursor {
+            None => Self::Start,
+            Some(cursor) => Self::At { columns: columns.map(<[String]>::to_vec), cursor: cursor.to_owned() },
+        }
+    }
 }
 
 enum Ready {
@@ -50,46 +68,50 @@ impl Readers {
         let (root, limit, wanted) = (self.root.clone(), self.limit, read.clone());
         let segment = off_thread(move || Segment::open(&root, &wanted, None, limit)).await??;
         let schema = segment.schema();
-        self.keep(Kept { read: read.clone(), cursor: None, segment: Ready::Open(Box::new(segment)) });
+        self.keep(Kept { read: read.clone(), place: Place::Start, segment: Ready::Open(Box::new(segment)) });
         Ok(schema)
     }
 
-    /// The page at `cursor`; the one after it begins to be read.
+    /// The page at `cursor`, with these columns at least; the one after it begins to be read.
     ///
     /// # Errors
     /// What makes the segment unreadable from here on.
-    pub(crate) async fn page(&self, read: &Read, cursor: Option<&str>) -> Result<Page> {
-        let (mut segment, page) = match self.take(read, cursor) {
+    pub(crate) async fn page(&self, read: &Read, columns: Option<&[String]>, cursor: Option<&str>) -> Result<Page> {
+        let (mut segment, page) = match self.take(read, &Place::new(columns, cursor)) {
             Some(Ready::Ahead(page)) => page.await.map_err(lost)?,
-            Some(Ready::Open(segment)) => self.first_page(read, segment).await?,
-            None => {
-                let (root, limit, read, cursor) =
-                    (self.root.clone(), self.limit, read.clone(), cursor.map(str::to_owned));
-                off_thread(move || {
-                    let mut segment = Box::new(Segment::open(&root, &read, cursor.as_deref(), limit)?);
-                    let page = segment.page();
-                    Ok((segment, page))
-                })
-                .await??
-            }
+            Some(Ready::Open(segment)) => self.first_page(read, columns, Some(segment), None).await?,
+            None => self.first_page(read, columns, None, cursor).await?,
         };
         let page = page?;
         if let Some(next) = &page.next {
+            let place = Place::new(columns, Some(next));
             let ahead = spawn_blocking(move || {
                 let page = segment.page();
                 (segment, page)
             });
-            self.keep(Kept { read: read.clone(), cursor: Some(next.clone()), segment: Ready::Ahead(ahead) });
+            self.keep(Kept { read: read.clone(), place, segment: Ready::Ahead(ahead) });
         }
         Ok(page)
     }
 
-    /// A read that begins now takes the files as they are now, not as they were when the schema was asked for.
-    async fn first_page(&self, read: &Read, mut segment: Box<Segment>) -> Result<(Box<Segment>, Result<Page>)> {
+    /// The page at `cursor` of a segment that is opened for it, or was for its schema: a read that begins now takes the files as they
+    /// are now, not as they were then.
+    async fn first_page(
+        &self,
+        read: &Read,
+        columns: Option<&[String]>,
+        opened: Option<Box<Segment>>,
+        cursor: Option<&str>,
+    ) -> Result<(Box<Segment>, Result<Page>)> {
         let (root, limit, read) = (self.root.clone(), self.limit, read.clone());
+        let (columns, cursor) = (columns.map(<[String]>::to_vec), cursor.map(str::to_owned));
         off_thread(move || {
-            if !segment.is_current() {
-                *segment = Segment::open(&root, &read, None, limit)?;
+            let mut segment = match opened.filter(|segment| segment.is_current()) {
+                Some(segment) => segment,
+                None => Box::new(Segment::open(&root, &read, cursor.as_deref(), limit)?),
+            };
+            if let Some(columns) = columns {
+                segment.keep_only(&columns, limit);
             }
             let page = segment.page();
             Ok((segment, page))
@@ -105,9 +127,9 @@ impl Readers {
         kept.push_back(fresh);
     }
 
-    fn take(&self, read: &Read, cursor: Option<&str>) -> Option<Ready> {
+    fn take(&self, read: &Read, place: &Place) -> Option<Ready> {
         let mut kept = self.lock();
-        let at = kept.iter().position(|kept| kept.cursor.as_deref() == cursor && kept.read == *read)?;
+        let at = kept.iter().position(|kept| kept.place == *place && kept.read == *read)?;
         kept.remove(at).map(|kept| kept.segment)
     }
 

@@ -12,6 +12,9 @@ pub(crate) trait Files: Send + Sync {
     /// The segment's columns.
     fn schema(&self) -> SchemaRef;
 
+    /// Leaves out all columns but these, where that spares work: of a text every field is looked at anyway.
+    fn keep_only(&mut self, _columns: &[String]) {}
+
     /// Opens one of the files, at its beginning or where an earlier [`Rows::position`] was.
     ///
     /// # Errors

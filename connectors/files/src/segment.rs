@@ -48,7 +48,7 @@ impl Segment {
     ///
     /// # Errors
     /// What is wrong with `read` or the files; `unavailable` if the data is not that of `cursor` any more.
-    pub(crate) fn open(root: &Root, read: &Read, cursor: Option<&str>, limit: PageLimit) -> Result<Self> {
+    pub(crate) fn open(root: &Root, read: &Read, cursor: Option<&str>, most: PageLimit) -> Result<Self> {
         let sources: Arc<[SourceFile]> = root.files(&read.path, read.format)?.into();
         let stamp = fingerprint(&sources);
         let start = match cursor {
@@ -61,13 +61,19 @@ impl Segment {
             Format::Parquet => Box::new(ParquetFiles::plan(&sources, read.parquet()?)?),
         };
         let (index, position) = start.map_or((0, None), |cursor| (cursor.file, cursor.position));
-        let limit = limit.of_columns(files.schema().fields().len());
+        let limit = most.of_columns(files.schema().fields().len());
         Ok(Self { root: root.clone(), read: read.clone(), sources, stamp, files, limit, index, position, rows: None })
     }
 
     /// The segment's columns.
     pub(crate) fn schema(&self) -> SchemaRef {
         self.files.schema()
+    }
+
+    /// Leaves out all columns but these, as far as that spares work; to be called before the first page.
+    pub(crate) fn keep_only(&mut self, columns: &[String], most: PageLimit) {
+        self.files.keep_only(columns);
+        self.limit = most.of_columns(self.schema().fields().len());
     }
 
     /// Whether the files are still those that were found when this was opened.

@@ -49,13 +49,16 @@ pub struct WriteHead<S> {
 }
 
 /// The arguments of [`SCHEMA`] and [`READ`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct ReadHead {
     /// The segment's `read` table.
     pub read: Value,
     /// Where to start; `None` at the beginning, and always for [`SCHEMA`].
     #[serde(default)]
     pub cursor: Option<String>,
+    /// [`crate::Context::columns`]; `None` for [`SCHEMA`], and from hosts that were made before this existed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub columns: Option<Vec<String>>,
 }
 
 /// The header of the answer to [`READ`]; the rows follow as payload.

@@ -34,7 +34,8 @@ pub trait SegmentSource: Send + Sync + Sized + 'static {
 
     /// The page that starts at `cursor`, or the first page.
     ///
-    /// Reading the same data from the same cursor gives the same rows in the same order. A page may widen a column to text
+    /// Reading the same data from the same cursor gives the same rows in the same order, those of [`Context::columns`] at least, which
+    /// are the same for all pages of a segment. A page may widen a column to text
     /// where the schema said otherwise.
     async fn read(&self, cx: &Context, read: &Self::Read, cursor: Option<&str>) -> Result<Page>;
 }

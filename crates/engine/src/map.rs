@@ -2,6 +2,7 @@
 
 mod convert;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
@@ -82,6 +83,12 @@ impl Mapping {
     /// The columns of a mapped page with its texts written out.
     pub(crate) fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
+    }
+
+    /// The columns of the source that it makes use of, each once.
+    pub(crate) fn columns(&self) -> Vec<String> {
+        let columns = self.key.iter().chain(self.fields.iter().map(|field| &field.column));
+        columns.collect::<BTreeSet<_>>().into_iter().cloned().collect()
     }
 
     /// The position of the field that says who a row is.

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arrow_array::RecordBatch;
+use segport_core::op::ReadHead;
 use segport_core::{Error, ErrorKind, Page, Result, UnreadableRow, rows};
 use segport_host::SourceInstance;
 use serde_json::Value;
@@ -48,15 +49,15 @@ impl SegmentReader {
         Ok(schema.fields().iter().map(|field| field.name().clone()).collect())
     }
 
-    /// Starts reading from the beginning.
-    pub(crate) fn pages(&self, run: &str) -> Ahead<Page> {
-        let (segment, run) = (self.clone(), run.to_owned());
+    /// Starts reading what `mapping` makes use of, from the beginning.
+    pub(crate) fn pages(&self, run: &str, mapping: &Mapping) -> Ahead<Page> {
+        let (source, run) = (Arc::clone(&self.source), run.to_owned());
+        let mut head = ReadHead { read: self.read.clone(), cursor: None, columns: Some(mapping.columns()) };
         Ahead::start(1, async move |pages| {
-            let mut cursor: Option<String> = None;
             loop {
-                let page = segment.source.read(&run, &segment.read, cursor.as_deref(), PAGE_TIMEOUT).await;
+                let page = source.read(&run, &head, PAGE_TIMEOUT).await;
                 let next = page.as_ref().ok().and_then(|page| page.next.clone());
-                let is_stuck = next.is_some() && next == cursor;
+                let is_stuck = next.is_some() && next == head.cursor;
                 if pages.send(page).await.is_err() {
                     return;
                 }
@@ -68,7 +69,7 @@ impl SegmentReader {
                         pages.send(Err(error)).await.ok();
                         return;
                     }
-                    Some(next) => cursor = Some(next),
+                    Some(next) => head.cursor = Some(next),
                     None => return,
                 }
             }
@@ -77,7 +78,7 @@ impl SegmentReader {
 
     /// Starts reading from the beginning, each page mapped and its rows named.
     pub(crate) fn start(&self, run: &str, mapping: &Arc<Mapping>, namer: Namer) -> Pages {
-        Pages::start(self.pages(run), Preparer { mapping: Arc::clone(mapping), namer })
+        Pages::start(self.pages(run, mapping), Preparer { mapping: Arc::clone(mapping), namer })
     }
 }
 

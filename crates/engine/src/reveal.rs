@@ -143,7 +143,7 @@ impl Engine {
 
 /// Hands each mapped page to `take`, with the column that says who its rows are.
 async fn read(segment: &OpenSegment, mut take: impl FnMut(&StringArray, &MappedPage)) -> Result<()> {
-    let mut pages = segment.reader.pages("");
+    let mut pages = segment.reader.pages("", &segment.mapping);
     while let Some(page) = pages.next().await {
         let mapped = segment.mapping.map(&page?.rows)?;
         let identities = mapped.rows.columns().get(segment.mapping.identity());

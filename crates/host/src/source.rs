@@ -38,22 +38,22 @@ impl SourceInstance {
     /// # Errors
     /// What the source answers.
     pub async fn schema(&self, run: &str, read: &Value, timeout: Duration) -> Result<SchemaRef> {
-        let answer = self.ask(op::SCHEMA, run, read, None, timeout).await?;
+        let head = ReadHead { read: read.clone(), ..ReadHead::default() };
+        let answer = self.ask(op::SCHEMA, run, &head, timeout).await?;
         rows::decode_schema(&answer.payload())
     }
 
-    /// The page that starts at `cursor`, or the first page.
+    /// The page that `head` asks for.
     ///
     /// # Errors
     /// What the source answers.
-    pub async fn read(&self, run: &str, read: &Value, cursor: Option<&str>, timeout: Duration) -> Result<Page> {
-        let answer = self.ask(op::READ, run, read, cursor, timeout).await?;
+    pub async fn read(&self, run: &str, head: &ReadHead, timeout: Duration) -> Result<Page> {
+        let answer = self.ask(op::READ, run, head, timeout).await?;
         let PageHead { unreadable, next } = answer.header()?;
         Ok(Page { rows: rows::decode(answer.payload())?, unreadable, next })
     }
 
-    async fn ask(&self, op: u32, run: &str, read: &Value, cursor: Option<&str>, timeout: Duration) -> Result<Frame> {
-        let args = ReadHead { read: read.clone(), cursor: cursor.map(str::to_owned) };
+    async fn ask(&self, op: u32, run: &str, args: &ReadHead, timeout: Duration) -> Result<Frame> {
         let request = Frame::header_only(&Call { run: run.to_owned(), args })?;
         Frame::decode(self.instance.call(op, timeout, request).await?)
     }

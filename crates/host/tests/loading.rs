@@ -12,6 +12,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use segport_core::op::ReadHead;
 use segport_core::{Error, ErrorKind};
 use segport_host::{ConnectorInstance, LoadErrorKind, PinState, Plugins, Search, SourceInstance};
 use segport_sdk::test::Script;
@@ -360,7 +361,7 @@ async fn a_plugin_may_be_written_in_c() {
     let plugin = project.load().load("minimal").unwrap();
     assert_eq!(plugin.descriptor().display_name, "C");
     let source = SourceInstance::open(&*plugin, Value::Null, Script::new().client()).unwrap();
-    let error = source.read("", &Value::Null, None, LONG).await.unwrap_err();
+    let error = source.read("", &ReadHead::default(), LONG).await.unwrap_err();
     assert_eq!(error, Error::new(ErrorKind::Unsupported, "there is nothing to read"));
 }
 

@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use segport_core::http::{Response, ResponseHead};
-use segport_core::{BatchKind, ExportSpec, Frame, Workload, op};
+use segport_core::op::{self, ReadHead};
+use segport_core::{BatchKind, ExportSpec, Frame, Workload};
 use segport_host::{ConnectorInstance, Native, Plugin, SourceInstance};
 use segport_sdk::test::Script;
 use serde_json::{Value, json};
@@ -86,11 +87,16 @@ async fn observe_source(plugin: &dyn Plugin) -> Vec<String> {
         seen.push(format!("{:?}", SourceInstance::open(plugin, settings, Script::new().client())));
     }
     let source = SourceInstance::open(plugin, json!({ "page": 2 }), Script::new().client()).unwrap();
-    seen.push(format!("{:?}", source.read("r1", &json!({ "rows": 5 }), Some("wait"), SHORT).await));
+    let head = |read: &Value, cursor: Option<&str>| ReadHead {
+        read: read.clone(),
+        cursor: cursor.map(str::to_owned),
+        columns: Some(vec!["n".to_owned()]),
+    };
+    seen.push(format!("{:?}", source.read("r1", &head(&json!({ "rows": 5 }), Some("wait")), SHORT).await));
     for read in [json!({ "rows": 5 }), json!({ "rows": 0 }), json!({ "rows": "five" }), json!({})] {
         seen.push(format!("{:?}", source.schema("r1", &read, LONG).await));
         for cursor in [None, Some("2"), Some("4"), Some("x")] {
-            seen.push(format!("{:?}", source.read("r1", &read, cursor, LONG).await));
+            seen.push(format!("{:?}", source.read("r1", &head(&read, cursor), LONG).await));
         }
     }
     seen

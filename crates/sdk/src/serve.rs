@@ -162,9 +162,9 @@ impl<S: SegmentSource> Served for ServedSource<S> {
         if !matches!(op, op::SCHEMA | op::READ) {
             return Err(unsupported(op));
         }
-        let Call { run, args: ReadHead { read, cursor } } = frame.header()?;
+        let Call { run, args: ReadHead { read, cursor, columns } } = frame.header()?;
         let read: S::Read = read_args(read, "read")?;
-        let cx = Context::new(&run, Arc::clone(&self.http));
+        let cx = Context::new(&run, Arc::clone(&self.http)).with_columns(columns);
         if op == op::SCHEMA {
             let schema = log::in_run(&run, self.source.schema(&cx, &read)).await?;
             return Frame::encode(&(), |out| rows::encode_schema(&schema, out));

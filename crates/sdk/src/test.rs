@@ -283,7 +283,7 @@ impl<S: SegmentSource> SourceHarness<S> {
     /// # Errors
     /// What the source returns.
     pub async fn schema(&self, read: Value) -> Result<arrow_schema::SchemaRef> {
-        let frame = self.called.call(op::SCHEMA, ReadHead { read, cursor: None }, |_| Ok(())).await?;
+        let frame = self.called.call(op::SCHEMA, ReadHead { read, ..ReadHead::default() }, |_| Ok(())).await?;
         rows::decode_schema(&frame.payload())
     }
 
@@ -292,7 +292,16 @@ impl<S: SegmentSource> SourceHarness<S> {
     /// # Errors
     /// What the source returns.
     pub async fn read(&self, read: Value, cursor: Option<&str>) -> Result<Page> {
-        let head = ReadHead { read, cursor: cursor.map(str::to_owned) };
+        self.read_columns(read, cursor, None).await
+    }
+
+    /// The same, of a host that uses no more than these columns ([`Context::columns`](crate::Context::columns)).
+    ///
+    /// # Errors
+    /// What the source returns.
+    pub async fn read_columns(&self, read: Value, cursor: Option<&str>, columns: Option<&[&str]>) -> Result<Page> {
+        let columns = columns.map(|columns| columns.iter().map(|&column| column.to_owned()).collect());
+        let head = ReadHead { read, cursor: cursor.map(str::to_owned), columns };
         let frame = self.called.call(op::READ, head, |_| Ok(())).await?;
         let PageHead { unreadable, next } = frame.header()?;
         Ok(Page { rows: rows::decode(frame.payload())?, unreadable, next })

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
+use arrow_array::{ArrayRef, BinaryArray, DurationSecondArray, Float64Array, Int64Array, RecordBatch, StringArray};
 use parquet::arrow::ArrowWriter;
 use segport_tests::{Person, Scene, csv, people};
 
@@ -50,6 +50,9 @@ fn parquet() {
         ("employer", text(&[Some("Fjord AS"); 3])),
         ("orders", Arc::new(Int64Array::from(vec![Some(i64::MAX), Some(-1), None]))),
         ("ltv", Arc::new(Float64Array::from(vec![Some(0.1), None, None]))),
+        // Nobody asked for these, and nobody could export them.
+        ("photo", Arc::new(BinaryArray::from_iter_values([[0xff, 0xd8]; 3]))),
+        ("away_for", Arc::new(DurationSecondArray::from(vec![1, 2, 3]))),
     ];
     let rows = RecordBatch::try_from_iter(columns).unwrap();
     let mut writer =

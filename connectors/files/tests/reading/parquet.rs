@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ::parquet::arrow::ArrowWriter;
+use ::parquet::arrow::arrow_writer::ArrowWriterOptions;
 use ::parquet::basic::{BrotliLevel, Compression};
 use ::parquet::file::metadata::{ParquetMetaDataReader, ParquetMetaDataWriter};
 use ::parquet::file::properties::WriterProperties;
@@ -12,11 +13,11 @@ use arrow_array::builder::{ListBuilder, StringBuilder, StringDictionaryBuilder};
 use arrow_array::types::{Int8Type, Int32Type};
 use arrow_array::{
     ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, DictionaryArray, DurationSecondArray,
-    Float32Array, Int8Array, Int16Array, Int32Array, Int64Array, LargeStringArray, RecordBatch, StringArray,
-    StringViewArray, StructArray, Time32MillisecondArray, Time64MicrosecondArray, TimestampMicrosecondArray,
-    TimestampMillisecondArray, UInt64Array,
+    FixedSizeBinaryArray, Float32Array, Int8Array, Int16Array, Int32Array, Int64Array, LargeStringArray, RecordBatch,
+    StringArray, StringViewArray, StructArray, Time32MillisecondArray, Time64MicrosecondArray,
+    TimestampMicrosecondArray, TimestampMillisecondArray, UInt64Array,
 };
-use arrow_schema::{DataType, Field};
+use arrow_schema::{DataType, Field, Schema, extension};
 use serde_json::json;
 
 use crate::folder::{Folder, reasons};
@@ -189,9 +190,76 @@ fn files_of_a_folder_must_agree() {
     assert!(folder.refusal(json!({"path": "."})).contains("only the first has a usable column `b`"));
     let message = folder.refusal(json!({"path": "1.parquet", "columns": ["aa"]}));
     assert!(message.contains("has no column `aa`"), "{message}");
-    folder.write("4.parquet", file(vec![("a", Arc::new(DurationSecondArray::from(vec![1])))], 9));
-    let message = folder.refusal(json!({"path": "4.parquet"}));
-    assert!(message.contains("column `a` of `4.parquet` has durations, which cannot be exported"), "{message}");
+}
+
+#[test]
+fn columns_of_kinds_that_cannot_be_exported_are_left_out() {
+    let durations: ArrayRef = Arc::new(DurationSecondArray::from(vec![1]));
+    let digests: ArrayRef = Arc::new(FixedSizeBinaryArray::try_from_iter([[255_u8; 16]].into_iter()).unwrap());
+    let texts: ArrayRef = Arc::new(StringArray::from(vec!["x"]));
+    let columns = vec![("a", durations.clone()), ("b", texts.clone()), ("c", digests)];
+    let folder = Folder::with("1.parquet", file(columns, 9)).and("2.parquet", file(vec![("b", texts)], 9));
+    let seen = folder.read(json!({"path": "."})).unwrap();
+    assert_eq!((&*seen.schema, &*seen.rows), ("b:Utf8", &["x".to_owned(), "x".to_owned()][..]));
+    folder.write("4.parquet", file(vec![("a", durations)], 9));
+    for read in [json!({"path": "4.parquet"}), json!({"path": "1.parquet", "columns": ["b", "a"]})] {
+        let message = folder.refusal(read);
+        assert!(
+            message.starts_with("column `a` of ") && message.contains(" has durations, which cannot be exported"),
+            "{message}"
+        );
+    }
+}
+
+/// A photo makes no row unreadable for an export that does not use it.
+#[test]
+fn of_columns_that_are_not_used_nothing_is_read() {
+    let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(0..20_000));
+    let photos: ArrayRef = Arc::new(BinaryArray::from_iter_values((0..20_000).map(|_| [0xff, 0xd8, 0xff])));
+    let texts: ArrayRef = Arc::new(StringArray::from_iter_values((0..20_000).map(|number| format!("p{number}"))));
+    let whole = vec![("number", numbers.clone()), ("photo", photos.clone()), ("text", texts.clone())];
+    let moved = vec![("text", texts), ("photo", photos), ("number", numbers)];
+    let mut folder = Folder::with("1.parquet", file(whole, 7_000)).and("2.parquet", file(moved, 9_000));
+    let read = json!({"path": "."});
+    let expected: Vec<String> = (0..20_000).map(|number| format!("{number}|p{number}")).collect();
+    let expected = [&expected[..], &expected[..]].concat();
+    assert_eq!(folder.read(read.clone()).unwrap().unreadable.len(), 40_000);
+    for is_known in [false, true] {
+        folder.reopen();
+        if is_known {
+            folder.schema(read.clone()).unwrap();
+        }
+        assert_eq!(folder.read_columns(&read, &["text", "number", "nothing"]), expected);
+        assert_eq!(folder.read_columns(&read, &["number"]).len(), 40_000);
+    }
+    // Of other formats it is no more than a hint.
+    let texts = Folder::with("1.csv", "a,b\n1,2\n");
+    assert_eq!(texts.read_columns(&json!({"path": "1.csv"}), &["a"]), ["1|2"]);
+    // Files of one segment must agree all the same, as a check of the project says.
+    folder.write("3.parquet", file(vec![("number", Arc::new(Int64Array::from(vec![1])))], 9));
+    assert!(folder.refusal(read).contains("only the first has a usable column"));
+}
+
+#[test]
+fn uuids_are_text() {
+    let id = [0xa0, 0xee, 0xbc, 0x99, 0x9c, 0x0b, 0x4e, 0xf8, 0xbb, 0x6d, 0x6b, 0xb9, 0xbd, 0x38, 0x0a, 0x11];
+    let ids: ArrayRef =
+        Arc::new(FixedSizeBinaryArray::try_from_sparse_iter_with_size([Some(id), None].into_iter(), 16).unwrap());
+    let field = Field::new("c", DataType::FixedSizeBinary(16), true).with_extension_type(extension::Uuid);
+    let batch = RecordBatch::try_new(Arc::new(Schema::new(vec![field])), vec![ids]).unwrap();
+    // With the types that the writer had in memory beside those of Parquet, and, as of other writers, without.
+    for is_told in [true, false] {
+        let mut bytes = Vec::new();
+        let options = ArrowWriterOptions::new().with_skip_arrow_metadata(!is_told);
+        let mut writer = ArrowWriter::try_new_with_options(&mut bytes, batch.schema(), options).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+        let seen = Folder::with("f.parquet", bytes).read(json!({"path": "f.parquet"})).unwrap();
+        assert_eq!(
+            (&*seen.schema, &*seen.rows),
+            ("c:Utf8", &["a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11".to_owned(), "∅".to_owned()][..])
+        );
+    }
 }
 
 #[test]
