@@ -183,15 +183,19 @@ impl Client {
         })
     }
 
-    /// Whether there is a list with this id. To ask for the members of one that is not there is an error without a message.
+    /// Whether there is a list with this id. To ask for the members of one that is not there is an error without a message; which one
+    /// is not known.
     pub(crate) async fn has_list(&self, cx: &Context, list: &str) -> Result<bool> {
         let (method, operation) = ("GET", "GET /list/{list}/contacts");
         let path = format!("/list/{}/contacts", segment(list));
         let answer = self.send(cx, self.request(method, &path, operation)).await?;
         match (answer.head.status, Said::read(&answer.body)) {
-            (200..=299, Some(_)) => Ok(true),
-            (200..=299, None) => Err(unusable(operation, "an answer that is not a page of contacts")),
-            (400 | 404 | 410, Some(said)) if said.message.is_none() || said.is_no_list() => Ok(false),
+            (200..=299, _) => match serde_json::from_slice::<Page>(&answer.body) {
+                Ok(_) => Ok(true),
+                Err(_) => Err(unusable(operation, "an answer that is not a page of contacts")),
+            },
+            (404 | 410, Some(_)) => Ok(false),
+            (400, Some(said)) if said.message.is_none() || said.is_no_list() => Ok(false),
             _ => Err(self.refused(method, operation, &answer, |_| Echo::default())),
         }
     }

@@ -107,8 +107,13 @@ impl Connector for Autopilot {
         estimate::estimate(workload, self.settings.list_membership, self.settings.list_id.is_some())
     }
 
+    /// All accounts have one address. A list that is named by its id tells more: it is of one account.
     fn address(&self) -> Option<String> {
-        Some(self.settings.base_url.trim_end_matches('/').to_owned())
+        let base = self.settings.base_url.trim_end_matches('/');
+        Some(match &self.settings.list_id {
+            Some(id) => format!("{base} id {id}"),
+            None => base.to_owned(),
+        })
     }
 
     fn targets(&self, export: &ExportSpec) -> Vec<String> {

@@ -26,13 +26,15 @@ pub(crate) struct Found {
 }
 
 impl Found {
-    /// Takes a list that is there for the next segment. On a first run it is looked at: members that this export has not put
-    /// there are news.
+    /// Takes a list that is there for the next segment. One that the export has put nobody on is looked at: its members are news.
     async fn take(&mut self, client: &Client, cx: &Context, segment: &ExportSegment, list: &List) -> Result<()> {
         let name = if list.title.is_empty() { &list.id } else { &list.title };
-        if segment.first_run && self.is_blind {
+        let is_another = segment.list.as_ref().is_some_and(|kept| *kept != list.id);
+        if !segment.first_run && !is_another {
+            // Its members are there by this export, as far as it has to do with them.
+        } else if self.is_blind {
             self.notes.push(format!("whether list `{name}` has members already was not looked at either"));
-        } else if segment.first_run {
+        } else {
             match (client.members(cx, &list.id).await, u16::try_from(self.lists.len())) {
                 (Ok(Members::Exactly(0)), _) | (_, Err(_)) => {}
                 (Ok(members), Ok(segment)) => {
@@ -74,7 +76,10 @@ pub(crate) async fn prepare(
     let kept: Vec<&str> = export.segments.iter().filter_map(|segment| segment.list.as_deref()).collect();
     for segment in &export.segments {
         let title = segment.display_name.as_str();
-        if let Some(list) = kept_list(client, cx, &known, segment).await? {
+        let taken = |id: &str| found.lists.iter().any(|list| list.id == id);
+        if let Some(id) = segment.list.as_deref().filter(|id| !taken(id))
+            && let Some(list) = kept_list(client, cx, &known, id).await?
+        {
             if !list.title.is_empty() && list.title != title {
                 found.notes.push(format!(
                     "the list of segment `{}` is named `{}` now; it is used all the same, since the export knows it by its id",
@@ -112,13 +117,12 @@ pub(crate) async fn prepare(
 
 /// The list that earlier runs put the segment on, if it is still there. One that is not among the lists is asked for: to miss it
 /// for an answer that lacks some would send everybody to another list.
-async fn kept_list(client: &Client, cx: &Context, lists: &[List], segment: &ExportSegment) -> Result<Option<List>> {
-    let Some(id) = &segment.list else { return Ok(None) };
-    if let Some(list) = lists.iter().find(|list| list.id == *id) {
+async fn kept_list(client: &Client, cx: &Context, lists: &[List], id: &str) -> Result<Option<List>> {
+    if let Some(list) = lists.iter().find(|list| list.id == id) {
         return Ok(Some(list.clone()));
     }
     let is_there = client.has_list(cx, id).await.map_err(|error| error.with("list", id))?;
-    Ok(is_there.then(|| List { id: id.clone(), title: String::new() }))
+    Ok(is_there.then(|| List { id: id.to_owned(), title: String::new() }))
 }
 
 /// The one of `lists` with this id.

@@ -38,11 +38,11 @@ pub(crate) fn gone(spec: &ExportSpec, snapshot: &Snapshot, lists: &[String], rep
         severity: Severity::Warning,
         code: Code::ListReplaced.into(),
         message: format!(
-            "the list {} of segment `{}` is gone, and {new} takes its place; this run puts only those on it whom it sends",
+            "the list {} of segment `{}` is gone, and {new} takes its place; whom this run does not send, later ones put on it",
             segment.list.as_deref().unwrap_or_default(),
             segment.id
         ),
-        help: Some("the next run puts everybody else on it; `segport plan` shows how many they are".to_owned()),
+        help: Some("`segport plan` shows how many the next run puts there".to_owned()),
     };
     segments.filter(|((_, number), _)| replaced.contains(**number)).map(problem).collect()
 }
@@ -59,7 +59,7 @@ pub(crate) fn problems(spec: &ExportSpec, session: &Session, identity: &str, lea
             severity: Severity::Note,
             code: Code::ListHasMembers.into(),
             message: format!(
-                "list `{list}` has {members} already. This first run of segment `{segment}` adds to them, updates those with the \
+                "list `{list}` has {members} already. This run, the first of segment `{segment}` there, adds to them, updates those with the \
                  same `{identity}`, and leaves the others as they are; the export {removals}"
             ),
             help: Some(format!("if this is not the list you meant, see `segport explain {}`", Code::ListHasMembers)),
@@ -178,7 +178,7 @@ mod tests {
             ledger.journal.intend(&[Intent::Deliver { identity, memberships }]).await.unwrap();
         }
         let [problem] = &*said else { panic!("nobody was on the list of `news`: {said:?}") };
-        assert_snapshot!(format!("{}: {}", problem.code, problem.message), @"SP0628: the list 2 of segment `vip` is gone, and 4 takes its place; this run puts only those on it whom it sends");
+        assert_snapshot!(format!("{}: {}", problem.code, problem.message), @"SP0628: the list 2 of segment `vip` is gone, and 4 takes its place; whom this run does not send, later ones put on it");
     }
 
     #[test]
@@ -189,9 +189,9 @@ mod tests {
             let said = problems(&spec(), &session, "email", leavers);
             said.into_iter().map(|said| format!("{}: {}", said.code, said.message)).collect::<String>()
         };
-        assert_snapshot!(check(0, Members::Exactly(4711), Leavers::Remove), @"SP0624: list `Newsletter` has 4711 members already. This first run of segment `news` adds to them, updates those with the same `email`, and leaves the others as they are; the export takes off only those who leave the segment");
-        assert_snapshot!(check(1, Members::AtLeast(100), Leavers::Remove), @"SP0624: list `Newsletter` has at least 100 members already. This first run of segment `vip` adds to them, updates those with the same `email`, and leaves the others as they are; the export takes off only those who leave the segment");
-        assert_snapshot!(check(0, Members::Exactly(1), Leavers::Keep), @"SP0624: list `Newsletter` has 1 member already. This first run of segment `news` adds to them, updates those with the same `email`, and leaves the others as they are; the export takes nobody off");
+        assert_snapshot!(check(0, Members::Exactly(4711), Leavers::Remove), @"SP0624: list `Newsletter` has 4711 members already. This run, the first of segment `news` there, adds to them, updates those with the same `email`, and leaves the others as they are; the export takes off only those who leave the segment");
+        assert_snapshot!(check(1, Members::AtLeast(100), Leavers::Remove), @"SP0624: list `Newsletter` has at least 100 members already. This run, the first of segment `vip` there, adds to them, updates those with the same `email`, and leaves the others as they are; the export takes off only those who leave the segment");
+        assert_snapshot!(check(0, Members::Exactly(1), Leavers::Keep), @"SP0624: list `Newsletter` has 1 member already. This run, the first of segment `news` there, adds to them, updates those with the same `email`, and leaves the others as they are; the export takes nobody off");
         assert_eq!(check(2, Members::Exactly(1), Leavers::Keep), "", "there is no such segment");
     }
 }

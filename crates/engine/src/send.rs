@@ -208,6 +208,7 @@ impl Sending<'_> {
         self.journal.pass_over(&deferred).await.map_err(BrokenOff::Unwritten)?;
         self.journal.came_off(&off).await.map_err(BrokenOff::Unwritten)?;
         uncalled.leavers.removed += off.len() as u64;
+        self.progress.advance(&self.open.export.id, off.len() as u64);
         Ok(removals)
     }
 

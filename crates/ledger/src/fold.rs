@@ -102,16 +102,17 @@ impl Folded {
         self.ids.push(OwnId { text, at });
     }
 
-    fn leave(&mut self, memberships: Memberships) {
-        self.standing.left(memberships);
-        if !self.standing.has_destination_id {
-            self.ids.clear();
-        }
+    /// The lists of these segments are gone, perhaps with the account that they and the ids were of.
+    fn vacate(&mut self, lists: Memberships) {
+        self.ids.iter_mut().for_each(|id| id.at = id.at.without(lists));
+        self.end(|standing| standing.vacate(lists));
     }
 
-    fn vacate(&mut self, lists: Memberships) {
-        if self.standing.is_on(lists) {
-            self.leave(lists);
+    /// Some or all of its memberships have ended.
+    fn end(&mut self, how: impl FnOnce(&mut Standing)) {
+        how(&mut self.standing);
+        if !self.standing.has_destination_id {
+            self.ids.clear();
         }
     }
 
@@ -303,7 +304,7 @@ fn gather(rows: &mut HashMap<Identity, Folded>, run: i64, records: Records<'_>) 
             }
             Stored::Left { identity, memberships } => {
                 if let Some(row) = rows.get_mut(&identity) {
-                    row.during(run).leave(memberships);
+                    row.during(run).end(|standing| standing.left(memberships));
                 }
             }
             Stored::Row(StoredRow { identity: Some(identity), outcome, .. }) => {

@@ -359,11 +359,7 @@ impl Index {
 
     /// The lists of these segments are gone: who was on them has left them.
     pub(crate) fn vacate(&mut self, lists: Memberships) {
-        self.standings.change_all(|standing| {
-            if standing.is_on(lists) {
-                standing.left(lists);
-            }
-        });
+        self.standings.change_all(|standing| standing.vacate(lists));
     }
 
     /// To be called when all pages of a run are loaded, which is over: only its own outcomes settle its intents.

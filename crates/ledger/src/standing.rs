@@ -121,9 +121,15 @@ impl Standing {
         }
     }
 
-    /// Whether it may be on the lists of some of these segments.
-    pub(crate) fn is_on(&self, segments: Memberships) -> bool {
-        !self.acknowledged.union(self.possible).intersection(segments).is_empty()
+    /// The lists of these segments are gone.
+    pub(crate) fn vacate(&mut self, lists: Memberships) {
+        if self.acknowledged.union(self.possible).intersection(lists).is_empty() {
+            return;
+        }
+        // Unlike one that has left, the row may be sent by the very run that finds the list gone, or the next one.
+        let (intended, doubtful) = (self.intended, self.doubtful);
+        self.left(lists);
+        (self.intended, self.doubtful) = (intended, doubtful);
     }
 
     /// From here on nothing that was acknowledged spares the row a call, and no doubt makes anybody look it up first: somebody
@@ -323,6 +329,22 @@ mod tests {
         assert_eq!(Standing { seen: news, ..standing }.left_behind(), vip, "whoever stays away is taken off");
         standing.left(vip);
         assert_eq!(standing, Standing { acknowledged: news, held: true, ..Standing::default() });
+    }
+
+    #[test]
+    fn a_row_in_doubt_stays_so_when_its_list_is_gone() {
+        let [news, vip] = [0, 1].map(|number| Memberships::from(SegmentNumber::new(number).unwrap()));
+        let doubtful = Standing { possible: news, doubtful: true, ..Standing::default() };
+        let mut standing = doubtful;
+        standing.vacate(vip);
+        assert_eq!(standing, doubtful);
+        standing.vacate(news);
+        assert_eq!(standing, Standing { doubtful: true, ..Standing::default() });
+        let mut held = Standing { acknowledged: news.union(vip), held: true, ..Standing::default() };
+        held.vacate(news);
+        assert_eq!(held, Standing { acknowledged: vip, held: true, ..Standing::default() });
+        held.vacate(vip);
+        assert_eq!(held, Standing::default());
     }
 
     #[test]

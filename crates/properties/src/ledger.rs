@@ -98,9 +98,12 @@ struct World {
 }
 
 impl World {
-    /// Deletes a list. Who is on no other one is known to nobody any more.
+    /// Deletes a list, perhaps with its account. Who is on no other one is known to nobody any more.
     fn delete(&mut self, list: u8) {
         *self.deleted.entry(list).or_default() += 1;
+        for manifest in self.identified.values_mut().flatten() {
+            manifest.remove(&list);
+        }
         for (who, contact) in &mut self.contacts {
             if contact.lists.remove(&list) && contact.lists.is_empty() {
                 self.known.remove(who);

@@ -1,5 +1,7 @@
 //! `begin`: finding the list of each segment, or making it once.
 
+use std::collections::HashSet;
+
 use segport_sdk::test::{Script, json, status};
 use segport_sdk::{Error, ErrorKind, ExportSpec, Members, OccupiedList, Result, Session, http::Response};
 use serde_json::{Value, json as value};
@@ -94,17 +96,35 @@ fn a_list_is_known_again_by_its_id() {
     check(&[("1", "Vip"), ("2", "Vip")], &[("Vip", None), ("News", Some("1"))], &["2", "1"], swapped);
 }
 
+/// As where one segment was taken out of the export, and its list renamed to what the other one is called.
+#[test]
+fn two_segments_never_keep_one_list() {
+    let http = Script::new();
+    http.expect("GET", "/lists", lists(&[("1", "Vip"), ("2", "Vip")]));
+    let export = later_run(&[("News", Some("1")), ("Vip", Some("1"))]);
+    http.expect("GET", "/list/2/contacts", json(200, r#"{"contacts":[{}],"total_contacts":7}"#));
+    let session = block_on(open(value!({}), &http).begin(&export)).unwrap();
+    assert_eq!(session.lists, ["1", "2"]);
+    // A list that is new to the export is looked at.
+    let seven = OccupiedList { segment: 1, list: "Vip".to_owned(), members: Members::Exactly(7) };
+    assert_eq!(session.occupied, [seven]);
+    http.assert_done();
+}
+
 #[test]
 fn a_list_that_is_gone_makes_room_for_another() {
     let page = |status: u16, body: &str| json(status, body.to_owned());
     let gone =
         [page(404, "{}"), page(404, ""), page(404, r#"{"error":"Not Found"}"#), page(400, "{}"), page(410, "{}")];
-    let named = page(404, r#"{"error":"Not Found","message":"List does not exist."}"#);
-    for answer in gone.into_iter().chain([named]) {
+    let named =
+        ["List does not exist.", "no such list"].map(|message| page(404, &value!({ "message": message }).to_string()));
+    for answer in gone.into_iter().chain(named) {
         let http = Script::new();
         http.expect("GET", "/lists", lists(&[("2", "News")])).expect("GET", "/list/1/contacts", answer.clone());
+        http.expect("GET", "/list/2/contacts", json(200, r#"{"contacts":[]}"#));
         let session = block_on(open(value!({}), &http).begin(&later_run(&[("News", Some("1"))]))).unwrap();
         assert_eq!((&*session.lists, session.notes.len()), (&["2".to_owned()][..], 0), "{answer:?}");
+        http.assert_done();
 
         let http = Script::new();
         http.expect("GET", "/lists", lists(&[])).expect("GET", "/list/1/contacts", answer.clone());
@@ -127,8 +147,9 @@ fn a_list_that_may_be_there_is_not_replaced() {
     http.assert_done();
 
     let lost = Err(Error::new(ErrorKind::Timeout, "no answer"));
-    let odd = json(404, r#"{"message":"no such page"}"#);
-    for answer in [json(200, "<html>"), json(404, "<html>"), odd, status(401), status(429), status(500), lost] {
+    let odd = json(400, r#"{"message":"bad page"}"#);
+    let empty = [json(200, "<html>"), json(200, "{}"), json(200, ""), json(404, "<html>")];
+    for answer in empty.into_iter().chain([odd, status(401), status(429), status(500), lost]) {
         let http = Script::new();
         http.expect("GET", "/lists", lists(&[("2", "News")])).expect("GET", "/list/1/contacts", answer.clone());
         let error = block_on(open(value!({}), &http).begin(&later_run(&[("News", Some("1"))]))).unwrap_err();
@@ -316,4 +337,15 @@ fn a_list_without_a_title_is_called_by_its_id() {
         let session = block_on(open(value!({ "list_id": "L1" }), &http).begin(&first_run(&["News"]))).unwrap();
         assert_eq!(session.occupied[0].list, "L1");
     }
+}
+
+/// The id of a list is of one account, a title is not.
+#[test]
+fn a_list_that_is_named_by_its_id_tells_its_account() {
+    let http = Script::new();
+    let address = |overrides: Value| open(overrides, &http).address().unwrap();
+    let [first, second] = ["L1", "L2"].map(|id| address(value!({ "list_id": id })));
+    let all =
+        HashSet::from([address(value!({})), first, second, address(value!({ "base_url": "https://other.example" }))]);
+    assert_eq!(all.len(), 4);
 }

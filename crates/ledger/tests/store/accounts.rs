@@ -94,6 +94,36 @@ async fn who_was_never_acknowledged_at_an_account_has_no_id_there() {
     }
 }
 
+/// A key of another account shows in its lists, and the id of the former account is no id there. The row is still known, by a segment
+/// that was dropped from the export.
+#[tokio::test]
+async fn who_was_never_acknowledged_on_a_list_in_the_place_of_another_has_no_id_there() {
+    for folding in [Folding::default(), Folding { idle_records: 0, rows_at_a_time: 1, ..Folding::default() }] {
+        let place = Place::new();
+        let store = place.store().await.with_folding(folding);
+        let ledger = begin(&store, "first", &["news", "vip"]).await;
+        let both: Memberships = ledger.snapshot.segments().iter().copied().collect();
+        ledger.journal.take_lists(&ledger.snapshot, &["1".to_owned(), "2".to_owned()]).await.unwrap();
+        ledger.journal.settle(&[done(&store, "bob", "payload", both)]).await.unwrap();
+        finish(ledger).await;
+
+        let (identity, found) = (store.hasher().identity(b"bob"), |ledger: RunLedger| async move {
+            let found = leavers(&ledger, &PresentKeys::default()).await;
+            finish(ledger).await;
+            found.into_iter().find(|(_, left, _)| left == "news").unwrap().2
+        });
+        let id = found(begin(&store, "of the first account", &["news"]).await).await;
+        assert_eq!(id.as_deref(), Some("id of bob"), "{folding:?}");
+        let ledger = begin(&store, "unanswered", &["news"]).await;
+        ledger.journal.take_lists(&ledger.snapshot, &["3".to_owned()]).await.unwrap();
+        let memberships = first_segment(&ledger);
+        ledger.journal.intend(&[Intent::Deliver { identity, memberships }]).await.unwrap();
+        finish(ledger).await;
+        let id = found(begin(&store, "of the second one", &["news"]).await).await;
+        assert_eq!(id, None, "{folding:?}");
+    }
+}
+
 /// Else every run would fold them.
 #[tokio::test]
 async fn rows_with_ids_of_several_accounts_are_not_folded_again_and_again() {
