@@ -29,12 +29,10 @@ impl Found {
     /// Takes a list that is there for the next segment. One that the export has put nobody on is looked at: its members are news.
     async fn take(&mut self, client: &Client, cx: &Context, segment: &ExportSegment, list: &List) -> Result<()> {
         let name = if list.title.is_empty() { &list.id } else { &list.title };
-        let is_another = segment.list.as_ref().is_some_and(|kept| *kept != list.id);
-        if !segment.first_run && !is_another {
-            // Its members are there by this export, as far as it has to do with them.
-        } else if self.is_blind {
+        let is_new = segment.first_run || segment.list.as_ref().is_some_and(|kept| *kept != list.id);
+        if is_new && self.is_blind {
             self.notes.push(format!("whether list `{name}` has members already was not looked at either"));
-        } else {
+        } else if is_new {
             match (client.members(cx, &list.id).await, u16::try_from(self.lists.len())) {
                 (Ok(Members::Exactly(0)), _) | (_, Err(_)) => {}
                 (Ok(members), Ok(segment)) => {

@@ -79,8 +79,8 @@ impl Readers {
     pub(crate) async fn page(&self, read: &Read, columns: Option<&[String]>, cursor: Option<&str>) -> Result<Page> {
         let (mut segment, page) = match self.take(read, &Place::new(columns, cursor)) {
             Some(Ready::Ahead(page)) => page.await.map_err(lost)?,
-            Some(Ready::Open(segment)) => self.first_page(read, columns, Some(segment), None).await?,
-            None => self.first_page(read, columns, None, cursor).await?,
+            Some(Ready::Open(segment)) => self.open_page(read, columns, Some(segment), None).await?,
+            None => self.open_page(read, columns, None, cursor).await?,
         };
         let page = page?;
         if let Some(next) = &page.next {
@@ -96,7 +96,7 @@ impl Readers {
 
     /// The page at `cursor` of a segment that is opened for it, or was for its schema: a read that begins now takes the files as they
     /// are now, not as they were then.
-    async fn first_page(
+    async fn open_page(
         &self,
         read: &Read,
         columns: Option<&[String]>,
