@@ -38,9 +38,9 @@ pub(crate) fn gone(spec: &ExportSpec, snapshot: &Snapshot, lists: &[String], rep
         severity: Severity::Warning,
         code: Code::ListReplaced.into(),
         message: format!(
-            "the list {} of segment `{}` is gone, and {new} takes its place; whom this run does not send, later ones put on it",
-            segment.list.as_deref().unwrap_or_default(),
-            segment.id
+            "the list of segment `{}` ({}) is gone, and {new} takes its place; whom this run does not send, later ones put on it",
+            segment.id,
+            segment.list.as_deref().unwrap_or_default()
         ),
         help: Some("`segport plan` shows how many the next run puts there".to_owned()),
     };
@@ -178,7 +178,7 @@ mod tests {
             ledger.journal.intend(&[Intent::Deliver { identity, memberships }]).await.unwrap();
         }
         let [problem] = &*said else { panic!("nobody was on the list of `news`: {said:?}") };
-        assert_snapshot!(format!("{}: {}", problem.code, problem.message), @"SP0628: the list 2 of segment `vip` is gone, and 4 takes its place; whom this run does not send, later ones put on it");
+        assert_snapshot!(format!("{}: {}", problem.code, problem.message), @"SP0628: the list of segment `vip` (2) is gone, and 4 takes its place; whom this run does not send, later ones put on it");
     }
 
     #[test]
