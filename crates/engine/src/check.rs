@@ -128,7 +128,8 @@ const CLASSES: [u16; 256] = {
     classes
 };
 
-/// Whether `text` is an ISO 8601 date (`2026-11-23`) or date and time, with or without an offset.
+/// Whether `text` is an ISO 8601 date (`2026-11-23`) or date and time, with or without an offset, whose hours and minutes need no
+/// colon between them.
 pub(crate) fn is_iso_date(text: &str) -> bool {
     let Some(date) = text.get(..10) else { return false };
     if date.parse::<jiff::civil::Date>().is_err() || !date.as_bytes().first().is_some_and(u8::is_ascii_digit) {
@@ -139,10 +140,22 @@ pub(crate) fn is_iso_date(text: &str) -> bool {
         // A time zone's name in brackets is no part of ISO 8601, and neither is `T1000` behind a date with hyphens.
         Some(b'T' | b' ') if !text.contains('[') && !text.as_bytes().get(13).is_some_and(u8::is_ascii_digit) => {
             // In parts, since an instant of the last day that a calendar has may be out of a clock's range.
-            Pieces::parse(text).is_ok_and(|pieces| pieces.time().is_some())
+            let is_read = Pieces::parse(text).is_ok_and(|pieces| pieces.time().is_some());
+            is_read && text.is_ascii() && offset(text).is_none_or(is_offset)
         }
         Some(_) => false,
     }
+}
+
+/// What stands behind the sign of a date's offset from UTC, such as `02:00`.
+pub(crate) fn offset(date: &str) -> Option<&str> {
+    let (_, offset) = date.get(11..)?.rsplit_once(['+', '-'])?;
+    Some(offset)
+}
+
+/// Whether hours and minutes are those of a day; their digits were read already.
+fn is_offset(offset: &str) -> bool {
+    matches!(offset.len(), 2 | 4 | 5) && offset.get(..2).is_some_and(|hours| hours < "24")
 }
 
 #[cfg(test)]
@@ -261,6 +274,9 @@ mod tests {
             "9999-12-31T23:59:59+00:00",
             "9999-12-31T23:59:59.5-12:00",
             "9999-12-31",
+            "2026-11-23 10:00:00.5+0200",
+            "2026-11-23 10:00:00-02",
+            "2026-11-23T10:00:00+23:59",
         ] {
             assert!(is_iso_date(date), "{date}");
         }
@@ -280,6 +296,14 @@ mod tests {
             "2026-11-23T10:00:00+02:00:00:00",
             "2026-11-23T25:00:00Z",
             "2026-11-23T10:00:00+99:00",
+            "2026-11-23T10:00:00+24:00",
+            "2026-11-23T10:00:00+2500",
+            "2026-11-23T10:00:00+2",
+            "2026-11-23T10:00:00+02:0",
+            "2026-11-23T10:00:00+02:60",
+            "2026-11-23T10:00:00+02:00:30",
+            "2026-11-23T10:00:00+020030",
+            "2026-11-23T10:00:00\u{2212}02:00",
         ] {
             assert!(!is_iso_date(more_than_iso), "{more_than_iso}");
         }

@@ -52,6 +52,8 @@ pub(crate) enum FlawKind {
     Missing,
     MalformedEmail,
     WrongType,
+    /// A transform that reads dates cannot read it.
+    NoDate,
     TooLong,
     SkippedWhenNull,
 }
@@ -62,7 +64,7 @@ impl FlawKind {
         match self {
             Self::NoKey | Self::Missing => "missing",
             Self::MalformedEmail => "malformed_email",
-            Self::WrongType => "wrong_type",
+            Self::WrongType | Self::NoDate => "wrong_type",
             Self::TooLong => "too_long",
             Self::SkippedWhenNull => "skipped_when_null",
         }
@@ -120,6 +122,9 @@ impl Mapping {
             FlawKind::MalformedEmail => format!("`{name}` is not an e-mail address (column `{column}`)"),
             FlawKind::WrongType => {
                 format!("the value of `{name}` is not of type {} (column `{column}`)", field.field_type.as_str())
+            }
+            FlawKind::NoDate => {
+                format!("the value of `{name}` is no date as the field's `transform` reads one (column `{column}`)")
             }
             FlawKind::TooLong => {
                 format!("the value of `{name}` is longer than the destination takes (column `{column}`)")
@@ -318,6 +323,18 @@ mod tests {
             with(vec![Transform::DateIn { date: "%d.%m.%Y".into() }]),
             text(&["23.11.2026", "x"]),
             &["2026-11-23", "!wrong_type"],
+        );
+        let mapping = Mapping::new(
+            &[with(vec![Transform::DateIn { date: "%d.%m.%Y".into() }])],
+            vec![None],
+            9,
+            &["c".to_owned()],
+        );
+        let page = RecordBatch::try_from_iter_with_nullable([("c", text(&["32.1.2026"]), true)]).unwrap();
+        let flaw = mapping.map(&page).unwrap().flaws[0].unwrap();
+        assert_eq!(
+            mapping.explain(flaw),
+            "the value of `x` is no date as the field's `transform` reads one (column `c`)"
         );
         let mapping = Mapping::new(&[with(vec![Transform::Sha256])], vec![None], 9, &[]);
         let page = RecordBatch::try_from_iter_with_nullable([("c", text(&["abc"]), true)]).unwrap();

@@ -79,7 +79,7 @@ pub(super) fn convert(values: &ArrayRef, field: &FieldMapping, position: usize, 
     }
     let mut text = as_text(values, &field.column, |row| flaws.add(row, wrong))?;
     for transform in &field.transform {
-        text = apply(transform, &text, wrong, flaws);
+        text = apply(transform, &text, position, flaws);
     }
     Ok(match field.field_type {
         FieldType::String => Arc::new(text),
@@ -147,18 +147,27 @@ fn boolean(text: &str) -> Option<bool> {
     }
 }
 
+/// A date in the one form of ISO 8601 that is sent: with a `T` before the time, and a colon in its offset. Databases write a blank,
+/// and `+02` or `+0200`.
 fn iso_date(value: &str) -> Option<Cow<'_, str>> {
     let value = value.trim();
     if !check::is_iso_date(value) {
         return None;
     }
-    match value.as_bytes().get(10) {
-        Some(b' ') => Some(Cow::Owned(value.replacen(' ', "T", 1))),
-        _ => Some(Cow::Borrowed(value)),
+    let mut date = Cow::Borrowed(value);
+    if value.as_bytes().get(10) == Some(&b' ') {
+        date = Cow::Owned(value.replacen(' ', "T", 1));
     }
+    if let Some(offset) = check::offset(value).filter(|offset| !offset.contains(':')) {
+        let minutes = offset.get(2..).filter(|minutes| !minutes.is_empty()).unwrap_or("00");
+        date = Cow::Owned(format!("{}:{minutes}", date.strip_suffix(offset.get(2..)?)?));
+    }
+    Some(date)
 }
 
-fn apply(transform: &Transform, text: &StringArray, wrong: Flaw, flaws: &mut Flaws) -> StringArray {
+/// The values after a transform of the field at `position`.
+fn apply(transform: &Transform, text: &StringArray, position: usize, flaws: &mut Flaws) -> StringArray {
+    let no_date = Flaw { kind: FlawKind::NoDate, field: position };
     match transform {
         Transform::Trim => rewritten(
             text,
@@ -173,19 +182,19 @@ fn apply(transform: &Transform, text: &StringArray, wrong: Flaw, flaws: &mut Fla
         Transform::Sha256 => {
             rewritten(text, |value| Ok(Some(Cow::Owned(hex::encode(Sha256::digest(value.as_bytes()))))), flaws)
         }
-        Transform::Date => dated(text, wrong, flaws, iso_date),
-        Transform::DateIn { date: format } => dated(text, wrong, flaws, |value| date_in(format, value)),
+        Transform::Date => dated(text, no_date, flaws, iso_date),
+        Transform::DateIn { date: format } => dated(text, no_date, flaws, |value| date_in(format, value)),
     }
 }
 
-/// Each value as `read` has it; a value that it cannot read is of the wrong type.
+/// Each value as `read` has it; one that it cannot read has this flaw.
 fn dated<'a>(
     text: &'a StringArray,
-    wrong: Flaw,
+    flaw: Flaw,
     flaws: &mut Flaws,
     read: impl Fn(&'a str) -> Option<Cow<'a, str>>,
 ) -> StringArray {
-    rewritten(text, |value| read(value.trim()).map(Some).ok_or(wrong), flaws)
+    rewritten(text, |value| read(value.trim()).map(Some).ok_or(flaw), flaws)
 }
 
 /// Reads a date in `format` (strptime) and writes it as ISO 8601.
@@ -238,6 +247,19 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn dates_are_sent_in_one_form() {
+        let check = |value, expected: Option<&str>| assert_eq!(iso_date(value).as_deref(), expected, "{value}");
+        check(" 2026-11-23 ", Some("2026-11-23"));
+        check("2026-11-23 10:00", Some("2026-11-23T10:00"));
+        check("2026-11-23T10:00:00Z", Some("2026-11-23T10:00:00Z"));
+        check("2026-11-23T10:00:00-02:00", Some("2026-11-23T10:00:00-02:00"));
+        check("2026-11-23 10:00:00.5+0200", Some("2026-11-23T10:00:00.5+02:00"));
+        check("2026-11-23 10:00-02", Some("2026-11-23T10:00-02:00"));
+        check("2026-11-23T10:00:00+0202", Some("2026-11-23T10:00:00+02:02"));
+        check("2026-11-23T10:00:00+25:00", None);
+    }
 
     proptest! {
         #[test]
