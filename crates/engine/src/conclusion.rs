@@ -24,6 +24,8 @@ pub(crate) enum Ending {
     Stopped,
     /// Somebody stopped it.
     Cancelled,
+    /// Something changed since the plan was made that it must match.
+    Outdated(&'static str),
     /// It could not go on.
     Failed { code: Code, error: Error },
     /// Not all that became of it is on record.
@@ -90,6 +92,7 @@ impl Story<'_> {
             Ending::Failed { code, error } => {
                 self.problems.push(Problem::new(Severity::Error, *code, error.to_string()))
             }
+            Ending::Outdated(what) => self.problems.push(outdated(what)),
             Ending::BrokenOff(why) => self.problems.push(why.problem()),
             Ending::Through | Ending::Stopped | Ending::Cancelled => {}
         }
@@ -134,7 +137,7 @@ impl Story<'_> {
             {
                 RunEnd::Partial
             }
-            Ending::Failed { .. } | Ending::BrokenOff(_) => RunEnd::Failed,
+            Ending::Outdated(_) | Ending::Failed { .. } | Ending::BrokenOff(_) => RunEnd::Failed,
             Ending::Through if undone > 0 => RunEnd::Partial,
             Ending::Through => RunEnd::Succeeded,
         }
@@ -150,6 +153,15 @@ impl RunReport {
 }
 
 /// What is to be said of a guard that stopped the run.
+fn outdated(what: &str) -> Problem {
+    Problem {
+        severity: Severity::Error,
+        code: Code::PlanOutdated.into(),
+        message: format!("the plan is outdated: {what} changed since it was made, so nothing of it was sent"),
+        help: Some("make a new plan with `segport plan --out FILE` and review it".to_owned()),
+    }
+}
+
 fn stopped(verdict: &GuardVerdict) -> Option<Problem> {
     let (Word::Known(guard), Verdict::Stopped) = (&verdict.guard, verdict.verdict) else { return None };
     let name = guard.as_str();

@@ -270,6 +270,11 @@ impl RunReport {
         rows.deferred + rows.refused + rows.unknown + leavers.deferred + leavers.refused + leavers.unknown
     }
 
+    /// Whether nothing was asked of any row, because something changed since the plan was made that the run was to match.
+    pub fn is_outdated(&self) -> bool {
+        self.problems.iter().any(|problem| problem.code == Code::PlanOutdated)
+    }
+
     /// The JSON schema of a report (draft-07), as committed in `schemas/run-report.json`.
     pub fn schema() -> serde_json::Value {
         schemars::generate::SchemaSettings::draft07().into_generator().into_root_schema_for::<Self>().to_value()

@@ -270,17 +270,10 @@ impl Job<'_> {
             true => ledger.finish(report.status, report.finished_at, &json).await,
             false => Ok(()),
         };
-        match (hold, written) {
-            (Some(Hold::Outdated(what)), Ok(())) => {
-                Err(StartError::Outdated { export: self.open.export.id.clone(), what })
-            }
-            (Some(Hold::Outdated(_)), Err(error)) => Err(error.into()),
-            (_, Ok(())) => Ok(report),
-            (_, Err(error)) => {
-                report.end_unwritten(error);
-                Ok(report)
-            }
+        if let Err(error) = written {
+            report.end_unwritten(error);
         }
+        Ok(report)
     }
 }
 
@@ -321,13 +314,7 @@ impl Hold {
             Self::Unreadable(error) if error.kind() == ErrorKind::Cancelled => Ending::Cancelled,
             Self::Unreadable(error) => Ending::Failed { code: Code::SourceUnreadable, error: error.clone() },
             Self::Guard => Ending::Stopped,
-            Self::Outdated(what) => Ending::Failed {
-                code: Code::PlanOutdated,
-                error: Error::new(
-                    ErrorKind::Rejected,
-                    format!("the plan is outdated: {what} changed since it was made"),
-                ),
-            },
+            Self::Outdated(what) => Ending::Outdated(what),
         }
     }
 }

@@ -37,14 +37,6 @@ pub enum StartError {
     /// Rows have no place to wait in until they are sent.
     #[error(transparent)]
     Outbox(Error),
-    /// What a plan was made from has changed.
-    #[error("the plan of export `{export}` is outdated: {what} changed since it was made, so nothing of it was sent")]
-    Outdated {
-        /// Id of the export.
-        export: String,
-        /// What changed: the configuration, the ledger, the source or the suppression list.
-        what: &'static str,
-    },
     /// A plugin or destination answered with an error.
     #[error(transparent)]
     Core(#[from] Error),
@@ -63,7 +55,6 @@ impl StartError {
             Self::Plugin(error) => load_code(error),
             Self::Ledger(error) => ledger_code(error),
             Self::Source(_) => Code::SourceUnreadable,
-            Self::Outdated { .. } => Code::PlanOutdated,
             Self::Outbox(error) => code_of_waiting(error),
             Self::Core(error) => Code::of(error.kind()),
         }
@@ -73,7 +64,6 @@ impl StartError {
     pub fn help(&self) -> Option<String> {
         match self {
             Self::NoConsent { connection } => Some(format!("read and accept it with `segport connect {connection}`")),
-            Self::Outdated { .. } => Some("make a new plan with `segport plan --out FILE` and review it".to_owned()),
             Self::Ledger(error) => error.help().map(str::to_owned),
             Self::Outbox(_) => Some(
                 "rows beyond 8 MiB wait in the project's `.segport` until they are sent: free some space on its disk, or let the user \

@@ -5,7 +5,6 @@
 //! up for the runs that it took.
 
 use segport_ledger::{RunEnd, RunRecord, Store};
-use segport_manifest::Code;
 
 use crate::guard::Guard;
 use crate::report::{RunReport, Verdict};
@@ -129,7 +128,7 @@ fn is_complete(report: &RunReport) -> bool {
 /// Whether a run read its source to the end, which is what guards judge, and says what it found. One under an outdated plan does
 /// not.
 fn has_read_all(report: &RunReport) -> bool {
-    !report.guards.is_empty() && report.problems.iter().all(|problem| problem.code != Code::PlanOutdated)
+    !report.guards.is_empty() && !report.is_outdated()
 }
 
 /// Whether a run did not do what it was asked.

@@ -137,7 +137,9 @@ fn a_plan_is_refused_when_anything_moved() {
         let scene = planned();
         change(&scene);
         let before = scene.requests();
-        scene.run("--plan plan.json").exits(2).says("SP0604").says(what);
+        let report = scene.run("--plan plan.json").exits(2).report();
+        assert_eq!((report.summary(), report.problems()), ("failed: ".to_owned(), vec!["SP0604"]));
+        assert!(report.0["problems"][0]["message"].as_str().unwrap().contains(what), "{}", report.0);
         assert_eq!(scene.requests(), before, "{what}");
     };
     check("the source", &|scene| scene.segment("newsletter", &people(2..=21)));
@@ -164,7 +166,7 @@ fn a_plan_is_refused_when_a_key_or_a_row_that_is_not_sent_moved() {
         scene.call("plan --out plan.json").exits(0);
         segment(moved);
         let before = scene.requests();
-        scene.run("--plan plan.json --override max_removals").exits(2).says("SP0604").says("the source");
+        scene.call("run --plan plan.json --override max_removals").exits(2).prints("SP0604").prints("the source");
         assert_eq!(scene.requests(), before);
     };
     let keyed = |key: &str, person: Person| Person { id: key.to_owned(), ..person };
@@ -190,7 +192,7 @@ fn a_plan_is_carried_out_once() {
     let scene = planned();
     scene.run("--plan plan.json").exits(0);
     let before = scene.requests();
-    scene.run("--plan plan.json").exits(2).says("the ledger");
+    scene.run("--plan plan.json").exits(2).prints("the ledger");
     assert_eq!(scene.requests(), before);
 }
 
@@ -216,8 +218,13 @@ fn of_a_plan_of_several_exports_the_one_that_is_refused_is_named() {
     scene.call("plan --out plan.json").exits(0);
     scene.segment("newsletter", &people(1..=2));
     let run = scene.run("--plan plan.json");
-    let reports = run.exits(2).says("the plan of export `newsletter` is outdated: the source changed").reports();
-    assert_eq!(reports.iter().map(|report| report.summary()).collect::<Vec<_>>(), ["succeeded: 2 read, 2 added"]);
+    let reports = run.exits(2).reports();
+    let told: Vec<_> = reports
+        .iter()
+        .map(|report| (report.0["export"].as_str().unwrap(), report.summary(), report.problems()))
+        .collect();
+    let refused = ("newsletter", "failed: ".to_owned(), vec!["SP0604"]);
+    assert_eq!(told, [refused, ("vip", "succeeded: 2 read, 2 added".to_owned(), Vec::new())]);
     scene.has_contacts(&people(3..=4));
 }
 

@@ -73,6 +73,7 @@ fn print(invocation: &Invocation, gap: &str, report: &RunReport) -> Result<(), F
 fn end_of(report: &RunReport, interrupt: &Interrupt) -> Exit {
     match (report.status, interrupt.seen()) {
         (RunEnd::Cancelled, Some(exit)) => exit,
+        (RunEnd::Failed, _) if report.is_outdated() => Exit::NotStarted,
         (status, _) => Exit::of(status),
     }
 }
