@@ -27,8 +27,10 @@ pub(crate) fn estimate(workload: &Workload, mode: ListMembership, fixed_list: bo
     if batches == 0 && leavers == 0 {
         return Estimate::default();
     }
-    // A list that is not there is made, and one that is there may be looked at before it gets its first members.
+    // A list that is not there is made, and one that is there may be looked at before it gets its first members. Lists that are
+    // looked for by name may be those of another account, which is asked for then.
     let lists_prepared = if fixed_list && joins + rejoins == 0 { 0 } else { segments };
+    let account = u64::from(!fixed_list);
     // A batch in doubt is there as a whole, which takes a look at each row; or not at all, which takes one look, and a call; or
     // in part, which takes a look at each row and a call. So one row takes one call or more, and several take two or more.
     let fewest_to_settle = in_doubt.min(batches_in_doubt + 1);
@@ -55,7 +57,7 @@ pub(crate) fn estimate(workload: &Workload, mode: ListMembership, fixed_list: bo
     };
     Estimate {
         at_least: begun + fewest_to_settle + fewest_batches + fewest,
-        at_most: begun + in_doubt + most_batches + lists_prepared + most,
+        at_most: begun + account + in_doubt + most_batches + lists_prepared + most,
         notes,
     }
 }
@@ -74,14 +76,14 @@ mod tests {
         };
         for mode in [Probe, Single, Bulk] {
             check(mode, (0, 0, 0, 0, 1), 0, 0, 0);
-            check(mode, (0, 0, 0, 5, 1), 6, 7, 0);
-            check(mode, (3, 300, 0, 0, 1), 4, 5, 0);
+            check(mode, (0, 0, 0, 5, 1), 6, 8, 0);
+            check(mode, (3, 300, 0, 0, 1), 4, 6, 0);
         }
-        check(Single, (1000, 100_000, 100_000, 0, 1), 101_001, 101_002, 0);
-        check(Bulk, (1000, 100_000, 100_000, 0, 1), 1001, 1002, 0);
-        check(Probe, (1000, 100_000, 100_000, 0, 1), 1002, 115_003, 1);
-        check(Bulk, (2, 200, 300, 0, 2), 103, 155, 0);
-        check(Bulk, (2, 200, 400, 0, 2), 203, 205, 0);
+        check(Single, (1000, 100_000, 100_000, 0, 1), 101_001, 101_003, 0);
+        check(Bulk, (1000, 100_000, 100_000, 0, 1), 1001, 1003, 0);
+        check(Probe, (1000, 100_000, 100_000, 0, 1), 1002, 115_004, 1);
+        check(Bulk, (2, 200, 300, 0, 2), 103, 156, 0);
+        check(Bulk, (2, 200, 400, 0, 2), 203, 206, 0);
         let one = Workload { batches: 1, rows: 1, joins: 1, segments: 1, ..Workload::default() };
         let fixed = estimate(&one, Bulk, true);
         assert_eq!((fixed.at_least, fixed.at_most), (2, 3), "the list may be looked at");
@@ -93,9 +95,9 @@ mod tests {
             let found = calls.next().unwrap();
             assert_eq!((found.at_least, found.at_most, found.notes.len()), (at_least, at_most, notes));
         };
-        check(101_001, 101_002, 0);
-        check(1001, 1002, 0);
-        check(1002, 118_003, 1);
+        check(101_001, 101_003, 0);
+        check(1001, 1003, 0);
+        check(1002, 118_004, 1);
         let doubtful = Workload { batches: 3, rows: 300, joins: 300, in_doubt: 100, batches_in_doubt: 1, ..one };
         let looked_up = estimate(&doubtful, Bulk, true);
         assert_eq!((looked_up.at_least, looked_up.at_most), (1 + 2 + 2, 1 + 100 + 3 + 1));

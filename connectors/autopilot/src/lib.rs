@@ -158,7 +158,7 @@ impl Connector for Autopilot {
         let found = lists::prepare(&self.client, cx, export, self.settings.list_id.as_deref()).await?;
         let lists = found.lists.iter().map(|list| list.id.clone()).collect();
         let state = State { lists: found.lists, fields: export.fields.clone() }.to_json()?;
-        Ok(Session { state, lists, notes: found.notes, occupied: found.occupied })
+        Ok(Session { state, account: found.account, lists, notes: found.notes, occupied: found.occupied })
     }
 
     async fn write(&self, cx: &Context, batch: &Batch) -> Result<Outcomes> {

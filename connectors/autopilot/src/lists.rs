@@ -1,4 +1,5 @@
-//! The list of each segment: the one that earlier runs had, or else the one with its exact title, made if there is none.
+//! The account, and the list of each segment there: the one that earlier runs had, or else the one with its exact title, made if
+//! there is none.
 
 use segport_sdk::{Context, Error, ErrorKind, ExportSegment, ExportSpec, Members, OccupiedList, Result};
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,8 @@ pub(crate) struct SegmentList {
 /// Lists in the order of the export's segments, and what the report says of them.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
+    /// The account, if it was asked for.
+    pub(crate) account: Option<String>,
     pub(crate) lists: Vec<SegmentList>,
     pub(crate) occupied: Vec<OccupiedList>,
     pub(crate) notes: Vec<String>,
@@ -51,7 +54,7 @@ impl Found {
 }
 
 /// Finds or makes the list of each segment of `export`; with `list_id` that list must exist. A list that another segment of it has
-/// is nobody else's, whatever its title is by now.
+/// is nobody else's, whatever its title is by now. At another account than that of the export none is found or made.
 ///
 /// # Errors
 /// `config_invalid` if `list_id` names no list; what the destination answered if a list can be neither found nor made, or if it
@@ -69,6 +72,10 @@ pub(crate) async fn prepare(
         for segment in &export.segments {
             found.take(client, cx, segment, list).await?;
         }
+        return Ok(found);
+    }
+    found.account = account(client, cx, export, &known).await?;
+    if export.account.is_some() && found.account.is_some() && found.account != export.account {
         return Ok(found);
     }
     let kept: Vec<&str> = export.segments.iter().filter_map(|segment| segment.list.as_deref()).collect();
@@ -111,6 +118,24 @@ pub(crate) async fn prepare(
         found.lists.push(list);
     }
     Ok(found)
+}
+
+/// The account that the key is of, asked for unless the export knows its own, and a list of each segment that is there: ids of
+/// lists are of one account.
+///
+/// # Errors
+/// What the destination answered, if the export's account is known, and so this may be another one.
+async fn account(client: &Client, cx: &Context, export: &ExportSpec, lists: &[List]) -> Result<Option<String>> {
+    let is_there = |segment: &ExportSegment| lists.iter().any(|list| segment.list.as_ref() == Some(&list.id));
+    if export.account.is_some() && export.segments.iter().all(is_there) {
+        return Ok(None);
+    }
+    match client.account(cx).await {
+        Ok(account) => Ok(Some(account)),
+        Err(error) if export.account.is_some() || stops(&error) => Err(error),
+        // Nothing depends on it yet; the next run that sends anything asks again.
+        Err(_) => Ok(None),
+    }
 }
 
 /// The list that earlier runs put the segment on, if it is still there. One that is not among the lists is asked for: to miss it

@@ -265,8 +265,8 @@ pub(crate) struct Run {
     /// Send every row again with its memberships, changed or not; those that this run does not get to are sent by later ones
     #[arg(long)]
     pub(crate) full: bool,
-    /// Go on although this guard would stop the run: max_removals, max_growth, max_shrink, max_refused or allow_empty.
-    /// May be given several times. Recorded in the run
+    /// Go on although this guard would stop the run: max_removals, max_growth, max_shrink, max_refused, allow_empty or
+    /// allow_other_account. May be given several times. Recorded in the run
     #[arg(long = "override", value_name = "GUARD")]
     pub(crate) overrides: Vec<Guard>,
     /// Why a guard is overridden. Recorded in the run

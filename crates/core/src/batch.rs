@@ -16,6 +16,10 @@ pub struct Session {
     /// Sentences for the run's report.
     #[serde(default)]
     pub notes: Vec<String>,
+    /// The account that the session is with, as the destination names it: an id that it keeps whatever key is used. Later runs
+    /// give it back ([`crate::ExportSpec::account`]). `None` if the connector cannot tell, or had no reason to ask again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
     /// The destination's ids of the lists, one a segment in their order; empty from connectors that do not tell. Later runs give
     /// them back ([`crate::ExportSegment::list`]). Where a segment has another list than it was given, the host takes that one
     /// for gone: nobody is on it any more, and the next run sends everybody to the other one.

@@ -116,6 +116,12 @@ pub struct ExportSpec {
     pub segments: Vec<ExportSegment>,
     /// The mapped fields, in the order of a batch's columns.
     pub fields: Vec<MappedField>,
+    /// The account that earlier runs reached at the same [address](Connector::address), as a session told it
+    /// ([`Session::account`]). Told to [`Connector::begin`] alone; `None` if nobody knows, or if the user lets the export go to
+    /// another one. A connector that finds itself at another account makes nothing there, and returns a session that names it:
+    /// the host stops the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
 }
 
 /// One segment of an export.

@@ -19,7 +19,7 @@ use crate::calendar::SystemCalendar;
 use crate::cancel::Cancel;
 use crate::line::{Line, Offline};
 use crate::map::Mapping;
-use crate::open_export::{OpenExport, OpenSegment, Refusal, ledger_name};
+use crate::open_export::{OpenExport, OpenSegment, Refusal, address_of, ledger_name};
 use crate::plan_report::PlanReport;
 use crate::progress::Progress;
 use crate::read::SegmentReader;
@@ -180,7 +180,7 @@ impl Engine {
                 sha256: plugin.sha256().to_owned(),
             },
             limits: connector.limits(),
-            account: connector.address().map(|address| format!("{}\0{address}", connection.id)),
+            address: connector.address().map(|address| address_of(&connection.id, address)),
             connector,
             line,
             segments,
@@ -331,6 +331,7 @@ impl Engine {
                 })
                 .collect(),
             fields: Mapping::described(&export.fields),
+            account: None,
         }
     }
 }

@@ -17,11 +17,19 @@ pub enum Guard {
     MaxRefused,
     /// A segment without any row.
     AllowEmpty,
+    /// Another account than that of earlier runs.
+    AllowOtherAccount,
 }
 
 impl Guard {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::MaxRemovals, Self::MaxGrowth, Self::MaxShrink, Self::MaxRefused, Self::AllowEmpty];
+    pub(crate) const ALL: [Self; 6] = [
+        Self::MaxRemovals,
+        Self::MaxGrowth,
+        Self::MaxShrink,
+        Self::MaxRefused,
+        Self::AllowEmpty,
+        Self::AllowOtherAccount,
+    ];
 
     /// The name in the manifest and on the command line.
     pub fn as_str(self) -> &'static str {
@@ -31,6 +39,7 @@ impl Guard {
             Self::MaxShrink => "max_shrink",
             Self::MaxRefused => "max_refused",
             Self::AllowEmpty => "allow_empty",
+            Self::AllowOtherAccount => "allow_other_account",
         }
     }
 
@@ -42,6 +51,7 @@ impl Guard {
             Self::MaxShrink => Code::GuardMaxShrink,
             Self::MaxRefused => Code::GuardMaxRefused,
             Self::AllowEmpty => Code::GuardAllowEmpty,
+            Self::AllowOtherAccount => Code::GuardOtherAccount,
         }
     }
 }

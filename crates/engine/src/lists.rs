@@ -1,4 +1,4 @@
-//! The lists of an export's segments: those that others have filled before a first run, and those that are gone.
+//! What a run's connector is told of the destination, and tells: the account, and the lists of the export's segments.
 
 use segport_core::{Error, ErrorKind, ExportSegment, ExportSpec, OccupiedList, Result, Session};
 use segport_ledger::{Memberships, Snapshot};
@@ -6,16 +6,16 @@ use segport_manifest::{Code, Leavers};
 
 use crate::report::{Problem, Severity, counted};
 
-/// The export as a run's connector is told of it: with the lists that earlier runs had, and with those segments marked of which
-/// nobody is on the list by this export.
-pub(crate) fn told(spec: &ExportSpec, snapshot: &Snapshot) -> ExportSpec {
+/// The export as a run's connector is told of it: with the lists that earlier runs had, with those segments marked of which
+/// nobody is on the list by this export, and with the account that it must be.
+pub(crate) fn told(spec: &ExportSpec, snapshot: &Snapshot, account: Option<&str>) -> ExportSpec {
     let populated = snapshot.populated();
     let segments = spec.segments.iter().zip(snapshot.segments()).map(|(segment, &number)| ExportSegment {
         first_run: !populated.contains(number),
         list: snapshot.list(number).map(str::to_owned),
         ..segment.clone()
     });
-    ExportSpec { segments: segments.collect(), ..spec.clone() }
+    ExportSpec { segments: segments.collect(), account: account.map(str::to_owned), ..spec.clone() }
 }
 
 /// Whether a session has a list for each segment, or none at all, as of a connector that does not tell.
@@ -40,7 +40,7 @@ pub(crate) fn gone(spec: &ExportSpec, snapshot: &Snapshot, lists: &[String], rep
         message: format!(
             "the list of segment `{}` ({}) is gone, and {new} takes its place; whom this run does not send, later ones put on it",
             segment.id,
-            segment.list.as_deref().unwrap_or_default()
+            segment.list.as_deref().unwrap_or("of another account")
         ),
         help: Some("`segport plan` shows how many the next run puts there".to_owned()),
     };
@@ -77,8 +77,8 @@ mod tests {
     use jiff::Timestamp;
     use segport_core::{Members, Secret};
     use segport_ledger::{
-        Change, Done, Fingerprint, Identity, Intent, KeyHash, Memberships, Memory, NewRun, NoFaults, Record, Row,
-        RunEnd, StateKey, Store, Undelivered,
+        Change, Done, Fingerprint, Identity, Intent, KeyHash, Memberships, Memory, NewRun, NoFaults, Reached, Record,
+        Row, RunEnd, StateKey, Store, Undelivered,
     };
 
     use super::*;
@@ -86,7 +86,12 @@ mod tests {
     fn spec() -> ExportSpec {
         let segment =
             |id: &str| ExportSegment { id: id.to_owned(), display_name: id.to_owned(), first_run: false, list: None };
-        ExportSpec { id: "export".to_owned(), segments: vec![segment("news"), segment("vip")], fields: Vec::new() }
+        ExportSpec {
+            id: "export".to_owned(),
+            segments: vec![segment("news"), segment("vip")],
+            fields: Vec::new(),
+            account: None,
+        }
     }
 
     /// One run of the export that writes down what became of a row of `vip`.
@@ -105,7 +110,7 @@ mod tests {
 
     async fn first_runs(store: &Store) -> Vec<bool> {
         let snapshot = store.snapshot("export", &["news", "vip"].map(str::to_owned)).await.unwrap();
-        told(&spec(), &snapshot).segments.iter().map(|segment| segment.first_run).collect()
+        told(&spec(), &snapshot, None).segments.iter().map(|segment| segment.first_run).collect()
     }
 
     fn store() -> Store {
@@ -172,8 +177,9 @@ mod tests {
             let new = NewRun { run_id: &run_id, started_at: Timestamp::UNIX_EPOCH, segments: &segments };
             let ledger = store.lease("export").await.unwrap().begin(new).await.unwrap();
             let (snapshot, lists) = (&ledger.snapshot, session(lists).lists);
-            let replaced = ledger.journal.take_lists(snapshot, &lists).await.unwrap();
-            said.extend(gone(&told(&spec(), snapshot), snapshot, &lists, replaced));
+            let replaced =
+                ledger.journal.reach(snapshot, Reached { place: "", account: None, lists: &lists }).await.unwrap();
+            said.extend(gone(&told(&spec(), snapshot, None), snapshot, &lists, replaced));
             let (identity, memberships) = (store.hasher().identity(b"anna"), snapshot.segments()[1].into());
             ledger.journal.intend(&[Intent::Deliver { identity, memberships }]).await.unwrap();
         }

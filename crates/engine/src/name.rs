@@ -40,8 +40,8 @@ impl Candidate {
 #[derive(Debug)]
 pub(crate) struct Namer {
     hasher: Hasher,
-    /// Where the rows go. What one account acknowledged says nothing of another.
-    account: Tag,
+    /// Where the rows go. What was acknowledged at one address says nothing of another.
+    address: Tag,
     /// In the order of their tags, whatever their order in the mapping.
     fields: Vec<PayloadField>,
     /// Position of the field that says who a row is.
@@ -59,8 +59,8 @@ struct PayloadField {
 }
 
 impl Namer {
-    /// For rows of these fields, of which the one at `identity` says who a row is, that go to this account.
-    pub(crate) fn new(hasher: &Hasher, fields: &[MappedField], identity: usize, account: &str) -> Self {
+    /// For rows of these fields, of which the one at `identity` says who a row is, that go to this address.
+    pub(crate) fn new(hasher: &Hasher, fields: &[MappedField], identity: usize, address: &str) -> Self {
         let mut fields: Vec<_> = (0..)
             .zip(fields)
             .map(|(position, field)| {
@@ -70,7 +70,7 @@ impl Namer {
             })
             .collect();
         fields.sort_by_key(|field| field.tag);
-        Self { hasher: hasher.clone(), account: tag(account), fields, identity }
+        Self { hasher: hasher.clone(), address: tag(address), fields, identity }
     }
 
     /// Names every row of a page, in order.
@@ -122,7 +122,7 @@ impl Namer {
     /// changed mapping changes just the fingerprints of rows whose payload it changes.
     fn fingerprint(&self, values: &[Values<'_>], row: usize, payload: &mut Payload) -> Fingerprint {
         payload.clear();
-        payload.tag(&self.account);
+        payload.tag(&self.address);
         for field in &self.fields {
             let Some(values) = values.get(field.position) else { continue };
             if !payload.value(&field.tag, values, row)

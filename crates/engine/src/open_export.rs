@@ -26,8 +26,8 @@ pub(crate) struct OpenExport {
     pub(crate) limits: Limits,
     pub(crate) segments: Vec<OpenSegment>,
     pub(crate) spec: ExportSpec,
-    /// Tells the account that the rows go to from others; `None` if the connector cannot.
-    pub(crate) account: Option<String>,
+    /// Where the rows go, of the connection; `None` if the connector cannot tell.
+    pub(crate) address: Option<String>,
     /// The export's segments as the ledger names them.
     pub(crate) ledger_names: Vec<String>,
     pub(crate) has_consent: bool,
@@ -36,8 +36,13 @@ pub(crate) struct OpenExport {
 
 impl OpenExport {
     /// Where the rows of the segment at this position go, as far as what was acknowledged of them holds for all that go there.
-    pub(crate) fn account(&self, position: usize) -> Option<&str> {
-        self.account.as_deref().or_else(|| self.ledger_names.get(position).map(String::as_str))
+    pub(crate) fn address(&self, position: usize) -> Option<&str> {
+        self.address.as_deref().or_else(|| self.ledger_names.get(position).map(String::as_str))
+    }
+
+    /// Names the place of the export's account, whichever account that is.
+    pub(crate) fn place(&self) -> String {
+        self.address.as_deref().unwrap_or(&self.export.connection).replace(ADDRESS_MARK, " at ")
     }
 
     /// The field that says who a row is at the destination.
@@ -60,6 +65,14 @@ pub(crate) fn ledger_name(segment: &str, connection: &str, target: &str) -> Stri
     let digest = hex::encode(Sha256::digest(format!("{connection}\0{target}")));
     format!("{segment}{TARGET_MARK}{}", digest.get(..16).unwrap_or_default())
 }
+
+/// An address of a connection: two connections may have different accounts there.
+pub(crate) fn address_of(connection: &str, address: &str) -> String {
+    format!("{connection}{ADDRESS_MARK}{address}")
+}
+
+/// Stands between a connection's id, which never has it, and an address.
+const ADDRESS_MARK: char = '\0';
 
 /// Stands between a segment's id, which never has it, and its target.
 const TARGET_MARK: char = '#';

@@ -171,8 +171,8 @@ impl Comparison<'_> {
 
 /// Starts reading the segment at this position of an export.
 pub(crate) fn begin_reading(open: &OpenExport, position: usize, run: &str, hasher: &Hasher) -> Option<Pages> {
-    let (segment, account) = (open.segments.get(position)?, open.account(position)?);
-    let namer = Namer::new(hasher, &open.spec.fields, segment.mapping.identity(), account);
+    let (segment, address) = (open.segments.get(position)?, open.address(position)?);
+    let namer = Namer::new(hasher, &open.spec.fields, segment.mapping.identity(), address);
     Some(segment.reader.start(run, &segment.mapping, namer))
 }
 

@@ -194,8 +194,8 @@ pub struct CallCounts {
 /// What a guard found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GuardVerdict {
-    /// Name of the guard, as in the manifest and in `--override`: `allow_empty`, `max_removals`, `max_growth`, `max_shrink` or
-    /// `max_refused`.
+    /// Name of the guard, as in the manifest and in `--override`: `allow_empty`, `max_removals`, `max_growth`, `max_shrink`,
+    /// `max_refused` or `allow_other_account`.
     pub guard: Word<Guard>,
     /// The limit, as in the manifest.
     pub limit: String,

@@ -21,7 +21,7 @@ use crate::progress::Progress;
 use crate::read::Pages;
 use crate::report::{GuardVerdict, RunReport, Trigger, Verdict};
 use crate::scope::Scope;
-use crate::send::{Sending, Sent, Waiting};
+use crate::send::{GUARDED, Sending, Sent, Waiting};
 use crate::settle::Settlement;
 use crate::start_error::StartError;
 use crate::tally::Tally;
@@ -240,7 +240,7 @@ impl Job<'_> {
         let Judged { leavers, mut guards, hold } = judged;
         let mut problems = plan::problems(self.open, &tally, &leavers, &ledger.snapshot);
         problems.extend(sent.problems);
-        guards.extend(sent.refusals);
+        guards.extend(sent.guards);
         // Nothing was asked of the rows under an outdated plan: a retry must not take them for rows left undone.
         let (tally, leavers) = match hold {
             Some(Hold::Outdated(_)) => Default::default(),
@@ -304,7 +304,7 @@ impl Hold {
     fn reason(&self) -> String {
         match self {
             Self::Unreadable(error) => plan::unread(error),
-            Self::Guard => "not tried: a guard stopped the run".to_owned(),
+            Self::Guard => GUARDED.to_owned(),
             Self::Outdated(what) => format!("not tried: {what} changed since the plan was made"),
         }
     }

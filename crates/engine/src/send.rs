@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use segport_core::{Capabilities, Error, ErrorKind, ExportSpec, Result, Session};
-use segport_ledger::{Index, Journal, Leaver, Leavers, Memberships, Row, Snapshot, Undelivered, Untried};
+use segport_ledger::{Index, Journal, Leaver, Leavers, Memberships, Reached, Row, Snapshot, Undelivered, Untried};
 use segport_manifest::Code;
 use segport_transport::Permit;
 use tokio::sync::{mpsc, oneshot};
@@ -25,7 +25,7 @@ use crate::plan::{LeaverFate, LeaverRule};
 use crate::plan_report::PlannedLeavers;
 use crate::progress::{Calls, Progress, Stage};
 use crate::read_segments::ReadSegments;
-use crate::report::{GuardVerdict, Problem, Severity};
+use crate::report::{GuardVerdict, Problem, Severity, Verdict};
 use crate::room::Room;
 use crate::settle::Settlement;
 use crate::watch::Watch;
@@ -34,6 +34,9 @@ use crate::watch::Watch;
 const SESSION_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 /// How often a watcher is told of the calls.
 const TICK: Duration = Duration::from_millis(200);
+
+/// Why nothing is sent that a guard holds back.
+pub(crate) const GUARDED: &str = "not tried: a guard stopped the run";
 
 /// Why somebody whose row has a new address stays on a list under the old one.
 const MOVED: &str = "the row with its key has another address now, under which it was not delivered";
@@ -99,8 +102,8 @@ impl<'a> Waiting<'a> {
 #[derive(Debug)]
 pub(crate) struct Sent {
     pub(crate) settlement: Settlement,
-    /// What `max_refused` says, unless nothing could be begun.
-    pub(crate) refusals: Option<GuardVerdict>,
+    /// What those guards say that judge more than the plan.
+    pub(crate) guards: Vec<GuardVerdict>,
     pub(crate) problems: Vec<Problem>,
     pub(crate) end: Ending,
 }
@@ -109,7 +112,7 @@ impl Sent {
     /// That nothing was tried. Whatever else ends a run like that has a problem of its own.
     pub(crate) fn nothing(declined: Settlement, reason: &str, end: Ending) -> Self {
         let settlement = if matches!(end, Ending::Cancelled) { declined.put_off(reason) } else { declined };
-        Self { settlement, refusals: None, problems: Vec::new(), end }
+        Self { settlement, guards: Vec::new(), problems: Vec::new(), end }
     }
 }
 
@@ -218,14 +221,16 @@ impl Sending<'_> {
         if planned.all() == 0 {
             return Ok(Sent {
                 settlement: self.decline(waiting, "nothing is to be sent").await?,
-                refusals: Some(self.watch.judge_refusals(0, 0)),
+                guards: vec![self.watch.judge_refusals(0, 0)],
                 problems: Vec::new(),
                 end: Ending::Through,
             });
         }
         let export = &*self.open.export.id;
         self.progress.stage(export, Stage::Delivering { total: planned.all() });
-        let spec = lists::told(&self.open.spec, self.snapshot);
+        let place = self.open.place();
+        let known = self.snapshot.account(&place);
+        let spec = lists::told(&self.open.spec, self.snapshot, known.filter(|_| !self.watch.allows_other_account()));
         let interrupted = || Error::new(ErrorKind::Cancelled, "the run was interrupted before it sent anything");
         let begin = async {
             match self.open.refusal.get() {
@@ -248,7 +253,15 @@ impl Sending<'_> {
                 return Ok(Sent::nothing(self.decline(waiting, &reason).await?, &reason, Ending::of(error)));
             }
         };
-        let replaced = self.journal.take_lists(self.snapshot, &session.lists).await.map_err(BrokenOff::Unwritten)?;
+        let account = session.account.as_deref();
+        let mut guards: Vec<_> =
+            known.zip(account).map(|(known, reached)| self.watch.judge_account(known, reached)).into_iter().collect();
+        if guards.iter().any(|guard| guard.verdict == Verdict::Stopped) {
+            let settlement = self.decline(waiting, GUARDED).await?;
+            return Ok(Sent { settlement, guards, problems: Vec::new(), end: Ending::Stopped });
+        }
+        let reached = Reached { place: &place, account, lists: &session.lists };
+        let replaced = self.journal.reach(self.snapshot, reached).await.map_err(BrokenOff::Unwritten)?;
         waiting.replaced = replaced;
         let mut problems = lists::gone(&spec, self.snapshot, &session.lists, replaced);
         problems.extend(lists::problems(&spec, &session, self.open.identity(), self.open.export.leavers));
@@ -272,7 +285,8 @@ impl Sending<'_> {
         {
             problems.push(Problem::new(Severity::Warning, Code::of(error.kind()), error.to_string()));
         }
-        Ok(Sent { settlement, refusals: Some(delivered.refusals), problems, end })
+        guards.push(delivered.refusals);
+        Ok(Sent { settlement, guards, problems, end })
     }
 
     /// Prepares the destination, after everybody else who does so through this connection: each of two that found no list of a

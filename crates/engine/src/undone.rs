@@ -122,7 +122,8 @@ fn makes_up_for_all(run: &RunRecord) -> bool {
 /// Whether a run lists all that is undone of what it considered. Where a guard found the source abnormal, rows may be missing in it.
 fn is_complete(report: &RunReport) -> bool {
     let mut stopped = report.guards.iter().filter(|guard| guard.verdict == Verdict::Stopped);
-    has_read_all(report) && stopped.all(|guard| guard.guard == Guard::MaxRefused)
+    has_read_all(report)
+        && stopped.all(|guard| guard.guard == Guard::MaxRefused || guard.guard == Guard::AllowOtherAccount)
 }
 
 /// Whether a run read its source to the end, which is what guards judge, and says what it found. One under an outdated plan does

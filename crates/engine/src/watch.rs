@@ -116,6 +116,22 @@ impl Watch {
         )
     }
 
+    /// Whether the export may go to another account than before.
+    pub(crate) fn allows_other_account(&self) -> bool {
+        self.guards.allow_other_account || self.overridden.guards.contains(&Guard::AllowOtherAccount)
+    }
+
+    /// Judges the account that a session is with by that of earlier runs, in the destination's names of them.
+    pub(crate) fn judge_account(&self, known: &str, reached: &str) -> GuardVerdict {
+        let is_other = reached != known;
+        let found = match is_other {
+            true => format!("account {reached}, where earlier runs reached {known}"),
+            false => format!("account {reached}, as before"),
+        };
+        let allowed = self.guards.allow_other_account;
+        self.verdict(Guard::AllowOtherAccount, allowed.to_string(), found, is_other && !allowed)
+    }
+
     fn limit_of_refusals(&self) -> Threshold {
         self.guards.max_refused
     }

@@ -53,6 +53,13 @@ pub(crate) struct ListLine {
     pub(crate) id: String,
 }
 
+/// Which account an export reached at a place.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub(crate) struct AccountLine {
+    pub(crate) place: String,
+    pub(crate) id: String,
+}
+
 /// Whoever has it owns an export; free again when the last clone is dropped.
 pub(crate) type Guard = Arc<dyn Debug + Send + Sync>;
 
@@ -140,6 +147,12 @@ pub(crate) trait Access: Send {
 
     /// Writes down which list a segment has, in the place of any before.
     async fn put_list(&mut self, export: &str, list: &ListLine) -> Result<()>;
+
+    /// Which accounts the export reached, one a place.
+    async fn accounts(&mut self, export: &str) -> Result<Vec<AccountLine>>;
+
+    /// Writes down which account the export reaches at a place, instead of any before.
+    async fn put_account(&mut self, export: &str, account: &AccountLine) -> Result<()>;
 
     // ---- runs ----
 

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::access::{AcceptedLine, ExportLine, Guard, ListLine, Pen};
+use crate::access::{AcceptedLine, AccountLine, ExportLine, Guard, ListLine, Pen};
 use crate::codec::Chunk;
 use crate::database::Database;
 use crate::destination_id::DestinationId;
@@ -12,6 +12,17 @@ use crate::page::{Page, PageKind};
 use crate::{
     Change, Error, Identity, Intent, Memberships, Record, Rekeyed, Result, RunEnd, SegmentNumber, Snapshot, Untried,
 };
+
+/// What a run has learned of the destination before it sends anything.
+#[derive(Debug, Clone, Copy)]
+pub struct Reached<'a> {
+    /// Names where the account is, whichever it is: the account at another place is not taken for another account.
+    pub place: &'a str,
+    /// The destination's id of the account, if it was told.
+    pub account: Option<&'a str>,
+    /// The destination's ids of the segments' lists, in the order of the manifest; empty if they were not told.
+    pub lists: &'a [String],
+}
 
 /// Handle to the one task that writes for a run; clones share it.
 ///
@@ -111,36 +122,46 @@ impl Journal {
         self.write([Piece::new(PageKind::Log, chunk)].into_iter()).await
     }
 
-    /// Writes down which lists the segments have, by the destination's ids of them in the order of the manifest; to be called
-    /// before the first intent. Returns the segments that had another list before, with people on it: for later runs nobody is on
-    /// theirs any more. Resolves once that is durable.
+    /// Writes down which account is reached and which lists the segments have there; to be called before the first intent.
+    /// Returns the segments that had another list before, with people on it: for later runs nobody is on theirs any more. If the
+    /// account is another one than before, every list is, and every row that is held or may be is to be sent again, as after
+    /// [`Journal::renew`]. Resolves once all of that is durable.
     ///
     /// # Errors
     /// If it could not be committed, or the lease was lost.
-    pub async fn take_lists(&self, snapshot: &Snapshot, lists: &[String]) -> Result<Memberships> {
+    pub async fn reach(&self, snapshot: &Snapshot, to: Reached<'_>) -> Result<Memberships> {
         let mut piece = Piece::new(PageKind::Log, Chunk::with_capacity(0));
-        let mut replaced = Memberships::NONE;
-        for (&segment, id) in snapshot.segments().iter().zip(lists) {
+        let known = snapshot.account(to.place);
+        let is_other = to.account.is_some_and(|account| known.is_some_and(|known| known != account));
+        if let Some(account) = to.account.filter(|account| known != Some(account)) {
+            piece.reached.account = Some(AccountLine { place: to.place.to_owned(), id: account.to_owned() });
+        }
+        let mut vacated = Memberships::NONE;
+        if is_other {
+            piece.chunk.renewed();
+            vacated = snapshot.current();
+        }
+        for (&segment, id) in snapshot.segments().iter().zip(to.lists) {
             let known = snapshot.list(segment);
-            if known == Some(id) {
+            if known == Some(id) && !is_other {
                 continue;
             }
-            if known.is_some() && snapshot.populated().contains(segment) {
-                replaced = replaced.with(segment);
+            if known.is_some() {
+                vacated = vacated.with(segment);
             }
             let line = |name: &str| ListLine { segment: name.to_owned(), id: id.clone() };
-            piece.lists.extend(snapshot.segment_id(segment).map(line));
+            piece.reached.lists.extend(snapshot.segment_id(segment).map(line));
         }
-        if !replaced.is_empty() {
-            piece.chunk.vacated(replaced);
+        if !vacated.is_empty() {
+            piece.chunk.vacated(vacated);
         }
-        if !piece.lists.is_empty() {
+        if piece.reached.account.is_some() || !piece.reached.lists.is_empty() {
             self.write([piece].into_iter()).await?;
         }
-        Ok(replaced)
+        Ok(vacated.intersection(snapshot.populated()))
     }
 
-    /// Writes down that leavers came off lists that are gone ([`Journal::take_lists`]): no call was made, and there is no intent.
+    /// Writes down that leavers came off lists that are gone ([`Journal::reach`]): no call was made, and there is no intent.
     /// Resolves once that is durable.
     ///
     /// # Errors
@@ -214,13 +235,20 @@ struct Piece {
     added: u64,
     /// Records among them that say that an intent was carried out.
     carried_out: u64,
-    /// Lists that segments have from now on.
+    reached: ReachedLines,
+}
+
+/// What is true of the destination from now on.
+#[derive(Debug, Default)]
+struct ReachedLines {
+    account: Option<AccountLine>,
+    /// The lists of segments that had others, or none.
     lists: Vec<ListLine>,
 }
 
 impl Piece {
     fn new(kind: PageKind, chunk: Chunk) -> Self {
-        Self { kind, chunk, added: 0, carried_out: 0, lists: Vec::new() }
+        Self { kind, chunk, added: 0, carried_out: 0, reached: ReachedLines::default() }
     }
 }
 
@@ -271,7 +299,7 @@ impl Writer {
                     }
                     if state.is_ok() {
                         let step = batch.step();
-                        state = self.commit(batch.pages, &batch.lists, batch.added, step).await;
+                        state = self.commit(batch.pages, &batch.reached, batch.added, step).await;
                         self.open = (self.open + batch.intended).saturating_sub(batch.carried_out);
                     }
                     for reply in batch.replies {
@@ -285,7 +313,7 @@ impl Writer {
         }
     }
 
-    async fn commit(&mut self, pages: Vec<Filling>, lists: &[ListLine], added: u64, step: i64) -> Result<()> {
+    async fn commit(&mut self, pages: Vec<Filling>, reached: &ReachedLines, added: u64, step: i64) -> Result<()> {
         let Self { database, pen, export, epoch, run, line, .. } = self;
         let mut moved = line.clone();
         moved.generation += step;
@@ -299,8 +327,11 @@ impl Writer {
             let page = Page { number, run: *run, kind: kind.number(), rows: i64::from(rows), body };
             database.add_page(&mut *transaction, export, *epoch, &page).await?;
         }
-        for list in lists {
+        for list in &reached.lists {
             transaction.put_list(export, list).await?;
+        }
+        if let Some(account) = &reached.account {
+            transaction.put_account(export, account).await?;
         }
         database.commit(transaction).await?;
 
@@ -372,7 +403,7 @@ struct Batch {
     added: u64,
     intended: u64,
     carried_out: u64,
-    lists: Vec<ListLine>,
+    reached: ReachedLines,
     replies: Vec<Reply>,
 }
 
@@ -382,9 +413,10 @@ impl Batch {
         i64::from(self.pages.iter().any(|page| page.kind.is_state()))
     }
 
-    fn add(&mut self, Piece { kind, chunk, added, carried_out, lists }: Piece, reply: Reply) {
+    fn add(&mut self, Piece { kind, chunk, added, carried_out, reached }: Piece, reply: Reply) {
         self.replies.push(reply);
-        self.lists.extend(lists);
+        self.reached.lists.extend(reached.lists);
+        self.reached.account = reached.account.or(self.reached.account.take());
         let rows = chunk.rows();
         if rows == 0 {
             return;

@@ -2,12 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use crate::codec::{Acknowledged, Stored};
 use crate::destination_id::DestinationId;
 use crate::page::Page;
 use crate::standing::Standing;
 use crate::table::Place;
-use crate::walk::Walk;
+use crate::walk::{Met, Walk};
 use crate::{Identity, KeyHash, Memberships, Result, SegmentNumber, Snapshot};
 
 /// One membership that ended.
@@ -71,9 +70,6 @@ pub struct Leavers<'a> {
     walk: Walk,
     /// A bit for each place of the index, set once its row is dealt with.
     met: Vec<u64>,
-    /// Segments whose lists were found gone in a page that was read already: what an older record says of them was so at lists, and
-    /// perhaps at an account, that are not the export's any more.
-    vacated: Memberships,
     /// The newest key of each row whose records so far have no id of the account that the export has now.
     keys: HashMap<Identity, KeyHash>,
     found: VecDeque<Leaver>,
@@ -89,7 +85,6 @@ impl<'a> Leavers<'a> {
             present,
             walk: Walk::default(),
             met: vec![0; snapshot.index.places().div_ceil(64)],
-            vacated: Memberships::NONE,
             keys: HashMap::new(),
             found: VecDeque::new(),
         }
@@ -117,30 +112,9 @@ impl<'a> Leavers<'a> {
 
     /// The leavers whose newest record is in this page, the newest first.
     fn leavers(&mut self, page: &Page<Vec<u8>>) -> Result<Vec<Leaver>> {
-        let Snapshot { database, export, .. } = self.snapshot;
-        let mut held: Vec<(Identity, Acknowledged, DestinationId<'_>, Memberships)> = Vec::new();
-        let mut vacated = Memberships::NONE;
-        for record in page.records() {
-            let record = record.map_err(|_| database.unreadable(export, page.number))?;
-            match record {
-                Stored::Done { identity, value, id, at, .. } | Stored::Held { identity, value, id, at, .. }
-                    if self.left_behind(identity)?.is_some() =>
-                {
-                    held.push((identity, value, id, at.without(self.vacated)));
-                }
-                Stored::Vacated(lists) => {
-                    held.iter_mut().for_each(|(.., at)| *at = at.without(lists));
-                    vacated = vacated.union(lists);
-                }
-                _ => {}
-            }
-        }
-        self.vacated = self.vacated.union(vacated);
         let mut leavers = Vec::new();
-        for (identity, value, id, at) in held.into_iter().rev() {
+        for Met { identity, value, id } in self.walk.acknowledged(self.snapshot, page)? {
             let Some(behind) = self.left_behind(identity)? else { continue };
-            // Another account's id of somebody is somebody else's here.
-            let id = if self.is_current(at) { id } else { DestinationId::None };
             if behind.needs_id && !id.is_some() {
                 self.keys.entry(identity).or_insert(value.key);
                 continue;

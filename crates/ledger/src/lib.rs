@@ -51,7 +51,7 @@ pub use fold::Folding;
 pub use hash::{Fingerprint, Hasher, Identity, KeyHash};
 pub use history::{RowReader, RowRecord, RunEnd, RunRecord, RunStatus};
 pub use index::{Held, Index, Observation, ReadIn, ReadRows, Rekeyed};
-pub use journal::Journal;
+pub use journal::{Journal, Reached};
 pub use key::StateKey;
 pub use lease::Lease;
 pub use leavers::{Leaver, Leavers, Present, PresentKeys};

@@ -11,7 +11,8 @@ use jiff::Timestamp;
 use tokio::sync::OwnedMutexGuard;
 
 use crate::access::{
-    AcceptedLine, Access, ExportLine, Guard, Keeper, ListLine, Marks, Pen, RUNS_WITH_ROWS, SegmentLine, UntriedPage,
+    AcceptedLine, Access, AccountLine, ExportLine, Guard, Keeper, ListLine, Marks, Pen, RUNS_WITH_ROWS, SegmentLine,
+    UntriedPage,
 };
 use crate::codec::LEAST_BYTES;
 use crate::page::{Page, PageKind};
@@ -42,6 +43,7 @@ struct Tables {
     segments: BTreeMap<(String, i64, i64), String>,
     accepted: BTreeMap<String, Vec<AcceptedLine>>,
     lists: BTreeMap<(String, String), String>,
+    accounts: BTreeMap<(String, String), String>,
     runs: BTreeMap<i64, Run>,
     pages: BTreeMap<(String, i64), Arc<Page<Vec<u8>>>>,
     suppressed: BTreeSet<Identity>,
@@ -257,6 +259,16 @@ impl Access for Draft {
 
     async fn put_list(&mut self, export: &str, ListLine { segment, id }: &ListLine) -> Result<()> {
         self.changed().lists.insert((export.to_owned(), segment.clone()), id.clone());
+        Ok(())
+    }
+
+    async fn accounts(&mut self, export: &str) -> Result<Vec<AccountLine>> {
+        let accounts = self.tables.accounts.iter().filter(|((of, _), _)| of == export);
+        Ok(accounts.map(|((_, place), id)| AccountLine { place: place.clone(), id: id.clone() }).collect())
+    }
+
+    async fn put_account(&mut self, export: &str, AccountLine { place, id }: &AccountLine) -> Result<()> {
+        self.changed().accounts.insert((export.to_owned(), place.clone()), id.clone());
         Ok(())
     }
 

@@ -7,9 +7,8 @@ use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::codec::Stored;
 use crate::destination_id::DestinationId;
-use crate::walk::Walk;
+use crate::walk::{Met, Walk};
 use crate::{Memberships, PresentKeys, Result, SegmentNumber, Snapshot};
 
 /// The destination's ids of leavers, and those of them that somebody has who is still in the segment.
@@ -90,15 +89,8 @@ impl Snapshot {
         let current = self.current();
         let mut walk = Walk::default();
         while let Some(page) = walk.page(self).await? {
-            for record in page.records() {
-                let record = record.map_err(|_| self.database.unreadable(&self.export, page.number))?;
-                let (Stored::Done { identity, value, id, at, .. } | Stored::Held { identity, value, id, at, .. }) =
-                    record
-                else {
-                    continue;
-                };
-                // Another account's id of somebody is somebody else's here.
-                if !id.is_some() || at.intersection(current).is_empty() {
+            for Met { identity, value, id } in walk.acknowledged(self, &page)? {
+                if !id.is_some() {
                     continue;
                 }
                 let id = ids.hash(&id);

@@ -1,6 +1,6 @@
 //! What the ledger holds of one export at one moment.
 
-use crate::access::{AcceptedLine, ExportLine, ListLine, SegmentLine};
+use crate::access::{AcceptedLine, AccountLine, ExportLine, ListLine, SegmentLine};
 use crate::database::Database;
 use crate::load::load;
 use crate::walk::Walk;
@@ -25,6 +25,7 @@ pub struct Snapshot {
     new: Vec<SegmentLine>,
     accepted: Vec<AcceptedLine>,
     lists: Vec<ListLine>,
+    accounts: Vec<AccountLine>,
 }
 
 impl Snapshot {
@@ -38,6 +39,7 @@ impl Snapshot {
         let known = view.segments(export).await?;
         let accepted = view.accepted(export).await?;
         let lists = view.lists(export).await?;
+        let accounts = view.accounts(export).await?;
         drop(view);
 
         let mut snapshot = Self {
@@ -51,6 +53,7 @@ impl Snapshot {
             new: Vec::new(),
             accepted,
             lists,
+            accounts,
         };
         for segment in &known {
             let number = snapshot.number(segment)?;
@@ -91,10 +94,16 @@ impl Snapshot {
         self.accepted.iter().find(|line| line.segment == id).map(|line| line.rows.unsigned_abs())
     }
 
-    /// The destination's id of the list that a segment has, as far as a run has written it down ([`crate::Journal::take_lists`]).
+    /// The destination's id of the list that a segment has, as far as a run has written it down ([`crate::Journal::reach`]).
     pub fn list(&self, segment: SegmentNumber) -> Option<&str> {
         let id = self.segment_id(segment)?;
         self.lists.iter().find(|line| line.segment == id).map(|line| line.id.as_str())
+    }
+
+    /// The account at `place` that the export's rows were acknowledged at, as far as a run has written it down
+    /// ([`crate::Journal::reach`]).
+    pub fn account(&self, place: &str) -> Option<&str> {
+        self.accounts.iter().find(|line| line.place == place).map(|line| line.id.as_str())
     }
 
     /// The segments that are no longer in the manifest but still have members, in ascending order; their members are leavers.

@@ -144,6 +144,8 @@ codes! {
     GuardMaxShrink = "SP0509";
     /// More segments than an export can have.
     SegmentLimit = "SP0510";
+    /// The guard `allow_other_account` stopped a run.
+    GuardOtherAccount = "SP0511";
     /// A segment cannot be read.
     SourceUnreadable = "SP0601";
     /// The state store cannot be used.

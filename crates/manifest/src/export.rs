@@ -281,6 +281,7 @@ impl Check<'_, '_> {
             max_shrink: self.threshold("/guards/max_shrink", &raw.max_shrink)?,
             max_refused: self.threshold("/guards/max_refused", &raw.max_refused)?,
             allow_empty: raw.allow_empty,
+            allow_other_account: raw.allow_other_account,
         })
     }
 

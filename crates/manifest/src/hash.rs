@@ -55,6 +55,7 @@ fn fingerprinted(export: &Export) -> Value {
             "max_shrink": threshold(export.guards.max_shrink),
             "max_refused": threshold(export.guards.max_refused),
             "allow_empty": export.guards.allow_empty,
+            "allow_other_account": export.guards.allow_other_account,
         },
     })
 }

@@ -289,6 +289,8 @@ pub struct Guards {
     pub max_refused: Threshold,
     /// Whether segments without any row are believed.
     pub allow_empty: bool,
+    /// Whether the export may go to another account than before, as after a change of the key.
+    pub allow_other_account: bool,
 }
 
 impl Default for Guards {
@@ -299,6 +301,7 @@ impl Default for Guards {
             max_shrink: Threshold::Percent(50.0),
             max_refused: Threshold::Percent(5.0),
             allow_empty: false,
+            allow_other_account: false,
         }
     }
 }

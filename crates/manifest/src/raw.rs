@@ -319,6 +319,9 @@ pub(crate) struct GuardsTable {
     pub(crate) max_refused: RawThreshold,
     /// Whether segments without any row are believed; otherwise they stop the run.
     pub(crate) allow_empty: bool,
+    /// Whether the export may go to another account than before, as with the key of another one; otherwise that stops the run
+    /// before anything is sent, where the connector can tell.
+    pub(crate) allow_other_account: bool,
 }
 
 impl Default for GuardsTable {
@@ -329,6 +332,7 @@ impl Default for GuardsTable {
             max_shrink: RawThreshold::Text("50%".to_owned()),
             max_refused: RawThreshold::Text("5%".to_owned()),
             allow_empty: false,
+            allow_other_account: false,
         }
     }
 }

@@ -72,6 +72,7 @@ fn outcomes(answer: &[u8], sent: &[String]) -> Vec<RowOutcome> {
     let connector = ConnectorHarness::<Autopilot>::open(settings, &http).unwrap();
     let session = SESSION.get_or_init(|| {
         http.expect("GET", "/lists", json(200, r#"{"lists":[{"list_id":"L-1","title":"Vip"}]}"#));
+        http.expect("GET", "/account", json(200, r#"{"instanceId":"acme"}"#));
         Arc::new(block_on(connector.begin(&export())).unwrap())
     });
     let emails: ArrayRef = Arc::new(StringArray::from_iter_values(sent));
@@ -99,6 +100,7 @@ fn export() -> ExportSpec {
             list: None,
         }],
         fields: vec![email],
+        account: None,
     }
 }
 

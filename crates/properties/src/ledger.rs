@@ -10,8 +10,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use segport_core::Secret;
 use segport_ledger::{
-    Change, Done, Folding, Intent, Memberships, Memory, NewRun, NoFaults, Observation, PresentKeys, Record, Row,
-    RunEnd, SegmentNumber, StateKey, Store, Undelivered, Untried,
+    Change, Done, Folding, Intent, Memberships, Memory, NewRun, NoFaults, Observation, PresentKeys, Reached, Record,
+    Row, RunEnd, SegmentNumber, StateKey, Store, Undelivered, Untried,
 };
 
 use self::bytes::Bytes;
@@ -67,6 +67,8 @@ pub struct Plan {
     pub renews: bool,
     /// Lists that are deleted while the source is read, so that others take the place of those of its segments.
     pub gone: BTreeSet<u8>,
+    /// Whether the account is another one than before.
+    pub moves: bool,
     /// Answers to the rows in the order they are sent, repeated; at least one.
     pub answers: Vec<Answer>,
     /// After how many calls the run dies, if it does; and whether the last call still reaches the destination.
@@ -94,6 +96,8 @@ struct World {
     owed: BTreeSet<u8>,
     /// How often each list was deleted.
     deleted: BTreeMap<u8, u32>,
+    /// How often the account was another one.
+    moves: u32,
     sent: usize,
 }
 
@@ -110,6 +114,13 @@ impl World {
                 self.identified.remove(who);
             }
         }
+    }
+
+    /// Goes to another account, where people are as nobody knows, and on none of these lists.
+    fn go_elsewhere(&mut self, lists: &BTreeSet<u8>) {
+        self.moves += 1;
+        lists.iter().for_each(|&list| self.delete(list));
+        self.contacts.values_mut().for_each(|contact| contact.payload = PAYLOADS);
     }
 
     /// The id that a list has at the destination.
@@ -250,8 +261,14 @@ async fn execute(store: &Store, number: usize, plan: &Plan, world: &mut World) {
 
     let manifest: BTreeSet<u8> = plan.segments.iter().map(|(segment, _)| *segment).collect();
     plan.gone.intersection(&manifest).for_each(|&list| world.delete(list));
+    if plan.moves && ledger.snapshot.account("the place").is_some() {
+        world.go_elsewhere(&manifest);
+        world.owed.extend((0..PEOPLE).filter(|who| ledger.snapshot.index.held(identity(*who)).unwrap().is_some()));
+    }
     let lists: Vec<String> = plan.segments.iter().map(|(segment, _)| world.id_of(*segment)).collect();
-    let replaced = ledger.journal.take_lists(&ledger.snapshot, &lists).await.unwrap();
+    let account = world.moves.to_string();
+    let reached = Reached { place: "the place", account: Some(&account), lists: &lists };
+    let replaced = ledger.journal.reach(&ledger.snapshot, reached).await.unwrap();
     // Who has left is read from what there was before this run.
     let identified = world.identified.clone();
     let mut run = Run { plan, world, answers: 0, calls: 0 };

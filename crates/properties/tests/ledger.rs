@@ -31,13 +31,15 @@ fn plan(certain: bool) -> impl Strategy<Value = Plan> {
     let skipped = prop::collection::btree_map(0_u8..8, why, 0..if certain { 1 } else { 4 });
     let renews = if certain { Just(false).boxed() } else { prop::bool::weighted(0.2).boxed() };
     let gone = prop::collection::btree_set(0_u8..4, 0..if certain { 1 } else { 3 });
-    let all = (segments, skipped, 0_u8..3, renews, gone, answers, dies);
-    all.prop_map(|(segments, skipped, keys, renews, gone, answers, dies_after)| Plan {
+    let moves = if certain { Just(false).boxed() } else { prop::bool::weighted(0.2).boxed() };
+    let all = (segments, skipped, 0_u8..3, renews, gone, moves, answers, dies);
+    all.prop_map(|(segments, skipped, keys, renews, gone, moves, answers, dies_after)| Plan {
         segments,
         skipped,
         keys,
         renews,
         gone,
+        moves,
         answers,
         dies_after,
     })

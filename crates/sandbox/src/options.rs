@@ -12,6 +12,8 @@ pub struct Options {
     pub rate: u32,
     /// The only key that is good; without one, any key of 32 hexadecimal digits is.
     pub key: Option<String>,
+    /// The account's `instanceId`; the same for all stand-ins by default, so that one that starts anew is the account it was.
+    pub account: String,
     /// The fault script, in order.
     pub faults: Vec<Fault>,
     /// Whether a bulk write honours the list named inside a contact.
@@ -32,6 +34,7 @@ impl Default for Options {
         Self {
             rate: 0,
             key: None,
+            account: "segport-sandbox".to_owned(),
             faults: Vec::new(),
             bulk_lists: true,
             record_bodies: false,

@@ -42,6 +42,16 @@ fn with_a_configured_key_only_that_one_is_good() {
 }
 
 #[test]
+fn the_account_says_which_it_is() {
+    let account = |options| {
+        let (_sandbox, mut client) = start(options);
+        client.call("GET /account", "").json()["instanceId"].clone()
+    };
+    assert_eq!(account(Options::default()), account(Options::default()), "one that starts anew is the account it was");
+    assert_eq!(account(Options { account: "acme".to_owned(), ..Options::default() }), "acme");
+}
+
+#[test]
 fn the_rate_is_kept_in_every_second_and_per_key() {
     let clock = Clock::manual(0);
     let (sandbox, mut client) = start(Options { rate: 3, clock: clock.clone(), ..Options::default() });

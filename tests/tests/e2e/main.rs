@@ -1,6 +1,7 @@
 //! Runs of the binary, with its plugins as the files that users get, against a stand-in destination on loopback.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what goes wrong in a test's helper fails the test")]
 
+mod accounts;
 mod delivery;
 mod disk;
 mod guards;

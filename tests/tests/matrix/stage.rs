@@ -129,6 +129,7 @@ pub(crate) fn export() -> ExportSpec {
             list: None,
         }],
         fields: vec![field("email", FieldType::Email), field("first_name", FieldType::String)],
+        account: Some(segport_sandbox::Options::default().account),
     }
 }
 

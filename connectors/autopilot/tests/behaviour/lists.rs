@@ -6,11 +6,15 @@ use segport_sdk::test::{Script, json, status};
 use segport_sdk::{Error, ErrorKind, ExportSpec, Members, OccupiedList, Result, Session, http::Response};
 use serde_json::{Value, json as value};
 
-use crate::{block_on, export, open};
+use crate::{block_on, export, looks_around, open};
 
 fn lists(of: &[(&str, &str)]) -> Result<Response> {
     let lists: Vec<Value> = of.iter().map(|(id, title)| value!({ "list_id": id, "title": title })).collect();
     json(200, value!({ "lists": lists, "_rev": "1" }).to_string())
+}
+
+fn account(id: &str) -> Result<Response> {
+    json(200, value!({ "instanceId": id }).to_string())
 }
 
 /// An export of which nothing was delivered yet.
@@ -28,7 +32,7 @@ fn ids(session: &Session) -> Vec<String> {
 #[test]
 fn lists_are_found_by_their_exact_title() {
     let http = Script::new();
-    http.expect("GET", "/lists", lists(&[("1", "vip "), ("2", "VIP"), ("3", "Vip"), ("4", "News"), ("5", "Vip")]));
+    looks_around(&http, lists(&[("1", "vip "), ("2", "VIP"), ("3", "Vip"), ("4", "News"), ("5", "Vip")]));
     let session = block_on(open(value!({}), &http).begin(&export(&["Vip", "News"]))).unwrap();
     assert_eq!(ids(&session), ["3", "4"]);
     assert_eq!(session.notes.len(), 1, "{:?}", session.notes);
@@ -40,12 +44,12 @@ fn lists_are_found_by_their_exact_title() {
 fn a_missing_list_is_made_with_the_name_byte_for_byte() {
     for name in ["Spring \"sale\", 50 %", "👋 קהל", "a\u{1}b\\c", " padded "] {
         let http = Script::new();
-        http.expect("GET", "/lists", lists(&[]));
+        looks_around(&http, lists(&[]));
         http.expect("POST", "/list", json(200, value!({ "list_id": "L1", "name": name }).to_string()));
         let session = block_on(open(value!({}), &http).begin(&first_run(&[name]))).unwrap();
         assert_eq!(ids(&session), ["L1"]);
         assert!(session.notes.is_empty());
-        let create = &http.requests()[1];
+        let create = &http.requests()[2];
         assert_eq!(serde_json::from_slice::<Value>(&create.body).unwrap(), value!({ "name": name }));
         assert!(!create.head.repeatable, "a list must not be made twice");
         http.assert_done();
@@ -55,7 +59,7 @@ fn a_missing_list_is_made_with_the_name_byte_for_byte() {
 #[test]
 fn a_list_that_is_gone_although_people_were_put_on_it_is_reported() {
     let http = Script::new();
-    http.expect("GET", "/lists", lists(&[("1", "Vip")])).expect("POST", "/list", json(200, r#"{"list_id":"L1"}"#));
+    looks_around(&http, lists(&[("1", "Vip")])).expect("POST", "/list", json(200, r#"{"list_id":"L1"}"#));
     let session = block_on(open(value!({}), &http).begin(&export(&["Vip", "News"]))).unwrap();
     assert_eq!(ids(&session), ["1", "L1"]);
     assert_eq!(session.notes.len(), 1, "{:?}", session.notes);
@@ -75,7 +79,10 @@ fn later_run(segments: &[(&str, Option<&str>)]) -> ExportSpec {
 fn a_list_is_known_again_by_its_id() {
     let check = |there: &[(&str, &str)], segments: &[(&str, Option<&str>)], expected: &[&str], note: &str| {
         let http = Script::new();
-        http.expect("GET", "/lists", lists(there));
+        match segments.iter().all(|(_, list)| list.is_some()) {
+            true => http.expect("GET", "/lists", lists(there)),
+            false => looks_around(&http, lists(there)),
+        };
         let session = block_on(open(value!({}), &http).begin(&later_run(segments))).unwrap();
         assert_eq!((ids(&session), &session.lists), (session.lists.clone(), &session.lists));
         assert_eq!(session.lists, expected, "{there:?}");
@@ -120,14 +127,16 @@ fn a_list_that_is_gone_makes_room_for_another() {
         ["List does not exist.", "no such list"].map(|message| page(404, &value!({ "message": message }).to_string()));
     for answer in gone.into_iter().chain(named) {
         let http = Script::new();
-        http.expect("GET", "/lists", lists(&[("2", "News")])).expect("GET", "/list/1/contacts", answer.clone());
+        looks_around(&http, lists(&[("2", "News")]));
+        http.expect("GET", "/list/1/contacts", answer.clone());
         http.expect("GET", "/list/2/contacts", json(200, r#"{"contacts":[]}"#));
         let session = block_on(open(value!({}), &http).begin(&later_run(&[("News", Some("1"))]))).unwrap();
         assert_eq!((&*session.lists, session.notes.len()), (&["2".to_owned()][..], 0), "{answer:?}");
         http.assert_done();
 
         let http = Script::new();
-        http.expect("GET", "/lists", lists(&[])).expect("GET", "/list/1/contacts", answer.clone());
+        looks_around(&http, lists(&[]));
+        http.expect("GET", "/list/1/contacts", answer.clone());
         http.expect("POST", "/list", json(200, r#"{"list_id":"3"}"#));
         let session = block_on(open(value!({}), &http).begin(&later_run(&[("News", Some("1"))]))).unwrap();
         // That it is gone is the host's to tell.
@@ -140,7 +149,7 @@ fn a_list_that_is_gone_makes_room_for_another() {
 #[test]
 fn a_list_that_may_be_there_is_not_replaced() {
     let http = Script::new();
-    http.expect("GET", "/lists", lists(&[("2", "News")]));
+    looks_around(&http, lists(&[("2", "News")]));
     http.expect("GET", "/list/1/contacts", json(200, r#"{"contacts":[]}"#));
     let session = block_on(open(value!({}), &http).begin(&later_run(&[("News", Some("1"))]))).unwrap();
     assert_eq!(session.lists, ["1"]);
@@ -151,17 +160,75 @@ fn a_list_that_may_be_there_is_not_replaced() {
     let empty = [json(200, "<html>"), json(200, "{}"), json(200, ""), json(404, "<html>")];
     for answer in empty.into_iter().chain([odd, status(401), status(429), status(500), lost]) {
         let http = Script::new();
-        http.expect("GET", "/lists", lists(&[("2", "News")])).expect("GET", "/list/1/contacts", answer.clone());
+        looks_around(&http, lists(&[("2", "News")]));
+        http.expect("GET", "/list/1/contacts", answer.clone());
         let error = block_on(open(value!({}), &http).begin(&later_run(&[("News", Some("1"))]))).unwrap_err();
         assert_eq!(error.fact("list"), Some("1"), "{answer:?}");
         http.assert_done();
     }
 }
 
+/// At another account every list is missing. Nothing is made there, unless the user lets the export go there.
+#[test]
+fn at_another_account_no_list_is_found_or_made() {
+    let http = Script::new();
+    http.expect("GET", "/lists", lists(&[("2", "News")])).expect("GET", "/account", account("other"));
+    let session = block_on(open(value!({}), &http).begin(&later_run(&[("News", Some("1"))]))).unwrap();
+    assert_eq!((session.account.as_deref(), session.lists.len()), (Some("other"), 0));
+    http.assert_done();
+
+    // Whether this is another account cannot be told, and it may be.
+    for answer in [status(404), status(500), json(200, "{}"), status(401), Err(Error::new(ErrorKind::Timeout, "late"))]
+    {
+        let http = Script::new();
+        http.expect("GET", "/lists", lists(&[("2", "News")])).expect("GET", "/account", answer);
+        block_on(open(value!({}), &http).begin(&later_run(&[("News", Some("1"))]))).unwrap_err();
+        http.assert_done();
+    }
+
+    let http = Script::new();
+    http.expect("GET", "/lists", lists(&[("2", "News")])).expect("GET", "/account", account("other"));
+    http.expect("GET", "/list/1/contacts", json(404, "{}")).expect(
+        "GET",
+        "/list/2/contacts",
+        json(200, r#"{"contacts":[]}"#),
+    );
+    let anywhere = ExportSpec { account: None, ..later_run(&[("News", Some("1"))]) };
+    let session = block_on(open(value!({}), &http).begin(&anywhere)).unwrap();
+    assert_eq!((session.account.as_deref(), &*session.lists), (Some("other"), &["2".to_owned()][..]));
+    http.assert_done();
+}
+
+#[test]
+fn an_account_is_asked_for_until_it_is_known() {
+    let unknown = || ExportSpec { account: None, ..later_run(&[("News", Some("1"))]) };
+    let check = |answer: Result<Response>, told: Option<&str>| {
+        let http = Script::new();
+        http.expect("GET", "/lists", lists(&[("1", "News")])).expect("GET", "/account", answer);
+        let session = block_on(open(value!({}), &http).begin(&unknown())).unwrap();
+        assert_eq!((session.account.as_deref(), &*session.lists), (told, &["1".to_owned()][..]));
+        http.assert_done();
+    };
+    check(account("acme"), Some("acme"));
+    // Nothing depends on it yet.
+    check(status(404), None);
+    check(status(500), None);
+    check(json(200, "<html>"), None);
+    let http = Script::new();
+    http.expect("GET", "/lists", lists(&[("1", "News")])).expect("GET", "/account", status(401));
+    assert_eq!(block_on(open(value!({}), &http).begin(&unknown())).unwrap_err().kind(), ErrorKind::Unauthenticated);
+
+    // A list that is named by its id is of one account.
+    let http = Script::new();
+    http.expect("GET", "/lists", lists(&[("1", "News")]));
+    block_on(open(value!({ "list_id": "1" }), &http).begin(&unknown())).unwrap();
+    http.assert_done();
+}
+
 #[test]
 fn a_list_that_was_named_otherwise_is_reported() {
     let http = Script::new();
-    http.expect("GET", "/lists", lists(&[])).expect("POST", "/list", json(200, r#"{"list_id":"L1","name":"padded"}"#));
+    looks_around(&http, lists(&[])).expect("POST", "/list", json(200, r#"{"list_id":"L1","name":"padded"}"#));
     let session = block_on(open(value!({}), &http).begin(&first_run(&[" padded "]))).unwrap();
     assert!(session.notes[0].contains("named the new list of ` padded ` `padded`"), "{:?}", session.notes);
 }
@@ -183,14 +250,14 @@ fn a_creation_that_failed_is_looked_up_before_anything_else() {
     ];
     for answer in answers {
         let http = Script::new();
-        http.expect("GET", "/lists", lists(&[])).expect("POST", "/list", answer.clone());
+        looks_around(&http, lists(&[])).expect("POST", "/list", answer.clone());
         http.expect("GET", "/lists", lists(&[("0", "Other"), ("7", "News")]));
         let session = block_on(open(value!({}), &http).begin(&export(&["News"]))).unwrap();
         assert_eq!(ids(&session), ["7"], "{answer:?}");
         http.assert_done();
 
         let http = Script::new();
-        http.expect("GET", "/lists", lists(&[]));
+        looks_around(&http, lists(&[]));
         // Made again only where nothing can come of it any more.
         let is_dropped = answer.as_ref().is_ok_and(|answer| matches!(answer.head.status, 500 | 503));
         for _ in 0..if is_dropped { 3 } else { 1 } {
@@ -206,7 +273,7 @@ fn a_creation_that_failed_is_looked_up_before_anything_else() {
 fn a_refused_key_ends_it_at_once() {
     for (code, kind) in [(401, ErrorKind::Unauthenticated), (403, ErrorKind::PermissionDenied)] {
         let http = Script::new();
-        http.expect("GET", "/lists", lists(&[])).expect("POST", "/list", status(code));
+        looks_around(&http, lists(&[])).expect("POST", "/list", status(code));
         assert_eq!(block_on(open(value!({}), &http).begin(&export(&["News"]))).unwrap_err().kind(), kind);
         http.assert_done();
     }
@@ -251,7 +318,12 @@ fn a_mapping_that_cannot_work_begins_nothing() {
 /// What a run says of its list before it sends anything, where a first run finds it like this.
 fn found(overrides: Value, page: Result<Response>) -> Result<Session> {
     let http = Script::new();
-    http.expect("GET", "/lists", lists(&[("L 1", "News")])).expect("GET", "/list/L%201/contacts", page);
+    if overrides.get("list_id").is_some() {
+        http.expect("GET", "/lists", lists(&[("L 1", "News")]));
+    } else {
+        looks_around(&http, lists(&[("L 1", "News")]));
+    }
+    http.expect("GET", "/list/L%201/contacts", page);
     let begun = block_on(open(overrides, &http).begin(&first_run(&["News"])));
     http.assert_done();
     begun
@@ -304,7 +376,7 @@ fn a_list_that_cannot_be_looked_at_is_used_all_the_same() {
 #[test]
 fn after_a_look_that_fails_no_further_list_is_looked_at() {
     let http = Script::new();
-    http.expect("GET", "/lists", lists(&[("1", "News"), ("2", "Vip")]));
+    looks_around(&http, lists(&[("1", "News"), ("2", "Vip")]));
     http.expect("GET", "/list/1/contacts", status(500));
     let session = block_on(open(value!({}), &http).begin(&first_run(&["News", "Vip"]))).unwrap();
     assert_eq!(ids(&session), ["1", "2"]);
@@ -315,7 +387,7 @@ fn after_a_look_that_fails_no_further_list_is_looked_at() {
 #[test]
 fn only_lists_of_first_runs_that_were_there_before_are_looked_at() {
     let http = Script::new();
-    http.expect("GET", "/lists", lists(&[("1", "Old"), ("2", "News"), ("3", "Vip")]));
+    looks_around(&http, lists(&[("1", "Old"), ("2", "News"), ("3", "Vip")]));
     http.expect("GET", "/list/2/contacts", json(200, r#"{"contacts":[{}]}"#));
     http.expect("POST", "/list", json(200, r#"{"list_id":"4","name":"New"}"#));
     http.expect("GET", "/list/3/contacts", json(200, r#"{"contacts":[{}]}"#));

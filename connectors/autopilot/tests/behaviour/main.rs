@@ -17,11 +17,14 @@ use std::sync::Arc;
 
 use arrow_array::{ArrayRef, RecordBatch, StringArray};
 use segport_autopilot::Autopilot;
+use segport_sdk::http::Response;
 use segport_sdk::test::{ConnectorHarness, Script};
-use segport_sdk::{Batch, BatchKind, ExportSegment, ExportSpec, FieldType, MappedField, RowOutcome, Session};
+use segport_sdk::{Batch, BatchKind, ExportSegment, ExportSpec, FieldType, MappedField, Result, RowOutcome, Session};
 use serde_json::{Value, json};
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
+/// Which earlier runs have reached.
+const ACCOUNT: &str = "acme";
 const BASE: &str = "http://127.0.0.1:9/v1";
 
 /// Runs `future` on a runtime of its own.
@@ -56,6 +59,7 @@ fn export(segments: &[&str]) -> ExportSpec {
             })
             .collect(),
         fields: vec![field("email", FieldType::Email, false), field("first_name", FieldType::String, false)],
+        account: Some(ACCOUNT.to_owned()),
     }
 }
 
@@ -89,11 +93,17 @@ fn removal(session: &Session, segment: u16, ids: &[Option<&str>]) -> Batch {
     }
 }
 
+/// Lets `begin` look at the lists, and, since it misses one, at the account.
+fn looks_around(http: &Script, lists: Result<Response>) -> &Script {
+    let account = segport_sdk::test::json(200, json!({ "instanceId": ACCOUNT }).to_string());
+    http.expect("GET", "/lists", lists).expect("GET", "/account", account)
+}
+
 /// A session as `begin` makes it for [`export`], with lists that existed before.
 fn session(http: &Script, harness: &Harness, segments: &[&str]) -> Session {
     let lists: Vec<Value> =
         segments.iter().map(|name| json!({ "list_id": format!("L-{name}"), "title": name })).collect();
-    http.expect("GET", "/lists", segport_sdk::test::json(200, json!({ "lists": lists }).to_string()));
+    looks_around(http, segport_sdk::test::json(200, json!({ "lists": lists }).to_string()));
     block_on(harness.begin(&export(segments))).unwrap()
 }
 

@@ -6,7 +6,7 @@ use segport_sdk::{Connector, Error, ErrorKind, Result, http::Response};
 use serde_json::{Value, json as value};
 
 use crate::model::Model;
-use crate::{acknowledging, again, batch, block_on, export, open, session, short};
+use crate::{acknowledging, again, batch, block_on, export, looks_around, open, session, short};
 
 fn on_list(model: &Model) -> Vec<String> {
     model.state().members.iter().map(|(list, contact)| format!("{list}/{contact}")).collect()
@@ -175,7 +175,7 @@ fn each_answer_to_the_test_has_its_meaning() {
 fn up_to_three_contacts_are_looked_up() {
     let http = Script::new();
     let harness = open(value!({ "max_in_flight": 1 }), &http);
-    http.expect("GET", "/lists", json(200, r#"{"lists":[]}"#)).expect("POST", "/list", json(200, r#"{"list_id":"L"}"#));
+    looks_around(&http, json(200, r#"{"lists":[]}"#)).expect("POST", "/list", json(200, r#"{"list_id":"L"}"#));
     let session = block_on(harness.begin(&export(&["News"]))).unwrap();
     let names = ["a", "b", "c", "d", "e"];
     http.expect("POST", "/contacts", json(200, acknowledging(&names[1..])));

@@ -11,7 +11,7 @@ use segport_sdk::test::{json, status};
 use segport_sdk::{Connector, Context, Result, async_trait};
 use serde_json::{Value, json as value};
 
-use crate::{BASE, settings};
+use crate::{ACCOUNT, BASE, settings};
 
 /// Contacts on a page, fewer than on the service's so that a test need not make many.
 pub(crate) const PAGE: usize = 20;
@@ -94,6 +94,7 @@ impl State {
         let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
         let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
         match (request.head.method.as_str(), parts.as_slice()) {
+            ("GET", ["account"]) => json(200, value!({ "instanceId": ACCOUNT }).to_string()),
             ("GET", ["lists"]) => {
                 let lists: Vec<Value> =
                     self.lists.iter().map(|(id, title)| value!({ "list_id": id, "title": title })).collect();

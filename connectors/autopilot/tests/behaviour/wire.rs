@@ -7,14 +7,14 @@ use segport_sdk::test::{Script, json};
 use segport_sdk::{Batch, BatchKind, FieldType, MappedField};
 use serde_json::{Value, json as value};
 
-use crate::{block_on, export, field, open};
+use crate::{block_on, export, field, looks_around, open};
 
 /// The one contact that is sent for these fields and values.
 fn sent(fields: Vec<MappedField>, columns: Vec<ArrayRef>) -> String {
     let http = Script::new();
     let harness = open(value!({}), &http);
     let export = segport_sdk::ExportSpec { fields, ..export(&["News"]) };
-    http.expect("GET", "/lists", json(200, r#"{"lists":[{"list_id":"L","title":"News"}]}"#));
+    looks_around(&http, json(200, r#"{"lists":[{"list_id":"L","title":"News"}]}"#));
     let session = block_on(harness.begin(&export)).unwrap();
     let named = columns.into_iter().enumerate().map(|(nth, column)| (format!("f{nth}"), column, true));
     let rows = RecordBatch::try_from_iter_with_nullable(named).unwrap();

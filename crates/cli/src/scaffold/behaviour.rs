@@ -31,6 +31,7 @@ fn export() -> ExportSpec {
         id: "newsletter".to_owned(),
         segments: vec![readers],
         fields: vec![field("email", FieldType::Email), field("first_name", FieldType::String)],
+        account: None,
     }
 }
 

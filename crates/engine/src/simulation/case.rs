@@ -49,6 +49,19 @@ pub(super) struct Round {
     pub(super) poison: BTreeSet<u64>,
     /// Lists that somebody deletes before the run begins, so that it finds others in their place.
     pub(super) gone: BTreeSet<u16>,
+    pub(super) key: Key,
+}
+
+/// Whose key the run is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Key {
+    /// That of the account that the user means, as before.
+    #[default]
+    Same,
+    /// That of another account, to which the user lets the export go from here on.
+    Moved,
+    /// That of another account, by mistake. Nothing may be sent there.
+    MixedUp,
 }
 
 /// Which rows a run considers; [`crate::Scope`] without the id of the run before.
@@ -149,6 +162,7 @@ impl Round {
             moves: dice.chance(20),
             poison: if dice.chance(20) { (0..dice.within(1, 3)).map(|_| anybody(dice)).collect() } else { [].into() },
             gone: (0..segments as u16).filter(|_| dice.chance(10)).collect(),
+            key: dice.pick(&[Key::Same, Key::Same, Key::Same, Key::Same, Key::Moved, Key::MixedUp]),
         }
     }
 }

@@ -11,8 +11,8 @@ use bytes::Bytes;
 use segport_core::http::{HttpClient, Request};
 use segport_core::op::{self, Call, Opened, WriteHead};
 use segport_core::{
-    Batch, BatchKind, Descriptor, Error, ErrorKind, Found, FoundRows, Frame, Outcomes, PluginKind, Result, RowOutcome,
-    Session, rows,
+    Batch, BatchKind, Descriptor, Error, ErrorKind, ExportSpec, Found, FoundRows, Frame, Outcomes, PluginKind, Result,
+    RowOutcome, Session, rows,
 };
 use segport_host::{Instance, Plugin};
 use serde_json::Value;
@@ -23,6 +23,8 @@ use super::world::{Payload, World};
 
 /// What tells the destination from others.
 pub(super) const ADDRESS: &str = "destination.example";
+/// The same, as the ledger names it.
+pub(super) const PLACE: &str = ADDRESS;
 
 /// The plugin that carries it.
 #[derive(Debug)]
@@ -103,7 +105,13 @@ impl Open {
     async fn answer(&self, op: u32, request: Bytes) -> Result<Bytes> {
         if matches!(op, op::BEGIN | op::FINISH) {
             self.post("prepare", &Letter::Prepare).await?;
-            return if op == op::BEGIN { Frame::header_only(&self.session()) } else { Frame::header_only(&()) };
+            return match op {
+                op::BEGIN => {
+                    let call: Call<ExportSpec> = Frame::decode(request)?.header()?;
+                    Frame::header_only(&self.session(&call.args))
+                }
+                _ => Frame::header_only(&()),
+            };
         }
         let frame = Frame::decode(request)?;
         let head: Call<WriteHead<Value>> = frame.header()?;
@@ -120,10 +128,14 @@ impl Open {
         }
     }
 
-    fn session(&self) -> Session {
-        let state = self.world.state();
-        let lists = (0..).take(self.world.case.segments).map(|list| state.id_of(list));
-        Session { lists: lists.collect(), ..Session::default() }
+    fn session(&self, export: &ExportSpec) -> Session {
+        let account = &self.world.state().account;
+        let session = Session { account: Some(account.id().to_owned()), ..Session::default() };
+        if export.account.is_some() && export.account != session.account {
+            return session;
+        }
+        let lists = (0..).take(self.world.case.segments).map(|list| account.id_of(list));
+        Session { lists: lists.collect(), ..session }
     }
 
     async fn write(&self, join: Vec<u16>, rows: Vec<(String, Payload)>) -> Result<Outcomes> {

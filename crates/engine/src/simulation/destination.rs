@@ -10,7 +10,7 @@ use segport_transport::{Loss, Wire};
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
-use super::case::Crash;
+use super::case::{Crash, Key};
 use super::source::email_of;
 use super::world::{Contact, Payload, State, World};
 
@@ -185,6 +185,9 @@ impl Network {
             Verdict::Done(_) if world.dice.chance(partial) => Verdict::Missing,
             verdict => verdict,
         };
+        if state.round.key == Key::MixedUp && !matches!(letter, Letter::Prepare) {
+            state.complain(format!("a request is sent to an account that was mixed up: {letter:?}"));
+        }
         match letter {
             Letter::Prepare => Some(Vec::new()),
             Letter::Write { rows, .. } if rows.iter().any(|(email, _)| state.is_poison(email)) => None,
@@ -200,7 +203,7 @@ impl Network {
             }
             Letter::Leave { list, ids } => Some(ids.iter().map(|id| partly(state.leave(id, *list))).collect()),
             Letter::Find { join, rows } => {
-                let find = |(email, payload): &(String, Payload)| match state.contacts.get(email) {
+                let find = |(email, payload): &(String, Payload)| match state.account.contacts.get(email) {
                     Some(held) if state.holds(email, payload, join) => partly(Verdict::Done(held.id.clone())),
                     _ => Verdict::Different,
                 };
@@ -217,19 +220,20 @@ impl State {
 
     fn holds(&self, email: &str, payload: &Payload, lists: &[u16]) -> bool {
         let is_such = |held: &Contact| held.payload == *payload && lists.iter().all(|list| held.lists.contains(list));
-        self.contacts.get(email).is_some_and(is_such)
+        self.account.contacts.get(email).is_some_and(is_such)
     }
 
     fn write(&mut self, email: &str, payload: &Payload, join: &[u16]) -> String {
-        let id = format!("c{}", self.contacts.len());
-        let contact = self.contacts.entry(email.to_owned()).or_insert_with(|| Contact { id, ..Contact::default() });
+        let id = format!("c{}", self.account.contacts.len());
+        let contact =
+            self.account.contacts.entry(email.to_owned()).or_insert_with(|| Contact { id, ..Contact::default() });
         contact.payload.clone_from(payload);
         contact.lists.extend(join);
         contact.id.clone()
     }
 
     fn leave(&mut self, id: &str, list: u16) -> Verdict {
-        match self.contacts.values_mut().find(|contact| contact.id == id) {
+        match self.account.contacts.values_mut().find(|contact| contact.id == id) {
             Some(contact) => {
                 contact.lists.remove(&list);
                 Verdict::Done(id.to_owned())

@@ -17,7 +17,7 @@ use serde_json::Value;
 use tokio::runtime::Runtime;
 use tokio::time::{sleep_until, timeout};
 
-use super::case::{Crash, Round, Wanted};
+use super::case::{Crash, Key, Round, Wanted};
 use super::connector::Connector;
 use super::destination::Network;
 use super::source::{Reader, email_of};
@@ -179,8 +179,11 @@ fn request(round: &Round, before: Option<&str>) -> Request {
         (Wanted::Undone, Some(before)) => Scope::Only(vec![before.to_owned()]),
         _ => Scope::Changes,
     };
-    let guards =
+    let mut guards =
         if round.overrides { vec![Guard::MaxRemovals, Guard::MaxRefused, Guard::AllowEmpty] } else { Vec::new() };
+    if round.key == Key::Moved {
+        guards.push(Guard::AllowOtherAccount);
+    }
     Request { scope, overrides: Override { guards, ..Override::default() }, ..Request::new(EXPORT) }
 }
 
@@ -218,7 +221,7 @@ fn open(world: &Arc<World>, round: &Round) -> OpenExport {
         config_hash: String::new(),
         plugin: PluginRef::default(),
         limits: Limits { rows_per_export: cap, ..case.limits },
-        account: connector.address().map(str::to_owned),
+        address: connector.address().map(str::to_owned),
         connector,
         line,
         segments: segments.collect(),
@@ -229,6 +232,7 @@ fn open(world: &Arc<World>, round: &Round) -> OpenExport {
                 .map(|id| ExportSegment { id: id.clone(), display_name: id.clone(), first_run: false, list: None })
                 .collect(),
             fields: Mapping::described(&fields()),
+            account: None,
         },
         ledger_names: ids,
         has_consent: true,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use segport_core::{Capabilities, Secret};
 use segport_ledger::{Memory, NoFaults, StateKey};
 
-use super::case::{Round, Wanted};
+use super::case::{Key, Round, Wanted};
 use super::process::{self, End};
 use super::world::World;
 
@@ -25,7 +25,13 @@ fn play(world: &Arc<World>) {
     let case = &world.case;
     let mut before = None;
     let mut run = |round: &Round| {
-        let end = process::run(world, &memory, &key, round, before.as_deref());
+        let known = process::runtime().block_on(super::check::known_account(world, &store));
+        let round = Round { key: take_key(world, round.key, known.as_deref()), ..round.clone() };
+        let end = process::run(world, &memory, &key, &round, before.as_deref());
+        if round.key == Key::MixedUp {
+            super::check::is_stopped_or_failed(&end);
+            world.state().take_other_key();
+        }
         if let End::Returned(told) = &end {
             match &**told {
                 Ok(report) => world.note(format_args!("{report:?}")),
@@ -40,23 +46,48 @@ fn play(world: &Arc<World>) {
         change(world);
         for &list in &round.gone {
             world.note(format_args!("list {list} is deleted"));
-            world.state().delete_list(list);
+            world.state().account.delete_list(list);
         }
         run(round);
     }
 
     change(world);
-    // Where a row in doubt may not be repeated and cannot be looked up, somebody must say that it is to be sent all the same.
+    // Where a row in doubt may not be repeated and cannot be looked up, somebody must say that it is to be sent all the same. That
+    // the account is another one a run does not see that has nothing to send.
     let Capabilities { repeatable, settle, .. } = case.capabilities;
     let clean = Round { overrides: true, ..Round::default() };
-    if !repeatable && !settle {
+    let known = process::runtime().block_on(super::check::known_account(world, &store));
+    let is_elsewhere = known.is_some_and(|known| known != world.state().account.id());
+    if !repeatable && !settle || is_elsewhere {
         run(&Round { mode: Wanted::Full, uncapped: true, ..clean.clone() });
     }
-    let runs = CLEAN_RUNS + case.limits.rows_per_export.map_or(0, |cap| case.people.div_ceil(cap));
+    // Twice as many where a move to another account has all of them sent again.
+    let runs = CLEAN_RUNS + case.limits.rows_per_export.map_or(0, |cap| 2 * case.people.div_ceil(cap));
     let is_done = (0..runs).any(|_| super::check::is_done(&run(&clean)));
     assert!(is_done, "{runs} clean runs do not bring the destination up to date");
     assert_eq!(world.state().run.requests, 0, "unchanged data is not sent");
     process::runtime().block_on(super::check::at_the_end(world, &store));
+}
+
+/// Gives the connection its key; returns what this run is to be told of it. An account can be mixed up only where it is known, and
+/// the user says that the export may go to another one until it is known that it did.
+fn take_key(world: &World, key: Key, known: Option<&str>) -> Key {
+    let mut state = world.state();
+    match key {
+        Key::MixedUp if known == Some(state.account.id()) => {
+            state.take_other_key();
+            return Key::MixedUp;
+        }
+        Key::Moved => {
+            state.account.leave_behind();
+            state.take_other_key();
+        }
+        Key::MixedUp | Key::Same => {}
+    }
+    match known.is_some_and(|known| known != state.account.id()) {
+        true => Key::Moved,
+        false => Key::Same,
+    }
 }
 
 fn change(world: &World) {

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
+use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -37,17 +38,28 @@ pub(super) struct World {
     story: Option<Mutex<String>>,
 }
 
-/// What changes.
+/// An account at the destination.
 #[derive(Debug, Default)]
-pub(super) struct State {
-    pub(super) source: Source,
+pub(super) struct Account {
+    pub(super) is_second: bool,
     pub(super) contacts: BTreeMap<String, Contact>,
     /// What was answered to the connector, whoever died afterwards.
     pub(super) acknowledged: BTreeMap<String, Contact>,
     /// Who is on which list to the ledger's knowledge, from when it was written down until the removal was acknowledged.
     pub(super) written_down: BTreeSet<(String, u16)>,
+    /// Who was on which list when the export went to the other account, and was not put there again.
+    pub(super) left_behind: BTreeSet<(String, u16)>,
     /// How often each list was deleted.
     deleted: BTreeMap<u16, u32>,
+}
+
+/// What changes.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) source: Source,
+    /// That of the key.
+    pub(super) account: Account,
+    elsewhere: Account,
     /// Whom `suppress` has put on the list, from when it returned until `unsuppress` is called.
     pub(super) forbidden: BTreeSet<String>,
     /// Rules that were broken.
@@ -86,7 +98,7 @@ impl World {
     pub(super) fn new(seed: u64, is_told: bool) -> Arc<Self> {
         let dice = Arc::new(Dice::new(seed));
         let case = Case::new(&dice);
-        Arc::new(Self { case, dice, state: Mutex::default(), story: is_told.then(Mutex::default) })
+        Arc::new(Self { case, dice, state: Mutex::new(State::new()), story: is_told.then(Mutex::default) })
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -160,7 +172,57 @@ impl Calendar for World {
     }
 }
 
+impl Account {
+    /// The destination's id of it.
+    pub(super) fn id(&self) -> &'static str {
+        if self.is_second { "second" } else { "first" }
+    }
+
+    /// The export goes to another account: whom it put on lists stays on them, unless it comes back and puts them there again.
+    pub(super) fn leave_behind(&mut self) {
+        self.written_down.clear();
+        let on_lists =
+            self.contacts.iter().flat_map(|(email, contact)| contact.lists.iter().map(|list| (email.clone(), *list)));
+        self.left_behind.extend(on_lists);
+    }
+
+    /// Somebody deletes a list; another one takes its place.
+    pub(super) fn delete_list(&mut self, list: u16) {
+        *self.deleted.entry(list).or_default() += 1;
+        for contact in self.contacts.values_mut().chain(self.acknowledged.values_mut()) {
+            contact.lists.remove(&list);
+        }
+        self.written_down.retain(|(_, on)| *on != list);
+    }
+
+    /// The id that a list has at the destination.
+    pub(super) fn id_of(&self, list: u16) -> String {
+        let made = 1 + self.deleted.get(&list).copied().unwrap_or_default();
+        format!("{list} of the {} account, made {made} times", self.id())
+    }
+}
+
 impl State {
+    fn new() -> Self {
+        Self {
+            source: Source::default(),
+            account: Account::default(),
+            elsewhere: Account { is_second: true, ..Account::default() },
+            forbidden: BTreeSet::new(),
+            broken: Vec::new(),
+            round: Round::default(),
+            run: Process::default(),
+            before: Duration::ZERO,
+            began: None,
+            runs: 0,
+        }
+    }
+
+    /// The key is that of the other account.
+    pub(super) fn take_other_key(&mut self) {
+        mem::swap(&mut self.account, &mut self.elsewhere);
+    }
+
     pub(super) fn now(&self) -> Duration {
         self.before + self.began.map_or(Duration::ZERO, |began| began.elapsed())
     }
@@ -205,32 +267,21 @@ impl State {
         if !self.run.written.insert(email.to_owned()) {
             self.complain(format!("{email} is acknowledged twice in one run"));
         }
-        let contact = self.acknowledged.entry(email.to_owned()).or_default();
+        let Account { acknowledged, left_behind, .. } = &mut self.account;
+        let contact = acknowledged.entry(email.to_owned()).or_default();
         (contact.id, contact.payload) = (id, payload);
         contact.lists.extend(lists);
+        left_behind.retain(|(who, list)| who != email || !lists.contains(list));
     }
 
     /// The destination has said that a person is off a list.
     pub(super) fn acknowledge_removal(&mut self, id: &str, list: u16) {
         self.run.removed += 1;
-        for (email, contact) in self.acknowledged.iter_mut().filter(|(_, contact)| contact.id == id) {
+        let Account { acknowledged, written_down, .. } = &mut self.account;
+        for (email, contact) in acknowledged.iter_mut().filter(|(_, contact)| contact.id == id) {
             contact.lists.remove(&list);
-            self.written_down.remove(&(email.clone(), list));
+            written_down.remove(&(email.clone(), list));
         }
-    }
-
-    /// Somebody deletes a list; another one takes its place.
-    pub(super) fn delete_list(&mut self, list: u16) {
-        *self.deleted.entry(list).or_default() += 1;
-        for contact in self.contacts.values_mut().chain(self.acknowledged.values_mut()) {
-            contact.lists.remove(&list);
-        }
-        self.written_down.retain(|(_, on)| *on != list);
-    }
-
-    /// The id that a list has at the destination.
-    pub(super) fn id_of(&self, list: u16) -> String {
-        format!("{list}, made {} times", 1 + self.deleted.get(&list).copied().unwrap_or_default())
     }
 
     /// A call of the connector begins with these people.

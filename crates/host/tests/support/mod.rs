@@ -115,5 +115,6 @@ pub(crate) fn export() -> ExportSpec {
             custom: false,
             clear_null: false,
         }],
+        account: None,
     }
 }

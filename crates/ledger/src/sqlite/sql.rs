@@ -8,7 +8,9 @@ use jiff::Timestamp;
 use sqlx::pool::PoolConnection;
 use sqlx::{Sqlite as Driver, SqliteConnection, Transaction};
 
-use crate::access::{AcceptedLine, Access, ExportLine, ListLine, RUNS_WITH_ROWS, SegmentLine, UntriedPage};
+use crate::access::{
+    AcceptedLine, Access, AccountLine, ExportLine, ListLine, RUNS_WITH_ROWS, SegmentLine, UntriedPage,
+};
 use crate::codec::LEAST_BYTES;
 use crate::page::{Page, PageKind};
 use crate::sqlite::state_file::StateFile;
@@ -206,6 +208,30 @@ impl Access for SqliteAccess<'_> {
         .await
         .map(|_| ())
         .map_err(file.failed("write the lists"))
+    }
+
+    async fn accounts(&mut self, export: &str) -> Result<Vec<AccountLine>> {
+        let (connection, file) = self.parts();
+        sqlx::query_as("SELECT place, id FROM account WHERE export = $1")
+            .bind(export)
+            .fetch_all(connection)
+            .await
+            .map_err(file.failed("read the accounts"))
+    }
+
+    async fn put_account(&mut self, export: &str, AccountLine { place, id }: &AccountLine) -> Result<()> {
+        let (connection, file) = self.parts();
+        sqlx::query(
+            "INSERT INTO account (export, place, id) VALUES ($1, $2, $3)
+             ON CONFLICT (export, place) DO UPDATE SET id = excluded.id",
+        )
+        .bind(export)
+        .bind(place)
+        .bind(id)
+        .execute(connection)
+        .await
+        .map(|_| ())
+        .map_err(file.failed("write the accounts"))
     }
 
     async fn add_run(&mut self, export: &str, epoch: i64, run_id: &str, started_at: Timestamp) -> Result<i64> {

@@ -41,12 +41,34 @@ async fn what_a_run_accepts_holds_until_another_run_accepts_something_else() {
 }
 
 #[tokio::test]
-async fn a_state_of_the_first_version_is_brought_up_to_date() {
-    let place = Place::new();
-    deliver(&place.store().await, "r1", "a", &["ada", "bob"]).await;
-    place.tamper("DROP TABLE accepted; DROP TABLE list; DROP INDEX untried_page; PRAGMA user_version = 1").await;
-    let looking = Store::open_existing(&place.database(), &key("of the tests, and no other")).await;
-    assert!(matches!(looking, Err(Error::OlderSchema { found: 1, .. })), "{looking:?}");
-    assert_eq!(place.store().await.held("news").await.unwrap(), 2);
-    deliver(&place.store().await, "r2", "a", &["ada", "bob"]).await;
+async fn a_state_of_an_earlier_version_is_brought_up_to_date() {
+    // What each version has, from the second on, that the one before it did not have.
+    let undo = [
+        "DROP TABLE accepted",
+        "DROP INDEX untried_page",
+        "PRAGMA user_version",
+        "DROP TABLE list",
+        "DROP TABLE account",
+    ];
+    for version in 1..=undo.len() {
+        let place = Place::new();
+        deliver(&place.store().await, "r1", "a", &["ada", "bob"]).await;
+        for newer in undo.iter().skip(version - 1) {
+            place.tamper(newer).await;
+        }
+        let mut connection = place.connect().await;
+        let mark = format!("PRAGMA user_version = {version}");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(mark)).execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+
+        let looking = Store::open_existing(&place.database(), &key("of the tests, and no other")).await;
+        let is_older = matches!(&looking, Err(Error::OlderSchema { found, .. }) if *found == version as i64);
+        assert!(is_older, "{version}: {looking:?}");
+        assert_eq!(place.store().await.held("news").await.unwrap(), 2, "{version}");
+        deliver(&place.store().await, "r2", "a", &["ada", "bob"]).await;
+        let ledger = begin(&place.store().await, "r3", &["a"]).await;
+        let lists = ["A".to_owned()];
+        let reached = Reached { place: "here", account: Some("acme"), lists: &lists };
+        assert!(ledger.journal.reach(&ledger.snapshot, reached).await.unwrap().is_empty(), "{version}");
+    }
 }

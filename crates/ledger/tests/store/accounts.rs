@@ -103,7 +103,7 @@ async fn who_was_never_acknowledged_on_a_list_in_the_place_of_another_has_no_id_
         let store = place.store().await.with_folding(folding);
         let ledger = begin(&store, "first", &["news", "vip"]).await;
         let both: Memberships = ledger.snapshot.segments().iter().copied().collect();
-        ledger.journal.take_lists(&ledger.snapshot, &["1".to_owned(), "2".to_owned()]).await.unwrap();
+        ledger.journal.reach(&ledger.snapshot, to(&["1".to_owned(), "2".to_owned()])).await.unwrap();
         ledger.journal.settle(&[done(&store, "bob", "payload", both)]).await.unwrap();
         finish(ledger).await;
 
@@ -115,7 +115,7 @@ async fn who_was_never_acknowledged_on_a_list_in_the_place_of_another_has_no_id_
         let id = found(begin(&store, "of the first account", &["news"]).await).await;
         assert_eq!(id.as_deref(), Some("id of bob"), "{folding:?}");
         let ledger = begin(&store, "unanswered", &["news"]).await;
-        ledger.journal.take_lists(&ledger.snapshot, &["3".to_owned()]).await.unwrap();
+        ledger.journal.reach(&ledger.snapshot, to(&["3".to_owned()])).await.unwrap();
         let memberships = first_segment(&ledger);
         ledger.journal.intend(&[Intent::Deliver { identity, memberships }]).await.unwrap();
         finish(ledger).await;
@@ -142,13 +142,20 @@ async fn rows_with_ids_of_several_accounts_are_not_folded_again_and_again() {
 /// One contact under two identities, in an account, and somebody else's in another: `17` there is nobody's here.
 #[tokio::test]
 async fn an_id_is_claimed_by_whoever_is_still_there_at_the_same_account() {
-    for folding in [Folding::default(), Folding { idle_records: 0, rows_at_a_time: 1, ..Folding::default() }] {
+    /// The accounts have segments of their own, or the export goes from one to the other.
+    async fn check(segments: [&str; 2], folding: Folding) {
         let place = Place::new();
         let store = place.store().await.with_folding(folding);
-        for (run_id, account, ids) in
-            [("first", "a", [("ada", "17"), ("bob", "18")]), ("second", "b", [("ada", "18"), ("bob", "17")])]
-        {
-            let mut ledger = begin(&store, run_id, &[&format!("news at {account}")]).await;
+        let [first, second] = segments;
+        for (run_id, account, segment, ids) in [
+            ("first", "a", first, [("ada", "17"), ("bob", "18")]),
+            ("second", "b", second, [("ada", "18"), ("bob", "17")]),
+        ] {
+            let reached = Reached { place: "here", account: Some(account), lists: &[] };
+            let ledger = begin(&store, run_id, &[segment]).await;
+            ledger.journal.reach(&ledger.snapshot, reached).await.unwrap();
+            drop(ledger);
+            let mut ledger = begin(&store, &format!("{run_id}, delivers"), &[segment]).await;
             let mut records = Vec::new();
             for (who, id) in ids {
                 observe(&mut ledger, &store, who, "1", 0);
@@ -161,7 +168,7 @@ async fn an_id_is_claimed_by_whoever_is_still_there_at_the_same_account() {
             finish(ledger).await;
         }
         // Bob has left `b`, where he is 17, and Ada, who is still there, was that at `a`.
-        let mut ledger = begin(&store, "last", &["news at b"]).await;
+        let mut ledger = begin(&store, "last", &[second]).await;
         let segment = ledger.snapshot.segments()[0];
         observe(&mut ledger, &store, "ada", "1", 0);
         let claimed = async |present: Present, left: &str| {
@@ -176,5 +183,9 @@ async fn an_id_is_claimed_by_whoever_is_still_there_at_the_same_account() {
         let mut present = Present::default();
         present.add(segment, store.hasher().key(b"bob"));
         assert_eq!(claimed(present, "17").await, (true, true), "{folding:?}");
+    }
+    for segments in [["news at a", "news at b"], ["news", "news"]] {
+        check(segments, Folding::default()).await;
+        check(segments, Folding { idle_records: 0, rows_at_a_time: 1, ..Folding::default() }).await;
     }
 }

@@ -12,8 +12,8 @@ use jiff::Timestamp;
 use segport_core::Secret;
 use segport_ledger::{
     Change, Done, Error, Faults, Folding, Identity, Intent, Lease, Memberships, NewRun, Observation, OutcomeKind,
-    Present, PresentKeys, Record, Row, RowRecord, RunEnd, RunLedger, RunStatus, SegmentNumber, SharedIds, Snapshot,
-    StateKey, Store, Undelivered, WantedRows, sqlite_path,
+    Present, PresentKeys, Reached, Record, Row, RowRecord, RunEnd, RunLedger, RunStatus, SegmentNumber, SharedIds,
+    Snapshot, StateKey, Store, Undelivered, WantedRows, sqlite_path,
 };
 use sqlx::{Connection, SqliteConnection};
 
@@ -96,6 +96,11 @@ async fn begin(store: &Store, run_id: &str, segments: &[&str]) -> RunLedger {
 async fn begin_with(lease: Lease, run_id: &str, segments: &[&str]) -> Result<RunLedger, Error> {
     let segments: Vec<String> = segments.iter().map(|id| (*id).to_owned()).collect();
     lease.begin(NewRun { run_id, started_at: Timestamp::UNIX_EPOCH, segments: &segments }).await
+}
+
+/// These lists, of an account that was not told.
+fn to(lists: &[String]) -> Reached<'_> {
+    Reached { place: "", account: None, lists }
 }
 
 async fn finish(ledger: RunLedger) {
@@ -314,7 +319,7 @@ async fn what_cannot_be_right_is_refused_with_a_reason() {
     check("UPDATE page SET number = 7", "page 1 of export `news` is missing").await;
     check("DELETE FROM page", "page 1 of export `news` is missing").await;
     check("UPDATE segment SET number = 64", "segment `a` has the number 64").await;
-    check("PRAGMA user_version = 99", "state version 99, this program knows 5").await;
+    check("PRAGMA user_version = 99", "state version 99, this program knows 6").await;
     check("PRAGMA application_id = 1", "database of another program").await;
     check("UPDATE meta SET value = 'x'", "does not fit").await;
 }

@@ -50,6 +50,7 @@ max_growth = 20000
 max_shrink = "30%"
 max_refused = 500
 allow_empty = true
+allow_other_account = true
 [schedule]
 cron = "0 6 * * 1-5"
 time_zone = "Europe/Oslo"
@@ -91,6 +92,7 @@ fn everything_that_is_written_arrives() {
         max_shrink: Threshold::Percent(30.0),
         max_refused: Threshold::Rows(500),
         allow_empty: true,
+        allow_other_account: true,
     };
     assert_eq!(export.guards, guards);
     assert_eq!(export.schedule.as_ref().unwrap().time_zone.iana_name(), Some("Europe/Oslo"));

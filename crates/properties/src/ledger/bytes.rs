@@ -32,6 +32,7 @@ impl<'a> Bytes<'a> {
             keys: 0,
             renews: false,
             gone: BTreeSet::new(),
+            moves: false,
             answers: vec![Answer::Acknowledged],
             dies_after: None,
         }
@@ -49,7 +50,8 @@ impl<'a> Bytes<'a> {
         let plan = Plan { skipped, renews, answers, dies_after, ..self.certain() };
         let keys = self.below(KEYS);
         let gone = (0..self.below(3)).map(|_| self.below(4)).collect();
-        Plan { keys, gone, ..plan }
+        let moves = self.below(6) == 1;
+        Plan { keys, gone, moves, ..plan }
     }
 
     /// Who is in a segment, and with which payload.

@@ -18,6 +18,8 @@ pub(super) const PERSON: &str = "person_";
 /// Everything the account holds.
 #[derive(Debug)]
 pub(super) struct Account {
+    /// What tells it from other accounts.
+    pub(super) instance: String,
     pub(super) contact_ids: Identity,
     contacts: Vec<Option<Contact>>,
     live: usize,
@@ -89,8 +91,9 @@ pub(super) struct AddressTaken;
 
 impl Account {
     /// An account without contacts and with what every account has at the start.
-    pub(super) fn new() -> Self {
+    pub(super) fn new(instance: String) -> Self {
         Self {
+            instance,
             contact_ids: Identity::fresh(),
             contacts: Vec::new(),
             live: 0,

@@ -1,5 +1,7 @@
 //! What tests see and prepare without the wire.
 
+use std::mem;
+
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -33,6 +35,12 @@ pub struct ListCount {
 }
 
 impl Autopilot {
+    /// Changes places with another stand-in: from here on each answers with what the other one held, as to the other one's key.
+    /// Neither may be in a call of this with the other at the same time.
+    pub fn exchange(&self, other: &Self) {
+        mem::swap(&mut *self.account(), &mut *other.account());
+    }
+
     /// How many contacts there are.
     pub fn contact_count(&self) -> usize {
         self.account().live()

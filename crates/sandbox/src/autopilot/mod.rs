@@ -32,6 +32,7 @@ mod segments;
 mod triggers;
 
 use std::borrow::Cow;
+use std::mem;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hyper::{HeaderMap, Method};
@@ -62,7 +63,7 @@ pub struct Autopilot {
     clock: Clock,
     key: Option<String>,
     bulk_lists: bool,
-    /// For ids of hooks and custom fields, and the instance id.
+    /// For ids of hooks and custom fields.
     ids: Identity,
 }
 
@@ -70,7 +71,7 @@ impl Autopilot {
     /// An empty account.
     pub(crate) fn new(options: &Options) -> Self {
         Self {
-            account: Mutex::new(Account::new()),
+            account: Mutex::new(Account::new(options.account.clone())),
             clock: options.clock.clone(),
             key: options.key.clone(),
             bulk_lists: options.bulk_lists,
@@ -84,7 +85,7 @@ impl Autopilot {
 
     /// `GET /account`. Only `instanceId` is known to be read by anybody.
     fn account_data(&self) -> Reply {
-        Reply::value(200, &json!({ "instanceId": self.ids.text("", 0), "name": "Segport sandbox" }))
+        Reply::value(200, &json!({ "instanceId": self.account().instance, "name": "Segport sandbox" }))
     }
 
     fn is_good(&self, key: &str) -> bool {
@@ -143,7 +144,8 @@ impl Destination for Autopilot {
     }
 
     fn reset(&self) {
-        *self.account() = Account::new();
+        let mut account = self.account();
+        *account = Account::new(mem::take(&mut account.instance));
     }
 }
 

@@ -1,0 +1,7 @@
+-- The destination's id of the account that an export reached at each place, where the connector could tell it.
+CREATE TABLE account (
+    export TEXT NOT NULL,
+    place TEXT NOT NULL,
+    id TEXT NOT NULL,
+    PRIMARY KEY (export, place)
+) STRICT;
