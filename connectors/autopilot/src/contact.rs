@@ -245,12 +245,15 @@ impl Contacts<'_> {
 
     /// The contacts that would be sent, each with its row: what the destination must hold to have been sent them.
     pub(crate) fn as_sent(&self) -> impl Iterator<Item = (usize, Map<String, Value>)> {
-        self.sent.iter().filter_map(|&row| {
-            let mut json = Vec::new();
-            self.write(row, b"", &mut json);
-            // What was written is an object.
-            Some((row, serde_json::from_slice(&json).ok()?))
-        })
+        self.sent.iter().filter_map(|&row| Some((row, self.contact(row)?)))
+    }
+
+    /// The contact of a row as it would be sent.
+    pub(crate) fn contact(&self, row: usize) -> Option<Map<String, Value>> {
+        let mut json = Vec::new();
+        self.write(row, b"", &mut json);
+        // What was written is an object.
+        serde_json::from_slice(&json).ok()
     }
 }
 

@@ -4,9 +4,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::StreamExt;
 use segport_sdk::{Context, Error, Outcomes, RowOutcome};
+use serde_json::Value;
 
 use crate::answer::is_id;
 use crate::client::{Client, OnList, Verb};
+use crate::contact::Contacts;
+use crate::echo::Echo;
 use crate::error::{ends_round, row_outcome};
 use crate::lists::SegmentList;
 use crate::roll::Roll;
@@ -18,18 +21,19 @@ pub(crate) struct Added {
     pub(crate) already: usize,
 }
 
-/// Puts contacts that were written, each with its row and id, on `list`, but for those on `roll`. A contact that did not get
+/// Puts those of `contacts` that were written, each with its row and id, on `list`, but for those on `roll`. A contact that did not get
 /// there is not done.
 pub(crate) async fn join(
     client: &Client,
     cx: &Context,
     list: &SegmentList,
+    contacts: &Contacts<'_>,
     written: Vec<(usize, String)>,
     roll: Option<&Roll>,
     outcomes: &mut Outcomes,
 ) -> Added {
     let is_over = AtomicBool::new(outcomes.stop.is_some());
-    let round = Round { client, cx, verb: Verb::Add, list: &list.id, is_over };
+    let round = Round { client, cx, verb: Verb::Add, list: &list.id, contacts: Some(contacts), is_over };
     // Asked just before each call: another batch may have read on meanwhile.
     let missing = written.into_iter().filter(|(_, id)| !roll.is_some_and(|roll| roll.has(id)));
     let answers = round.ask(missing).await;
@@ -75,7 +79,8 @@ pub(crate) async fn leave<'a>(
             None => outcomes.rows.push(refused("no_contact_id", "the row has no id of a contact to take off the list")),
         }
     }
-    let round = Round { client, cx, verb: Verb::Remove, list: &list.id, is_over: AtomicBool::new(false) };
+    let is_over = AtomicBool::new(false);
+    let round = Round { client, cx, verb: Verb::Remove, list: &list.id, contacts: None, is_over };
     let (mut were_there, mut were_not) = (false, false);
     for (row, answer) in round.ask(asked.into_iter()).await {
         let failed = match answer {
@@ -124,6 +129,8 @@ struct Round<'a> {
     cx: &'a Context,
     verb: Verb,
     list: &'a str,
+    /// Those that the calls are about, where they are at hand.
+    contacts: Option<&'a Contacts<'a>>,
     /// No further call is made.
     is_over: AtomicBool,
 }
@@ -136,7 +143,8 @@ impl Round<'_> {
             if self.is_over.load(Ordering::Relaxed) {
                 return (row, Answer::NotAsked);
             }
-            match self.client.on_list(self.cx, self.verb, self.list, &id).await {
+            let sent = |said: &str| Some(Echo::of([Value::Object(self.contacts?.contact(row)?)], said));
+            match self.client.on_list(self.cx, self.verb, self.list, &id, &sent).await {
                 Ok(said) => (row, Answer::Said(said)),
                 Err(error) => {
                     self.is_over.fetch_or(ends_round(&error), Ordering::Relaxed);

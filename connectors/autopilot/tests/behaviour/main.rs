@@ -119,6 +119,14 @@ fn short(rows: &[RowOutcome]) -> Vec<String> {
         .collect()
 }
 
+/// Why a row is not done.
+fn reason(row: &RowOutcome) -> &str {
+    match row {
+        RowOutcome::Done(_) => "",
+        RowOutcome::Refused { reason, .. } | RowOutcome::Unknown { reason } | RowOutcome::Deferred { reason } => reason,
+    }
+}
+
 /// The answer to a bulk call that acknowledges these contacts as `p-NAME`.
 fn acknowledging(names: &[&str]) -> String {
     let map: serde_json::Map<String, Value> =

@@ -6,7 +6,7 @@ use segport_sdk::{Connector, Error, ErrorKind, Result, http::Response};
 use serde_json::{Value, json as value};
 
 use crate::model::Model;
-use crate::{acknowledging, again, batch, block_on, export, looks_around, open, session, short};
+use crate::{acknowledging, again, batch, block_on, export, looks_around, open, reason, session, short};
 
 fn on_list(model: &Model) -> Vec<String> {
     model.state().members.iter().map(|(list, contact)| format!("{list}/{contact}")).collect()
@@ -275,6 +275,25 @@ fn a_refused_key_while_adding_stops_the_rest_and_keeps_what_is_done() {
     assert_eq!(short(&outcomes.rows), ["deferred", "deferred", "deferred"]);
     assert_eq!(outcomes.stop.unwrap().kind(), ErrorKind::PermissionDenied);
     http.assert_done();
+}
+
+/// What is said of one contact may name it, and more of it than its address.
+#[test]
+fn a_refused_add_is_told_without_the_values_of_its_row() {
+    let http = Script::new();
+    let harness = open(value!({ "list_membership": "single", "max_in_flight": 1 }), &http);
+    let session = session(&http, &harness, &["News"]);
+    http.expect("POST", "/contacts", json(200, acknowledging(&["Wilhelmina", "Krongold"])));
+    let text = r#"{"error":"Bad Request","message":"Contact wilhelmina is archived, p-Wilhelmina"}"#;
+    http.expect("POST", "/list/L-News/contact/p-Wilhelmina", json(400, text));
+    http.expect("POST", "/list/L-News/contact/p-Krongold", json(500, r#"{"message":"Krongold did not fit"}"#));
+    let outcomes = block_on(harness.write(&batch(&session, &[0], &["Wilhelmina", "Krongold"]))).unwrap();
+    let reasons: Vec<&str> = outcomes.rows.iter().map(reason).collect();
+    let expected = [
+        "Autopilot answered POST /list/{list}/contact/{contact} with 400: Bad Request: Contact [value] is archived, p-[value]",
+        "Autopilot answered POST /list/{list}/contact/{contact} with 500: [value] did not fit",
+    ];
+    assert_eq!(reasons, expected);
 }
 
 #[test]

@@ -4,7 +4,24 @@ use segport_sdk::test::{Script, json, status};
 use segport_sdk::{Error, ErrorKind};
 use serde_json::json as value;
 
-use crate::{block_on, looks_around, open, removal, session, short};
+use crate::{block_on, looks_around, open, reason, removal, session, short};
+
+/// The values of a leaver are not at hand, so nothing is shown of a text that may hold some.
+#[test]
+fn a_refused_removal_is_told_without_what_is_said_of_the_contact() {
+    for (code, kind) in [(400, "refused"), (500, "unknown"), (429, "deferred")] {
+        let http = Script::new();
+        let harness = open(value!({}), &http);
+        let session = session(&http, &harness, &["News"]);
+        let text = r#"{"error":"Bad Request","message":"Contact Wilhelmina Zzyzxova of Krongold is archived"}"#;
+        http.expect("DELETE", "/list/L-News/contact/p-1", json(code, text));
+        let outcomes = block_on(harness.write(&removal(&session, 0, &[Some("p-1")]))).unwrap();
+        assert!(short(&outcomes.rows)[0].starts_with(kind), "{outcomes:?}");
+        let reason = reason(&outcomes.rows[0]);
+        let expected = format!("with {code}: its text may tell of the contact, and is not shown");
+        assert!(reason.contains(&expected), "{reason}");
+    }
+}
 
 #[test]
 fn whoever_is_not_on_the_list_is_off_it() {
