@@ -125,7 +125,7 @@ impl Client {
         let answer = self.read(cx, "/account", operation).await?;
         // No more than this one key is known of the answer.
         match serde_json::from_slice::<Value>(&answer).ok().as_ref().and_then(|account| account.get("instanceId")) {
-            Some(Value::String(id)) => Ok(id.clone()),
+            Some(Value::String(id)) if !id.is_empty() => Ok(id.clone()),
             Some(Value::Number(id)) => Ok(id.to_string()),
             _ => Err(unusable(operation, "an answer that names no account")),
         }

@@ -54,7 +54,8 @@ impl Found {
 }
 
 /// Finds or makes the list of each segment of `export`; with `list_id` that list must exist. A list that another segment of it has
-/// is nobody else's, whatever its title is by now. At another account than that of the export none is found or made.
+/// is nobody else's, whatever its title is by now. At another account than that of the export none is found or made,
+/// unless it may move there.
 ///
 /// # Errors
 /// `config_invalid` if `list_id` names no list; what the destination answered if a list can be neither found nor made, or if it
@@ -75,14 +76,16 @@ pub(crate) async fn prepare(
         return Ok(found);
     }
     found.account = account(client, cx, export, &known).await?;
-    if export.account.is_some() && found.account.is_some() && found.account != export.account {
+    let is_elsewhere = export.account.is_some() && found.account.is_some() && found.account != export.account;
+    if is_elsewhere && !export.may_move {
         return Ok(found);
     }
     let kept: Vec<&str> = export.segments.iter().filter_map(|segment| segment.list.as_deref()).collect();
     for segment in &export.segments {
         let title = segment.display_name.as_str();
         let taken = |id: &str| found.lists.iter().any(|list| list.id == id);
-        if let Some(id) = segment.list.as_deref().filter(|id| !taken(id))
+        // A list of another account is not asked for.
+        if let Some(id) = segment.list.as_deref().filter(|id| !is_elsewhere && !taken(id))
             && let Some(list) = kept_list(client, cx, &known, id).await?
         {
             if !list.title.is_empty() && list.title != title {

@@ -34,7 +34,7 @@ pub trait Connector: Send + Sync + Sized + 'static {
         Self::descriptor().limits
     }
 
-    /// What tells the account that rows go to from others, as far as the settings do, such as the address of an API. What was
+    /// Where the account is that rows go to, as far as the settings tell, such as the address of an API. What was
     /// acknowledged at one address says nothing of another; with `None` each list is an address of its own, and a row that is
     /// read in another segment than before is sent again.
     fn address(&self) -> Option<String> {
@@ -117,11 +117,13 @@ pub struct ExportSpec {
     /// The mapped fields, in the order of a batch's columns.
     pub fields: Vec<MappedField>,
     /// The account that earlier runs reached at the same [address](Connector::address), as a session told it
-    /// ([`Session::account`]). Told to [`Connector::begin`] alone; `None` if nobody knows, or if the user lets the export go to
-    /// another one. A connector that finds itself at another account makes nothing there, and returns a session that names it:
-    /// the host stops the run.
+    /// ([`Session::account`]); `None` if nobody knows. Told to [`Connector::begin`] alone, as `may_move` is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
+    /// Whether the user lets the export go to another account. Otherwise a connector that finds itself at one makes nothing there,
+    /// and returns a session that names it: the host stops the run.
+    #[serde(default)]
+    pub may_move: bool,
 }
 
 /// One segment of an export.

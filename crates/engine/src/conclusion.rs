@@ -6,6 +6,7 @@ use segport_ledger::RunEnd;
 use segport_manifest::Code;
 
 use crate::broken_off::BrokenOff;
+use crate::guard::Guard;
 use crate::open_export::OpenExport;
 use crate::plan::{LeaverTally, shared_contacts};
 use crate::report::{
@@ -20,6 +21,8 @@ use crate::word::Word;
 pub(crate) enum Ending {
     /// Everything was tried.
     Through,
+    /// A guard stopped it before it sent anything.
+    HeldBack,
     /// A guard stopped it.
     Stopped,
     /// Somebody stopped it.
@@ -94,7 +97,7 @@ impl Story<'_> {
             }
             Ending::Outdated(what) => self.problems.push(outdated(what)),
             Ending::BrokenOff(why) => self.problems.push(why.problem()),
-            Ending::Through | Ending::Stopped | Ending::Cancelled => {}
+            Ending::Through | Ending::HeldBack | Ending::Stopped | Ending::Cancelled => {}
         }
         self.problems.extend(self.guards.iter().filter_map(stopped));
         if !rows.balances() || !leavers.balances() {
@@ -129,7 +132,7 @@ impl Story<'_> {
         let delivered = rows.added + rows.changed + leavers.removed;
         match &self.end {
             Ending::Cancelled => RunEnd::Cancelled,
-            Ending::Stopped => RunEnd::Stopped,
+            Ending::HeldBack | Ending::Stopped => RunEnd::Stopped,
             // A destination that went away half way through leaves a part; a revoked key is a failure whatever came before.
             Ending::Failed { error, .. }
                 if delivered > 0
@@ -152,7 +155,7 @@ impl RunReport {
     }
 }
 
-/// What is to be said of a guard that stopped the run.
+/// What is to be said of a plan that did not hold.
 fn outdated(what: &str) -> Problem {
     Problem {
         severity: Severity::Error,
@@ -162,13 +165,19 @@ fn outdated(what: &str) -> Problem {
     }
 }
 
+/// What is to be said of a guard that stopped the run.
 fn stopped(verdict: &GuardVerdict) -> Option<Problem> {
     let (Word::Known(guard), Verdict::Stopped) = (&verdict.guard, verdict.verdict) else { return None };
     let name = guard.as_str();
+    // A guard that is on or off has no limit to show.
+    let limit =
+        if verdict.limit.parse::<bool>().is_ok() { String::new() } else { format!(" (limit {})", verdict.limit) };
+    // Who goes to another account wants everybody there.
+    let full = if *guard == Guard::AllowOtherAccount { "--full " } else { "" };
     Some(Problem {
         severity: Severity::Error,
         code: guard.code().into(),
-        message: format!("guard `{name}` stopped the run: {} (limit {})", verdict.found, verdict.limit),
-        help: Some(format!("if that is as it should be, run again with `--override {name}`")),
+        message: format!("guard `{name}` stopped the run: {}{limit}", verdict.found),
+        help: Some(format!("if that is as it should be, run again with `{full}--override {name}`")),
     })
 }

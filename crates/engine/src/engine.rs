@@ -332,6 +332,7 @@ impl Engine {
                 .collect(),
             fields: Mapping::described(&export.fields),
             account: None,
+            may_move: false,
         }
     }
 }

@@ -6,16 +6,16 @@ use segport_manifest::{Code, Leavers};
 
 use crate::report::{Problem, Severity, counted};
 
-/// The export as a run's connector is told of it: with the lists that earlier runs had, with those segments marked of which
-/// nobody is on the list by this export, and with the account that it must be.
-pub(crate) fn told(spec: &ExportSpec, snapshot: &Snapshot, account: Option<&str>) -> ExportSpec {
+/// The export as a run's connector is told of it: with the lists that earlier runs had, and with those segments marked of which
+/// nobody is on the list by this export.
+pub(crate) fn told(spec: &ExportSpec, snapshot: &Snapshot) -> ExportSpec {
     let populated = snapshot.populated();
     let segments = spec.segments.iter().zip(snapshot.segments()).map(|(segment, &number)| ExportSegment {
         first_run: !populated.contains(number),
         list: snapshot.list(number).map(str::to_owned),
         ..segment.clone()
     });
-    ExportSpec { segments: segments.collect(), account: account.map(str::to_owned), ..spec.clone() }
+    ExportSpec { segments: segments.collect(), ..spec.clone() }
 }
 
 /// Whether a session has a list for each segment, or none at all, as of a connector that does not tell.
@@ -31,16 +31,18 @@ pub(crate) fn match_up(spec: &ExportSpec, session: &Session) -> Result<()> {
     Err(Error::new(ErrorKind::Contract, format!("the plugin told of {lists} for {segments}, or of one without an id")))
 }
 
-/// That lists are gone on which people were put, and others are in their place. `spec` is as it was [`told`].
-pub(crate) fn gone(spec: &ExportSpec, snapshot: &Snapshot, lists: &[String], replaced: Memberships) -> Vec<Problem> {
-    let segments = spec.segments.iter().zip(snapshot.segments()).zip(lists);
+/// That lists on which people were put are gone, or at another account, and others are in their place. `spec` is as it was [`told`].
+pub(crate) fn gone(spec: &ExportSpec, snapshot: &Snapshot, session: &Session, replaced: Memberships) -> Vec<Problem> {
+    let segments = spec.segments.iter().zip(snapshot.segments()).zip(&session.lists);
+    let has_moved = session.account.is_some() && spec.account.is_some() && session.account != spec.account;
+    let what = if has_moved { "is that of the other account" } else { "is gone" };
     let problem = |((segment, _), new): ((&ExportSegment, _), &String)| Problem {
         severity: Severity::Warning,
         code: Code::ListReplaced.into(),
         message: format!(
-            "the list of segment `{}` ({}) is gone, and {new} takes its place; whom this run does not send, later ones put on it",
+            "the list of segment `{}` ({}) {what}, and {new} takes its place; whom this run does not send, later ones put on it",
             segment.id,
-            segment.list.as_deref().unwrap_or("of another account")
+            segment.list.as_deref().unwrap_or("not known by its id")
         ),
         help: Some("`segport plan` shows how many the next run puts there".to_owned()),
     };
@@ -91,6 +93,7 @@ mod tests {
             segments: vec![segment("news"), segment("vip")],
             fields: Vec::new(),
             account: None,
+            may_move: false,
         }
     }
 
@@ -110,7 +113,7 @@ mod tests {
 
     async fn first_runs(store: &Store) -> Vec<bool> {
         let snapshot = store.snapshot("export", &["news", "vip"].map(str::to_owned)).await.unwrap();
-        told(&spec(), &snapshot, None).segments.iter().map(|segment| segment.first_run).collect()
+        told(&spec(), &snapshot).segments.iter().map(|segment| segment.first_run).collect()
     }
 
     fn store() -> Store {
@@ -172,14 +175,17 @@ mod tests {
         let store = &store();
         let segments = ["news", "vip"].map(str::to_owned);
         let mut said = Vec::new();
-        for (run, lists) in [["1", "2"], ["1", "2"], ["3", "4"]].iter().enumerate() {
+        for (run, lists) in [&["1", "2"], &["1", "2"], &["3", "4"]].into_iter().enumerate() {
             let run_id = format!("r{run}");
             let new = NewRun { run_id: &run_id, started_at: Timestamp::UNIX_EPOCH, segments: &segments };
             let ledger = store.lease("export").await.unwrap().begin(new).await.unwrap();
-            let (snapshot, lists) = (&ledger.snapshot, session(lists).lists);
-            let replaced =
-                ledger.journal.reach(snapshot, Reached { place: "", account: None, lists: &lists }).await.unwrap();
-            said.extend(gone(&told(&spec(), snapshot, None), snapshot, &lists, replaced));
+            let (snapshot, session) = (&ledger.snapshot, session(lists));
+            let replaced = ledger
+                .journal
+                .reach(snapshot, Reached { place: "", account: None, lists: &session.lists })
+                .await
+                .unwrap();
+            said.extend(gone(&told(&spec(), snapshot), snapshot, &session, replaced));
             let (identity, memberships) = (store.hasher().identity(b"anna"), snapshot.segments()[1].into());
             ledger.journal.intend(&[Intent::Deliver { identity, memberships }]).await.unwrap();
         }

@@ -126,14 +126,14 @@ impl Job<'_> {
         let mut rule = LeaverRule::new(open, scope, &listed, &tally);
         let watch = Watch::new(open.export.guards, &self.request.overrides);
         let judged = self.judge(&begun, &ledger.snapshot, &watch, &mut rule, &tally, error).await?;
-        if judged.hold.is_none() {
-            ledger.accept((0..open.segments.len()).map(|position| tally.rows_of(position)));
-        }
         let (snapshot, journal) = (&ledger.snapshot, &ledger.journal);
         let (rule, listed, watch) = (&rule, &*listed, &watch);
         let sending = Sending { open, run_id, snapshot, journal, in_flight, listed, rule, watch, progress, cancel };
         let waiting = Waiting::new(outbox, judged.leavers.planned, snapshot.leavers(&tally.present));
         let sent = self.carry_out(&sending, waiting, scope, judged.hold.as_ref()).await?;
+        if judged.hold.is_none() && !matches!(sent.end, Ending::HeldBack) {
+            ledger.accept((0..open.segments.len()).map(|position| tally.rows_of(position)));
+        }
         self.end(begun, ledger, tally, judged, sent).await
     }
 
@@ -242,9 +242,9 @@ impl Job<'_> {
         problems.extend(sent.problems);
         guards.extend(sent.guards);
         // Nothing was asked of the rows under an outdated plan: a retry must not take them for rows left undone.
-        let (tally, leavers) = match hold {
+        let (tally, leavers, guards, problems) = match hold {
             Some(Hold::Outdated(_)) => Default::default(),
-            _ => (tally, leavers),
+            _ => (tally, leavers, guards, problems),
         };
         let story = Story {
             open: self.open,
@@ -313,7 +313,7 @@ impl Hold {
         match self {
             Self::Unreadable(error) if error.kind() == ErrorKind::Cancelled => Ending::Cancelled,
             Self::Unreadable(error) => Ending::Failed { code: Code::SourceUnreadable, error: error.clone() },
-            Self::Guard => Ending::Stopped,
+            Self::Guard => Ending::HeldBack,
             Self::Outdated(what) => Ending::Outdated(what),
         }
     }

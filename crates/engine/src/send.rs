@@ -221,7 +221,12 @@ impl Sending<'_> {
         if planned.all() == 0 {
             return Ok(Sent {
                 settlement: self.decline(waiting, "nothing is to be sent").await?,
-                guards: vec![self.watch.judge_refusals(0, 0)],
+                guards: self
+                    .watch
+                    .judge_account(None, None)
+                    .into_iter()
+                    .chain([self.watch.judge_refusals(0, 0)])
+                    .collect(),
                 problems: Vec::new(),
                 end: Ending::Through,
             });
@@ -230,7 +235,11 @@ impl Sending<'_> {
         self.progress.stage(export, Stage::Delivering { total: planned.all() });
         let place = self.open.place();
         let known = self.snapshot.account(&place);
-        let spec = lists::told(&self.open.spec, self.snapshot, known.filter(|_| !self.watch.allows_other_account()));
+        let spec = ExportSpec {
+            account: known.map(str::to_owned),
+            may_move: self.watch.allows_other_account(),
+            ..lists::told(&self.open.spec, self.snapshot)
+        };
         let interrupted = || Error::new(ErrorKind::Cancelled, "the run was interrupted before it sent anything");
         let begin = async {
             match self.open.refusal.get() {
@@ -254,16 +263,15 @@ impl Sending<'_> {
             }
         };
         let account = session.account.as_deref();
-        let mut guards: Vec<_> =
-            known.zip(account).map(|(known, reached)| self.watch.judge_account(known, reached)).into_iter().collect();
+        let mut guards = Vec::from_iter(self.watch.judge_account(known, account));
         if guards.iter().any(|guard| guard.verdict == Verdict::Stopped) {
             let settlement = self.decline(waiting, GUARDED).await?;
-            return Ok(Sent { settlement, guards, problems: Vec::new(), end: Ending::Stopped });
+            return Ok(Sent { settlement, guards, problems: Vec::new(), end: Ending::HeldBack });
         }
         let reached = Reached { place: &place, account, lists: &session.lists };
         let replaced = self.journal.reach(self.snapshot, reached).await.map_err(BrokenOff::Unwritten)?;
         waiting.replaced = replaced;
-        let mut problems = lists::gone(&spec, self.snapshot, &session.lists, replaced);
+        let mut problems = lists::gone(&spec, self.snapshot, &session, replaced);
         problems.extend(lists::problems(&spec, &session, self.open.identity(), self.open.export.leavers));
         problems.iter().for_each(|problem| self.progress.noted(export, problem));
         let (declined, delivered) = self.deliver(&session, waiting, planned).await?;

@@ -1,6 +1,6 @@
 //! What the runs of an export have left undone.
 //!
-//! A run that considered all rows, read its source to the end and went on to send lists all that is undone, and so makes up for
+//! A run that considered all rows, read its source to the end and found it normal lists all that is undone, and so makes up for
 //! every earlier one. One that came to a part only adds what it lists, in place of what an earlier such run listed. A retry makes
 //! up for the runs that it took.
 

@@ -121,15 +121,17 @@ impl Watch {
         self.guards.allow_other_account || self.overridden.guards.contains(&Guard::AllowOtherAccount)
     }
 
-    /// Judges the account that a session is with by that of earlier runs, in the destination's names of them.
-    pub(crate) fn judge_account(&self, known: &str, reached: &str) -> GuardVerdict {
-        let is_other = reached != known;
-        let found = match is_other {
-            true => format!("account {reached}, where earlier runs reached {known}"),
-            false => format!("account {reached}, as before"),
+    /// Judges the account that a session is with by that of earlier runs, in the destination's names of them. Where the two cannot
+    /// be compared there is a verdict only if somebody has set the guard aside, to have that on record.
+    pub(crate) fn judge_account(&self, known: Option<&str>, reached: Option<&str>) -> Option<GuardVerdict> {
+        let (found, is_other) = match (known, reached) {
+            (Some(known), Some(reached)) if known == reached => (format!("account {reached}, as before"), false),
+            (Some(known), Some(reached)) => (format!("account {reached}, where earlier runs reached {known}"), true),
+            _ if !self.overridden.guards.contains(&Guard::AllowOtherAccount) => return None,
+            _ => ("no other account".to_owned(), false),
         };
         let allowed = self.guards.allow_other_account;
-        self.verdict(Guard::AllowOtherAccount, allowed.to_string(), found, is_other && !allowed)
+        Some(self.verdict(Guard::AllowOtherAccount, allowed.to_string(), found, is_other && !allowed))
     }
 
     fn limit_of_refusals(&self) -> Threshold {

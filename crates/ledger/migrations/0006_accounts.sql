@@ -1,4 +1,5 @@
--- The destination's id of the account that an export reached at each place, where the connector could tell it.
+-- The destination's id of the account that an export reached at each place, where the connector could tell it. From here on pages
+-- also hold records of kind 16.
 CREATE TABLE account (
     export TEXT NOT NULL,
     place TEXT NOT NULL,

@@ -32,6 +32,7 @@ const HELD: u8 = 12;
 const RENEWED: u8 = 13;
 const AT: u8 = 14;
 const VACATED: u8 = 15;
+const MOVED: u8 = 16;
 
 const NO_ID: u8 = 0;
 const TEXT_ID: u8 = 1;
@@ -82,6 +83,8 @@ pub(crate) enum Stored<'a> {
     Renewed,
     /// The lists of these segments are gone, and nobody is on them any more.
     Vacated(Memberships),
+    /// The same, because these segments go to another account; and every row is to be sent again.
+    Moved(Memberships),
 }
 
 impl Stored<'_> {
@@ -94,13 +97,13 @@ impl Stored<'_> {
             | Stored::Past { identity, .. }
             | Stored::Held { identity, .. } => Some(*identity),
             Stored::Row(row) | Stored::Stayed(row) => row.identity,
-            Stored::Renewed | Stored::Vacated(_) => None,
+            Stored::Renewed | Stored::Vacated(_) | Stored::Moved(_) => None,
         }
     }
 
     /// Whether it is about every row.
     pub(crate) fn is_of_all(&self) -> bool {
-        matches!(self, Stored::Renewed | Stored::Vacated(_))
+        matches!(self, Stored::Renewed | Stored::Vacated(_) | Stored::Moved(_))
     }
 }
 
@@ -201,12 +204,14 @@ mod tests {
         let mut chunk = Chunk::with_capacity(0);
         chunk.vacated(lists);
         chunk.renewed();
-        assert_eq!(chunk.rows(), 2);
+        chunk.moved(lists);
+        assert_eq!(chunk.rows(), 3);
         let body = chunk.into_bytes();
         let mut again = Chunk::with_capacity(0);
         Records::new(&body).for_each(|stored| again.again(&stored.unwrap()));
         let read: Vec<Stored<'_>> = Records::new(&body).map(Result::unwrap).collect();
-        assert_eq!((&*read, again.into_bytes()), (&[Stored::Vacated(lists), Stored::Renewed][..], body.clone()));
+        let expected = [Stored::Vacated(lists), Stored::Renewed, Stored::Moved(lists)];
+        assert_eq!((&*read, again.into_bytes()), (&expected[..], body.clone()));
         assert!(read.iter().all(Stored::is_of_all));
     }
 

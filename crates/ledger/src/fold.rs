@@ -322,6 +322,10 @@ fn gather(rows: &mut HashMap<Identity, Folded>, run: i64, records: Records<'_>) 
             }
             Stored::Renewed => rows.values_mut().for_each(|row| row.standing.renew()),
             Stored::Vacated(lists) => rows.values_mut().for_each(|row| row.vacate(lists)),
+            Stored::Moved(lists) => rows.values_mut().for_each(|row| {
+                row.standing.renew();
+                row.vacate(lists);
+            }),
             Stored::Row(_) | Stored::Stayed(_) | Stored::Past { .. } => {}
         }
     }

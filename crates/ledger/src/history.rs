@@ -188,7 +188,7 @@ impl RowReader {
                 }
                 Stored::Row(row) => self.add_row(number, false, &row),
                 Stored::Stayed(row) => self.add_row(number, true, &row),
-                Stored::Held { .. } | Stored::Renewed | Stored::Vacated(_) => {}
+                Stored::Held { .. } | Stored::Renewed | Stored::Vacated(_) | Stored::Moved(_) => {}
             }
         }
         Some(())

@@ -136,11 +136,7 @@ impl Journal {
         if let Some(account) = to.account.filter(|account| known != Some(account)) {
             piece.reached.account = Some(AccountLine { place: to.place.to_owned(), id: account.to_owned() });
         }
-        let mut vacated = Memberships::NONE;
-        if is_other {
-            piece.chunk.renewed();
-            vacated = snapshot.current();
-        }
+        let mut vacated = if is_other { snapshot.current() } else { Memberships::NONE };
         for (&segment, id) in snapshot.segments().iter().zip(to.lists) {
             let known = snapshot.list(segment);
             if known == Some(id) && !is_other {
@@ -152,8 +148,10 @@ impl Journal {
             let line = |name: &str| ListLine { segment: name.to_owned(), id: id.clone() };
             piece.reached.lists.extend(snapshot.segment_id(segment).map(line));
         }
-        if !vacated.is_empty() {
-            piece.chunk.vacated(vacated);
+        match (is_other, vacated.is_empty()) {
+            (true, _) => piece.chunk.moved(vacated),
+            (false, false) => piece.chunk.vacated(vacated),
+            (false, true) => {}
         }
         if piece.reached.account.is_some() || !piece.reached.lists.is_empty() {
             self.write([piece].into_iter()).await?;

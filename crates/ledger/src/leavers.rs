@@ -113,8 +113,9 @@ impl<'a> Leavers<'a> {
     /// The leavers whose newest record is in this page, the newest first.
     fn leavers(&mut self, page: &Page<Vec<u8>>) -> Result<Vec<Leaver>> {
         let mut leavers = Vec::new();
-        for Met { identity, value, id } in self.walk.acknowledged(self.snapshot, page)? {
+        for Met { identity, value, id, is_certain } in self.walk.acknowledged(self.snapshot, page)? {
             let Some(behind) = self.left_behind(identity)? else { continue };
+            let id = if is_certain { id } else { DestinationId::None };
             if behind.needs_id && !id.is_some() {
                 self.keys.entry(identity).or_insert(value.key);
                 continue;

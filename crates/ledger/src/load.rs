@@ -80,6 +80,7 @@ enum Effect {
     },
     Renewed,
     Vacated(Memberships),
+    Moved(Memberships),
 }
 
 /// What a page changes; `None` if it holds something else than records.
@@ -105,6 +106,7 @@ impl Effect {
             Stored::Held { identity, value, standing, .. } => Self::Held { identity, value, standing },
             Stored::Renewed => Self::Renewed,
             Stored::Vacated(lists) => Self::Vacated(lists),
+            Stored::Moved(lists) => Self::Moved(lists),
             Stored::Row(_) | Stored::Stayed(_) | Stored::Past { .. } => return None,
         })
     }
@@ -117,7 +119,7 @@ impl Effect {
             | Self::Left { identity, .. }
             | Self::Undelivered { identity, .. }
             | Self::Held { identity, .. } => Some(identity),
-            Self::RunOver | Self::Renewed | Self::Vacated(_) => None,
+            Self::RunOver | Self::Renewed | Self::Vacated(_) | Self::Moved(_) => None,
         }
     }
 
@@ -139,6 +141,10 @@ impl Effect {
             }
             Self::Renewed => index.renew(),
             Self::Vacated(lists) => index.vacate(lists),
+            Self::Moved(lists) => {
+                index.renew();
+                index.vacate(lists);
+            }
         }
         Ok(())
     }

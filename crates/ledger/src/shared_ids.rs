@@ -89,7 +89,7 @@ impl Snapshot {
         let current = self.current();
         let mut walk = Walk::default();
         while let Some(page) = walk.page(self).await? {
-            for Met { identity, value, id } in walk.acknowledged(self, &page)? {
+            for Met { identity, value, id, .. } in walk.acknowledged(self, &page)? {
                 if !id.is_some() {
                     continue;
                 }

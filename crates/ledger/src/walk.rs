@@ -9,9 +9,23 @@ use crate::{Identity, Memberships, Result, Snapshot};
 #[derive(Debug, Default)]
 pub(crate) struct Walk {
     rest: Option<Rest>,
-    /// Segments whose lists were found gone in a page that was met already: what an older record says of them was so at lists, and
-    /// perhaps at an account, that are not the export's any more.
-    vacated: Memberships,
+    gone: Gone,
+}
+
+/// Of which segments an older record than those that were met speaks of other lists than the export has now.
+#[derive(Debug, Clone, Copy, Default)]
+struct Gone {
+    /// At another account, or perhaps at one.
+    lists: Memberships,
+    /// At another account.
+    account: Memberships,
+}
+
+impl Gone {
+    fn add(&mut self, newer: Self) {
+        self.lists = self.lists.union(newer.lists);
+        self.account = self.account.union(newer.account);
+    }
 }
 
 /// What a record says that was acknowledged of a row.
@@ -19,8 +33,10 @@ pub(crate) struct Walk {
 pub(crate) struct Met<'a> {
     pub(crate) identity: Identity,
     pub(crate) value: Acknowledged,
-    /// The destination's id of it; where the export has none of the lists any more that it had then, that of another account.
+    /// The destination's id of it, unless that is one of another account: such an id is somebody else's here.
     pub(crate) id: DestinationId<'a>,
+    /// Whether the id is surely one of the account that the export has now: it has a list still that it had then.
+    pub(crate) is_certain: bool,
 }
 
 /// Pages before `next` down to `first` are still to be read.
@@ -58,37 +74,43 @@ impl Walk {
             // whoever takes no row twice.
             let current = database.keeper.look().await?.export(export).await?;
             match current.filter(|current| current.first_page > first) {
-                Some(current) => self.rest = Some(Rest { next: current.next_page, first: current.first_page }),
+                Some(current) => {
+                    *self = Self {
+                        rest: Some(Rest { next: current.next_page, first: current.first_page }),
+                        gone: Gone::default(),
+                    };
+                }
                 None => return Err(database.missing(export, number)),
             }
         }
     }
 
-    /// What was acknowledged by the records of a page, the newest first; to be called once with each page of the walk. An id that is
-    /// not of the account that the export has now is left out: another account's id of somebody is somebody else's here.
+    /// What was acknowledged by the records of a page, the newest first; to be called once with each page of the walk.
     pub(crate) fn acknowledged<'p>(&mut self, snapshot: &Snapshot, page: &'p Page<Vec<u8>>) -> Result<Vec<Met<'p>>> {
         let (current, mut found) = (snapshot.current(), Vec::new());
-        // Those of records of this page, each with how many were met before it.
-        let mut vacated = Vec::new();
+        // What records of this page say of older ones, each with how many of those stand before it.
+        let mut gone = Vec::new();
         for record in page.records() {
             let record = record.map_err(|_| snapshot.database.unreadable(&snapshot.export, page.number))?;
             match record {
                 Stored::Done { identity, value, id, at, .. } | Stored::Held { identity, value, id, at, .. } => {
-                    found.push((Met { identity, value, id }, at));
+                    found.push((identity, value, id, at));
                 }
-                Stored::Vacated(lists) => vacated.push((found.len(), lists)),
+                Stored::Vacated(lists) => gone.push((found.len(), Gone { lists, ..Gone::default() })),
+                Stored::Moved(lists) => gone.push((found.len(), Gone { lists, account: lists })),
                 _ => {}
             }
         }
         let mut met = Vec::with_capacity(found.len());
-        while let Some((acknowledged, at)) = found.pop() {
-            while let Some((_, lists)) = vacated.pop_if(|(before, _)| *before > found.len()) {
-                self.vacated = self.vacated.union(lists);
+        while let Some((identity, value, id, at)) = found.pop() {
+            while let Some((_, newer)) = gone.pop_if(|(before, _)| *before > found.len()) {
+                self.gone.add(newer);
             }
-            let is_current = !at.without(self.vacated).intersection(current).is_empty();
-            met.push(Met { id: if is_current { acknowledged.id } else { DestinationId::None }, ..acknowledged });
+            let is_of = |gone: Memberships| !at.without(gone).intersection(current).is_empty();
+            let id = if is_of(self.gone.account) { id } else { DestinationId::None };
+            met.push(Met { identity, value, id, is_certain: is_of(self.gone.lists) });
         }
-        vacated.into_iter().for_each(|(_, lists)| self.vacated = self.vacated.union(lists));
+        gone.into_iter().for_each(|(_, newer)| self.gone.add(newer));
         Ok(met)
     }
 }

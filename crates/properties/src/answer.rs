@@ -101,6 +101,7 @@ fn export() -> ExportSpec {
         }],
         fields: vec![email],
         account: None,
+        may_move: false,
     }
 }
 

@@ -126,7 +126,13 @@ async fn a_connector_is_called_through_bytes_and_its_requests_are_seen() {
     http.assert_done();
     assert_eq!(http.requests()[0].head.headers, [("authorization".to_owned(), "hunter2".to_owned())]);
 
-    let export = ExportSpec { id: "newsletter".to_owned(), segments: Vec::new(), fields: Vec::new(), account: None };
+    let export = ExportSpec {
+        id: "newsletter".to_owned(),
+        segments: Vec::new(),
+        fields: Vec::new(),
+        account: None,
+        may_move: false,
+    };
     assert_eq!(mailgrid.begin(&export).await.unwrap().state, "newsletter");
     mailgrid.accepts(&export).await.unwrap();
     assert_eq!(mailgrid.address().unwrap(), "https://mailgrid.test");

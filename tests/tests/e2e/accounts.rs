@@ -25,7 +25,8 @@ fn with_the_key_of_another_account_nothing_is_sent() {
         let report = scene.run(words).exits(4).report();
         assert_eq!((report.guard("allow_other_account"), &*report.problems()), (Some("stopped"), &["SP0511"][..]));
         let problem = report.0["problems"][0]["message"].as_str().unwrap();
-        let expected = "guard `allow_other_account` stopped the run: account other, where earlier runs reached segport-sandbox (limit false)";
+        let expected =
+            "guard `allow_other_account` stopped the run: account other, where earlier runs reached segport-sandbox";
         assert_eq!(problem, expected);
         let counts = scene.sandbox.autopilot().counts();
         assert_eq!((counts.contacts, counts.lists.len()), (0, 0));
@@ -88,9 +89,60 @@ fn a_row_that_was_changed_for_another_account_is_changed_at_the_first_one_too() 
     scene.has_contacts(&changed);
     scene.sandbox.autopilot().exchange(other.autopilot());
     scene.edit("segments/newsletter.toml", "display_name = \"Other\"\n", "");
-    scene.run("--full").exits(0);
-    scene.has_contacts(&changed);
+    scene.segment("newsletter", &[changed.clone(), people(4..=4)].concat());
+    scene.delivers();
+    scene.delivers();
+    scene.has_contacts(&[changed, people(4..=4)].concat());
     assert_eq!(scene.delivers().requests(), 0);
+}
+
+/// That the account is another one must be known before anything is sent there.
+#[test]
+fn to_an_account_that_cannot_be_told_no_export_goes() {
+    let scene = Scene::new(&people(1..=3));
+    scene.delivers();
+    let other = other_account();
+    scene.sandbox.autopilot().exchange(other.autopilot());
+    scene.faults(&["GET /account status=404"]);
+    let words = "--full --override allow_other_account";
+    assert_eq!(scene.run(words).exits(1).report().problems(), ["SP0614"]);
+    assert_eq!(scene.sandbox.autopilot().counts().lists.len(), 0);
+    scene.faults(&[]);
+    assert_eq!(scene.run(words).exits(0).report().guard("allow_other_account"), Some("overridden"));
+    scene.has_members("newsletter", &people(1..=3));
+    scene.segment("newsletter", &people(1..=4));
+    scene.comes_to("succeeded: 4 read, 3 unchanged, 1 added");
+}
+
+#[test]
+fn that_the_account_may_be_another_is_on_record_where_it_is_not() {
+    let scene = Scene::new(&people(1..=3));
+    let check = || {
+        let report = scene.run("--override allow_other_account --reason testing").exits(0).report();
+        let guards = report.0["guards"].as_array().unwrap().clone();
+        let guard = guards.into_iter().find(|guard| guard["guard"] == "allow_other_account").unwrap();
+        assert_eq!((&guard["verdict"], &guard["reason"]), (&"passed".into(), &"testing".into()));
+    };
+    check();
+    check();
+    scene.segment("newsletter", &people(1..=4));
+    check();
+    assert_eq!(scene.requests_to(ACCOUNT), 1);
+}
+
+/// A run that sends nothing makes no size the normal one.
+#[test]
+fn a_segment_grows_too_much_whatever_a_run_with_another_account_has_read() {
+    let scene = Scene::new(&people(1..=200));
+    scene.delivers();
+    let other = other_account();
+    scene.sandbox.autopilot().exchange(other.autopilot());
+    scene.segment("newsletter", &people(1..=390));
+    let report = scene.run("").exits(4).report();
+    assert_eq!((report.guard("max_growth"), report.guard("allow_other_account")), (Some("passed"), Some("stopped")));
+    scene.sandbox.autopilot().exchange(other.autopilot());
+    scene.segment("newsletter", &people(1..=500));
+    assert_eq!(scene.run("").exits(4).report().guard("max_growth"), Some("stopped"));
 }
 
 /// A segment that has no list yet would get one there.

@@ -144,6 +144,8 @@ fn a_plan_is_refused_when_anything_moved() {
     };
     check("the source", &|scene| scene.segment("newsletter", &people(2..=21)));
     check("the source", &|scene| scene.segment("newsletter", &people(1..=20)));
+    // What is found of it says nothing of the plan.
+    check("the source", &|scene| scene.segment("newsletter", &[]));
     check("the configuration", &|scene| scene.edit("exports/newsletter.toml", "company =", "lead_source ="));
     check("the configuration", &|scene| scene.export("[guards]\nmax_removals = \"20%\""));
     check("the ledger", &|scene| {

@@ -130,6 +130,7 @@ pub(crate) fn export() -> ExportSpec {
         }],
         fields: vec![field("email", FieldType::Email), field("first_name", FieldType::String)],
         account: Some(segport_sandbox::Options::default().account),
+        may_move: false,
     }
 }
 

@@ -188,14 +188,22 @@ fn at_another_account_no_list_is_found_or_made() {
 
     let http = Script::new();
     http.expect("GET", "/lists", lists(&[("2", "News")])).expect("GET", "/account", account("other"));
-    http.expect("GET", "/list/1/contacts", json(404, "{}")).expect(
-        "GET",
-        "/list/2/contacts",
-        json(200, r#"{"contacts":[]}"#),
-    );
-    let anywhere = ExportSpec { account: None, ..later_run(&[("News", Some("1"))]) };
-    let session = block_on(open(value!({}), &http).begin(&anywhere)).unwrap();
+    http.expect("GET", "/list/2/contacts", json(200, r#"{"contacts":[]}"#));
+    let moving = || ExportSpec { may_move: true, ..later_run(&[("News", Some("1"))]) };
+    let session = block_on(open(value!({}), &http).begin(&moving())).unwrap();
     assert_eq!((session.account.as_deref(), &*session.lists), (Some("other"), &["2".to_owned()][..]));
+    http.assert_done();
+
+    // A move to an account that cannot be told would leave the former one on record.
+    let http = Script::new();
+    http.expect("GET", "/lists", lists(&[("2", "News")])).expect("GET", "/account", status(500));
+    block_on(open(value!({}), &http).begin(&moving())).unwrap_err();
+    http.assert_done();
+
+    // Nobody asks where the list is there.
+    let http = Script::new();
+    http.expect("GET", "/lists", lists(&[("1", "News")]));
+    assert_eq!(block_on(open(value!({}), &http).begin(&moving())).unwrap().lists, ["1"]);
     http.assert_done();
 }
 

@@ -60,6 +60,7 @@ fn export(segments: &[&str]) -> ExportSpec {
             .collect(),
         fields: vec![field("email", FieldType::Email, false), field("first_name", FieldType::String, false)],
         account: Some(ACCOUNT.to_owned()),
+        may_move: false,
     }
 }
 

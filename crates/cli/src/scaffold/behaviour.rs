@@ -32,6 +32,7 @@ fn export() -> ExportSpec {
         segments: vec![readers],
         fields: vec![field("email", FieldType::Email), field("first_name", FieldType::String)],
         account: None,
+        may_move: false,
     }
 }
 

@@ -131,7 +131,7 @@ impl Open {
     fn session(&self, export: &ExportSpec) -> Session {
         let account = &self.world.state().account;
         let session = Session { account: Some(account.id().to_owned()), ..Session::default() };
-        if export.account.is_some() && export.account != session.account {
+        if !export.may_move && export.account.is_some() && export.account != session.account {
             return session;
         }
         let lists = (0..).take(self.world.case.segments).map(|list| account.id_of(list));

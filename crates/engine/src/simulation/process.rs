@@ -233,6 +233,7 @@ fn open(world: &Arc<World>, round: &Round) -> OpenExport {
                 .collect(),
             fields: Mapping::described(&fields()),
             account: None,
+            may_move: false,
         },
         ledger_names: ids,
         has_consent: true,

@@ -116,5 +116,6 @@ pub(crate) fn export() -> ExportSpec {
             clear_null: false,
         }],
         account: None,
+        may_move: false,
     }
 }

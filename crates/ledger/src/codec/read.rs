@@ -4,7 +4,7 @@ use std::str;
 
 use super::{
     AT, Acknowledged, CHUNK, DONE_ADDED, DONE_CHANGED, FLAG_ALL_AGAIN, FLAG_DOUBTFUL, FLAG_HELD, FLAG_INTENDED,
-    FLAG_VALUES_AGAIN, HELD, INTEND_DELIVERY, INTEND_REMOVAL, LEFT, LOWER_UUID, NO_ID, PAST_ADDED, PAST_CHANGED,
+    FLAG_VALUES_AGAIN, HELD, INTEND_DELIVERY, INTEND_REMOVAL, LEFT, LOWER_UUID, MOVED, NO_ID, PAST_ADDED, PAST_CHANGED,
     RENEWED, ROW, ROW_OF_NOBODY, STAYED, STAYED_OF_NOBODY, Stored, StoredRow, TEXT_ID, UPPER_UUID, VACATED,
 };
 use crate::destination_id::DestinationId;
@@ -32,6 +32,7 @@ impl<'a> Records<'a> {
         match tag {
             RENEWED => return Ok(Stored::Renewed),
             VACATED => return self.memberships().map(Stored::Vacated),
+            MOVED => return self.memberships().map(Stored::Moved),
             ROW_OF_NOBODY => return self.row_of_nobody().map(Stored::Row),
             STAYED_OF_NOBODY => return self.row_of_nobody().map(Stored::Stayed),
             _ => {}

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::{
     AT, Acknowledged, CHUNK, DONE_ADDED, DONE_CHANGED, FLAG_ALL_AGAIN, FLAG_DOUBTFUL, FLAG_HELD, FLAG_INTENDED,
-    FLAG_VALUES_AGAIN, HELD, INTEND_DELIVERY, INTEND_REMOVAL, LEFT, LOWER_UUID, NO_ID, PAST_ADDED, PAST_CHANGED,
+    FLAG_VALUES_AGAIN, HELD, INTEND_DELIVERY, INTEND_REMOVAL, LEFT, LOWER_UUID, MOVED, NO_ID, PAST_ADDED, PAST_CHANGED,
     RENEWED, ROW, ROW_OF_NOBODY, STAYED, STAYED_OF_NOBODY, Stored, StoredRow, TEXT_ID, UPPER_UUID, VACATED,
 };
 use crate::destination_id::DestinationId;
@@ -101,6 +101,7 @@ impl Chunk {
             Stored::Stayed(row) => self.row(STAYED, STAYED_OF_NOBODY, row),
             Stored::Renewed => self.renewed(),
             Stored::Vacated(lists) => self.vacated(*lists),
+            Stored::Moved(lists) => self.moved(*lists),
         }
     }
 
@@ -108,7 +109,7 @@ impl Chunk {
     pub(crate) fn past(&mut self, stored: &Stored<'_>, intents: Intents) {
         match *stored {
             Stored::Intent(_) if intents == Intents::Dropped => {}
-            Stored::Held { .. } | Stored::Renewed | Stored::Vacated(_) => {}
+            Stored::Held { .. } | Stored::Renewed | Stored::Vacated(_) | Stored::Moved(_) => {}
             Stored::Done { identity, memberships, change, .. } => {
                 self.again(&Stored::Past { identity, memberships, change });
             }
@@ -137,8 +138,16 @@ impl Chunk {
     }
 
     pub(crate) fn vacated(&mut self, lists: Memberships) {
+        self.of_lists(VACATED, lists);
+    }
+
+    pub(crate) fn moved(&mut self, lists: Memberships) {
+        self.of_lists(MOVED, lists);
+    }
+
+    fn of_lists(&mut self, tag: u8, lists: Memberships) {
         self.rows += 1;
-        self.bytes.push(VACATED);
+        self.bytes.push(tag);
         self.number(lists.bits());
     }
 

@@ -184,6 +184,30 @@ async fn an_id_is_claimed_by_whoever_is_still_there_at_the_same_account() {
         present.add(segment, store.hasher().key(b"bob"));
         assert_eq!(claimed(present, "17").await, (true, true), "{folding:?}");
     }
+    /// A list that is gone is none of another account: whoever had the id has it still.
+    async fn check_deleted(folding: Folding) {
+        let place = Place::new();
+        let store = place.store().await.with_folding(folding);
+        let reach = async |run_id: &str, list: &str| {
+            let (ledger, lists) = (begin(&store, run_id, &["news"]).await, [list.to_owned()]);
+            ledger.journal.reach(&ledger.snapshot, to(&lists)).await.unwrap();
+            ledger
+        };
+        let ledger = reach("first", "A").await;
+        let news = first_segment(&ledger);
+        ledger.journal.settle(&[done(&store, "ada", "1", news), done(&store, "bob", "1", news)]).await.unwrap();
+        drop(ledger);
+        drop(reach("finds it gone", "B").await);
+        let mut ledger = begin(&store, "last", &["news"]).await;
+        observe(&mut ledger, &store, "ada", "1", 0);
+        let mut ids = SharedIds::default();
+        ids.leave("id of ada");
+        ids.leave("id of bob");
+        ledger.snapshot.find_claims(&PresentKeys::default(), &mut ids).await.unwrap();
+        let segment = ledger.snapshot.segments()[0];
+        assert_eq!(["id of ada", "id of bob"].map(|id| ids.is_claimed(id, segment)), [true, false]);
+    }
+    check_deleted(Folding::default()).await;
     for segments in [["news at a", "news at b"], ["news", "news"]] {
         check(segments, Folding::default()).await;
         check(segments, Folding { idle_records: 0, rows_at_a_time: 1, ..Folding::default() }).await;
