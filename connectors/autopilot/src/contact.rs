@@ -7,6 +7,7 @@ use arrow_array::{Array, BooleanArray, Float64Array, Int64Array, RecordBatch, St
 use segport_sdk::{Error, ErrorKind, FieldType, MappedField, Result, RowOutcome};
 use serde_json::{Map, Value};
 
+use crate::echo::Echo;
 use crate::fields::{EMAIL, Key};
 
 /// Where the columns of an export's batches go.
@@ -248,8 +249,13 @@ impl Contacts<'_> {
         self.sent.iter().filter_map(|&row| Some((row, self.contact(row)?)))
     }
 
+    /// What of the contact of a row may show in what is said of it.
+    pub(crate) fn echo(&self, row: usize, said: &str) -> Option<Echo> {
+        Some(Echo::of([Value::Object(self.contact(row)?)], said))
+    }
+
     /// The contact of a row as it would be sent.
-    pub(crate) fn contact(&self, row: usize) -> Option<Map<String, Value>> {
+    fn contact(&self, row: usize) -> Option<Map<String, Value>> {
         let mut json = Vec::new();
         self.write(row, b"", &mut json);
         // What was written is an object.

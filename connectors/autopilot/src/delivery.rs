@@ -5,7 +5,7 @@ use segport_sdk::{Context, ErrorKind, Outcomes, Result};
 use crate::answer::{Acknowledged, acknowledged};
 use crate::client::{Client, OnList, Verb};
 use crate::contact::Contacts;
-use crate::error::{SOMEBODY, stops};
+use crate::error::stops;
 use crate::lists::SegmentList;
 use crate::roll::Roll;
 use crate::singles::{self, Added, done};
@@ -73,9 +73,10 @@ impl Delivery<'_> {
             other => other?,
         };
         let mut verdict = None;
-        let known = subjects.iter().filter_map(|&row| done(outcomes.rows.get(row)?)).take(SUBJECTS);
-        for id in known {
-            match self.client.on_list(self.cx, Verb::Test, &list.id, id, SOMEBODY).await {
+        let known = subjects.iter().filter_map(|&row| Some((row, done(outcomes.rows.get(row)?)?))).take(SUBJECTS);
+        for (row, id) in known {
+            let sent = |said: &str| self.contacts.echo(row, said);
+            match self.client.on_list(self.cx, Verb::Test, &list.id, id, &sent).await {
                 Ok(OnList::Yes | OnList::Already) => verdict = Some(Way::Bulk),
                 Ok(OnList::No) => verdict = Some(Way::Single),
                 // A contact that was acknowledged a moment ago and cannot be found says nothing about lists.
@@ -97,7 +98,8 @@ impl Delivery<'_> {
     pub(crate) async fn look(&self, list: &SegmentList, roll: &Roll) -> Result<Look> {
         let unseen = self.contacts.rows().iter().filter_map(|&row| Some((row, self.contacts.email(row)?)));
         for (row, email) in unseen.filter(|(_, email)| !roll.has_address(email)).take(SUBJECTS) {
-            match self.client.on_list(self.cx, Verb::Test, &list.id, email, SOMEBODY).await {
+            let sent = |said: &str| self.contacts.echo(row, said);
+            match self.client.on_list(self.cx, Verb::Test, &list.id, email, &sent).await {
                 Ok(OnList::No | OnList::NoContact) => return Ok(Look::Missing(row)),
                 Ok(OnList::Yes | OnList::Already) => {}
                 Err(error) if stops(&error) => return Err(error),

@@ -98,10 +98,8 @@ fn text(value: &Value) -> Option<String> {
 /// there are many values or long ones. Without it nothing of the text is shown.
 pub(crate) type Sent<'a> = &'a (dyn Fn(&str) -> Option<Echo> + Sync);
 
-/// Of a call that is about nobody. An address in a path is known by its sign.
+/// Of a call that is about nobody.
 pub(crate) const NOBODY: Sent<'static> = &|_| Some(Echo::default());
-/// Of a call about somebody whose values are not at hand.
-pub(crate) const SOMEBODY: Sent<'static> = &|_| None;
 
 /// The error for an answer of `status` to `operation`. `method` decides what a 404 means; `secret` and the values that were sent
 /// are taken out of the text, if there is one.

@@ -4,12 +4,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::StreamExt;
 use segport_sdk::{Context, Error, Outcomes, RowOutcome};
-use serde_json::Value;
 
 use crate::answer::is_id;
 use crate::client::{Client, OnList, Verb};
 use crate::contact::Contacts;
-use crate::echo::Echo;
 use crate::error::{ends_round, row_outcome};
 use crate::lists::SegmentList;
 use crate::roll::Roll;
@@ -143,7 +141,7 @@ impl Round<'_> {
             if self.is_over.load(Ordering::Relaxed) {
                 return (row, Answer::NotAsked);
             }
-            let sent = |said: &str| Some(Echo::of([Value::Object(self.contacts?.contact(row)?)], said));
+            let sent = |said: &str| self.contacts?.echo(row, said);
             match self.client.on_list(self.cx, self.verb, self.list, &id, &sent).await {
                 Ok(said) => (row, Answer::Said(said)),
                 Err(error) => {

@@ -1,11 +1,15 @@
 //! Keys of other accounts.
 
 use segport_sandbox::{Options, Sandbox};
-use segport_tests::{Scene, people};
+use segport_tests::{Person, Scene, people};
 
-/// An account that is not that of a scene.
-fn other_account() -> Sandbox {
-    Sandbox::start(Options { account: "other".to_owned(), ..Options::default() }).unwrap()
+/// People who were delivered to their account; and then the connection has the key of another one.
+fn with_another_key(people: &[Person]) -> (Scene, Sandbox) {
+    let scene = Scene::new(people);
+    scene.delivers();
+    let other = Sandbox::start(Options { account: "other".to_owned(), ..Options::default() }).unwrap();
+    scene.sandbox.autopilot().exchange(other.autopilot());
+    (scene, other)
 }
 
 const ACCOUNT: &str = "GET /account";
@@ -13,10 +17,7 @@ const ACCOUNT: &str = "GET /account";
 #[test]
 fn with_the_key_of_another_account_nothing_is_sent() {
     for words in ["", "--full"] {
-        let scene = Scene::new(&people(1..=120));
-        scene.delivers();
-        let other = other_account();
-        scene.sandbox.autopilot().exchange(other.autopilot());
+        let (scene, other) = with_another_key(&people(1..=120));
         let before = scene.requests();
         // Without anything to send no account is asked for.
         assert_eq!(scene.delivers().requests(), 0);
@@ -46,11 +47,8 @@ fn with_the_key_of_another_account_nothing_is_sent() {
 
 #[test]
 fn who_says_so_goes_to_another_account() {
-    let scene = Scene::new(&people(1..=120));
-    scene.delivers();
-    let other = other_account();
+    let (scene, other) = with_another_key(&people(1..=120));
     let go = |words: &str| {
-        scene.sandbox.autopilot().exchange(other.autopilot());
         let words = format!("--override allow_other_account --reason moved {words}");
         let report = scene.run(&words).exits(0).report();
         assert_eq!(report.guard("allow_other_account"), Some("overridden"));
@@ -66,6 +64,7 @@ fn who_says_so_goes_to_another_account() {
     assert_eq!(scene.delivers().requests(), 0);
 
     // Back again, where everybody is as they were, and where nobody has come off since.
+    scene.sandbox.autopilot().exchange(other.autopilot());
     scene.segment("newsletter", &people(3..=121));
     let report = go("--full");
     assert_eq!(report.summary(), "succeeded: 119 read, 119 changed; 1 planned, 1 removed");
@@ -78,11 +77,8 @@ fn who_says_so_goes_to_another_account() {
 fn a_row_that_was_changed_for_another_account_is_changed_at_the_first_one_too() {
     let mut changed = people(1..=3);
     changed[0] = changed[0].clone().given_name("New");
-    let scene = Scene::new(&people(1..=3));
+    let (scene, other) = with_another_key(&people(1..=3));
     scene.export("[guards]\nallow_other_account = true");
-    scene.delivers();
-    let other = other_account();
-    scene.sandbox.autopilot().exchange(other.autopilot());
     scene.edit("segments/newsletter.toml", "source =", "display_name = \"Other\"\nsource =");
     scene.segment("newsletter", &changed);
     scene.delivers();
@@ -99,10 +95,7 @@ fn a_row_that_was_changed_for_another_account_is_changed_at_the_first_one_too() 
 /// That the account is another one must be known before anything is sent there.
 #[test]
 fn to_an_account_that_cannot_be_told_no_export_goes() {
-    let scene = Scene::new(&people(1..=3));
-    scene.delivers();
-    let other = other_account();
-    scene.sandbox.autopilot().exchange(other.autopilot());
+    let (scene, _other) = with_another_key(&people(1..=3));
     scene.faults(&["GET /account status=404"]);
     let words = "--full --override allow_other_account";
     assert_eq!(scene.run(words).exits(1).report().problems(), ["SP0614"]);
@@ -133,10 +126,7 @@ fn that_the_account_may_be_another_is_on_record_where_it_is_not() {
 /// A run that sends nothing makes no size the normal one.
 #[test]
 fn a_segment_grows_too_much_whatever_a_run_with_another_account_has_read() {
-    let scene = Scene::new(&people(1..=200));
-    scene.delivers();
-    let other = other_account();
-    scene.sandbox.autopilot().exchange(other.autopilot());
+    let (scene, other) = with_another_key(&people(1..=200));
     scene.segment("newsletter", &people(1..=390));
     let report = scene.run("").exits(4).report();
     assert_eq!((report.guard("max_growth"), report.guard("allow_other_account")), (Some("passed"), Some("stopped")));
@@ -148,10 +138,7 @@ fn a_segment_grows_too_much_whatever_a_run_with_another_account_has_read() {
 /// A segment that has no list yet would get one there.
 #[test]
 fn a_list_is_not_made_at_another_account_either() {
-    let scene = Scene::new(&people(1..=3));
-    scene.delivers();
-    let other = other_account();
-    scene.sandbox.autopilot().exchange(other.autopilot());
+    let (scene, _other) = with_another_key(&people(1..=3));
     scene.edit("segments/newsletter.toml", "source =", "display_name = \"Renamed\"\nsource =");
     let report = scene.run("").exits(4).report();
     assert_eq!(report.guard("allow_other_account"), Some("stopped"));
@@ -190,11 +177,8 @@ fn an_account_that_cannot_be_told_is_in_nobodys_way() {
 
 #[test]
 fn what_was_not_sent_to_another_account_can_be_retried() {
-    let scene = Scene::new(&people(1..=20));
-    scene.delivers();
+    let (scene, other) = with_another_key(&people(1..=20));
     scene.segment("newsletter", &people(2..=21));
-    let other = other_account();
-    scene.sandbox.autopilot().exchange(other.autopilot());
     scene.run("").exits(4);
     scene.call("retry").exits(4);
     scene.sandbox.autopilot().exchange(other.autopilot());

@@ -60,8 +60,8 @@ pub(super) async fn known_account(world: &World, store: &Store) -> Option<String
     snapshot(world, store).await.account(PLACE).map(str::to_owned)
 }
 
-/// The guard stops a run with the key of another account.
-pub(super) fn is_stopped_or_failed(end: &End) {
+/// A run with the key of another account that comes as far as a call does not end well.
+pub(super) fn ends_badly(end: &End) {
     if let Some(Ok(report)) = told(end) {
         let is_well = matches!(report.status, RunEnd::Succeeded | RunEnd::Partial);
         assert!(!is_well || report.calls.requests == 0, "it goes on at another account: {report:#?}");

@@ -29,7 +29,7 @@ fn play(world: &Arc<World>) {
         let round = Round { key: take_key(world, round.key, known.as_deref()), ..round.clone() };
         let end = process::run(world, &memory, &key, &round, before.as_deref());
         if round.key == Key::MixedUp {
-            super::check::is_stopped_or_failed(&end);
+            super::check::ends_badly(&end);
             world.state().take_other_key();
         }
         if let End::Returned(told) = &end {
