@@ -264,13 +264,13 @@ impl Fold<'_> {
     }
 }
 
-/// The rows of one bucket that matter, sorted by identity.
+/// The rows of one bucket that are remembered, sorted by identity.
 fn put_together(buckets: &mut Buckets<'_>, number: usize) -> Result<Vec<(Identity, Folded)>> {
     let mut rows = HashMap::new();
     buckets.take(number, |run, records| gather(&mut rows, run, records))?;
     // A run folds before its first intent and after its last outcome.
     rows.values_mut().for_each(|row: &mut Folded| row.standing.run_over());
-    let mut rows: Vec<_> = rows.into_iter().filter(|(_, row): &(_, Folded)| row.standing.matters()).collect();
+    let mut rows: Vec<_> = rows.into_iter().filter(|(_, row): &(_, Folded)| row.standing.is_remembered()).collect();
     rows.sort_unstable_by_key(|(identity, _)| *identity);
     Ok(rows)
 }

@@ -290,6 +290,11 @@ impl Index {
         self.standings.rows().filter(|(standing, _)| standing.held).map(|(_, rows)| rows).sum()
     }
 
+    /// How many rows the ledger must remember.
+    pub(crate) fn remembered_rows(&self) -> u64 {
+        self.standings.rows().filter(|(standing, _)| standing.is_remembered()).map(|(_, rows)| rows).sum()
+    }
+
     /// How many members these segments have together, those among them that they may have.
     pub fn members_of(&self, segments: Memberships) -> u64 {
         let held = self.standings.rows().filter(|(standing, _)| standing.held);

@@ -60,7 +60,7 @@ impl Lease {
             run: number,
             line: snapshot.line.clone(),
             records: snapshot.records,
-            live: snapshot.index.held_rows(),
+            live: snapshot.index.remembered_rows(),
             open: 0,
         };
         // Usually the run before has folded, unless it died. One that fails ends this run: it may have been committed all the same,

@@ -52,9 +52,15 @@ impl Standing {
         self.intended || self.doubtful
     }
 
-    /// Whether the ledger must remember the row.
+    /// Whether anything of it is held or may be, or is to be sent again.
     pub(crate) fn matters(&self) -> bool {
         self.held || self.uncertain() || self.again != Again::Nothing
+    }
+
+    /// Whether the ledger must remember the row. One that was refused may be on some list all the same, where only another one did
+    /// not take it; once it is acknowledged it can be taken off that.
+    pub(crate) fn is_remembered(&self) -> bool {
+        self.matters() || !self.possible.is_empty()
     }
 
     /// Whether this run has read the row.

@@ -85,6 +85,9 @@ struct Contact {
 #[derive(Debug, Default)]
 struct World {
     contacts: BTreeMap<u8, Contact>,
+    /// The lists that each may be on by what was sent and answered: those that they were sent to, and that neither ended by an
+    /// answer nor were deleted.
+    claimed: BTreeMap<u8, BTreeSet<u8>>,
     /// Who was acknowledged and has not left everything since: only those can be removed.
     known: BTreeSet<u8>,
     /// Since they last left everything: with which segments in the manifest each was acknowledged with an id. Of an account whose
@@ -102,17 +105,28 @@ struct World {
 }
 
 impl World {
-    /// Deletes a list, perhaps with its account. Who is on no other one is known to nobody any more.
+    /// Deletes a list, perhaps with its account.
     fn delete(&mut self, list: u8) {
         *self.deleted.entry(list).or_default() += 1;
         for manifest in self.identified.values_mut().flatten() {
             manifest.remove(&list);
         }
-        for (who, contact) in &mut self.contacts {
-            if contact.lists.remove(&list) && contact.lists.is_empty() {
-                self.known.remove(who);
-                self.identified.remove(who);
+        for who in 0..PEOPLE {
+            if let Some(contact) = self.contacts.get_mut(&who) {
+                contact.lists.remove(&list);
             }
+            self.came_off(who, list);
+        }
+    }
+
+    /// Somebody is known to be off a list. Who may be on no other one is known to nobody any more.
+    fn came_off(&mut self, who: u8, list: u8) {
+        if let Some(claimed) = self.claimed.get_mut(&who)
+            && claimed.remove(&list)
+            && claimed.is_empty()
+        {
+            self.known.remove(&who);
+            self.identified.remove(&who);
         }
     }
 
@@ -282,6 +296,10 @@ async fn execute(store: &Store, number: usize, plan: &Plan, world: &mut World) {
             .map(|(who, joins)| Intent::Deliver { identity: identity(*who), memberships: *joins })
             .collect();
         ledger.journal.intend(&intents).await.unwrap();
+        for (&who, joins) in batch.iter().zip(&joins) {
+            let lists = joins.iter().map(|segment| list(&ledger.snapshot, segment));
+            run.world.claimed.entry(who).or_default().extend(lists);
+        }
         let dies = run.dies();
         let mut records = Vec::new();
         for (&who, &joins) in batch.iter().zip(&joins) {
@@ -382,10 +400,7 @@ async fn execute(store: &Store, number: usize, plan: &Plan, world: &mut World) {
             };
             let record = match answer {
                 Answer::Acknowledged => {
-                    if run.world.contacts.get(&who).is_none_or(|contact| contact.lists.is_empty()) {
-                        run.world.known.remove(&who);
-                        run.world.identified.remove(&who);
-                    }
+                    run.world.came_off(who, list);
                     Record::Left { identity: leaver.identity, memberships }
                 }
                 Answer::Refused | Answer::RefusedByLists => stayed(Undelivered::Refused, leaver.identity),

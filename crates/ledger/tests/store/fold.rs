@@ -126,3 +126,33 @@ async fn a_fold_writes_a_few_rows_at_a_time() {
     // are dead, of which no more is known beforehand: they might be those of another thousand rows.
     assert_eq!(faults.commits.load(Ordering::SeqCst) - before, 1 + 1 + 20 + 1 + 30);
 }
+
+/// Where one list took a row that another one refused, the row was never acknowledged, and yet is on a list.
+#[tokio::test]
+async fn whoever_is_acknowledged_after_a_refusal_is_taken_off_the_list_that_took_them() {
+    for folding in [Folding::default(), Folding { idle_records: 0, rows_at_a_time: 1, ..Folding::default() }] {
+        let place = Place::new();
+        let store = place.store().await.with_folding(folding);
+        let identity = store.hasher().identity(b"ada");
+        let ledger = begin(&store, "r1", &["a", "b"]).await;
+        let memberships = ledger.snapshot.segments().iter().copied().collect();
+        ledger.journal.intend(&[Intent::Deliver { identity, memberships }]).await.unwrap();
+        let refused = Row {
+            outcome: Undelivered::Refused,
+            identity: Some(identity),
+            memberships,
+            code: "refused".into(),
+            reason: "the second list is full".into(),
+        };
+        ledger.journal.settle(&[Record::Row(refused)]).await.unwrap();
+        finish(ledger).await;
+
+        deliver(&store, "r2", "c", &["ada"]).await;
+        let mut ledger = begin(&store, "r3", &["c"]).await;
+        assert_eq!(observe(&mut ledger, &store, "ada", "payload", 0), Observation::Unchanged);
+        let mut left: Vec<_> = leavers(&ledger, &PresentKeys::default()).await;
+        left.sort_unstable_by(|(_, one, _), (_, other, _)| one.cmp(other));
+        let id = Some("id of ada".to_owned());
+        assert_eq!(left, [(identity, "a".into(), id.clone()), (identity, "b".into(), id)], "{folding:?}");
+    }
+}
