@@ -1,5 +1,7 @@
 //! Whatever happens to a run, the ledger never claims what the destination does not hold, and the next whole runs make the
-//! destination equal to the source.
+//! destination equal to the source. `SEGPORT_CASES` sets how many stories are played.
+
+#![allow(clippy::expect_used, reason = "a helper of a test fails the test")]
 
 use proptest::prelude::*;
 use segport_ledger::Undelivered;
@@ -45,8 +47,16 @@ fn plan(certain: bool) -> impl Strategy<Value = Plan> {
     })
 }
 
+/// Stories without `SEGPORT_CASES`.
+const CASES: u32 = 96;
+
+fn config() -> ProptestConfig {
+    let cases = std::env::var("SEGPORT_CASES").map_or(CASES, |cases| cases.parse().expect("SEGPORT_CASES is a number"));
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn the_next_whole_runs_put_everything_right(

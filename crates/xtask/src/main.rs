@@ -1,5 +1,5 @@
-//! Tasks of the workspace: `cargo xtask demo | test | schemas | reference | bench | crash | simulate | mutate | fuzz | tidy |
-//! picture | new-connector`.
+//! Tasks of the workspace: `cargo xtask demo | test | schemas | reference | bench | crash | simulate | stories | mutate | fuzz |
+//! tidy | picture | new-connector`.
 
 #![forbid(unsafe_code)]
 
@@ -14,6 +14,7 @@ mod proc;
 mod reference;
 mod schemas;
 mod simulate;
+mod stories;
 mod suite;
 mod tidy;
 
@@ -34,6 +35,7 @@ Usage: cargo xtask <TASK>
   crash [OPTION N...]   kill runs and compare with a twin; options: --kills, --seed, --from (a case), --at-once;
                         or fill the disk at every Nth change of the state: --full
   simulate [OPTION N]   play seeds of the simulation; options: --seeds, --seed (alone: tell what happens in it)
+  stories [OPTION N]    compare the ledger with a model of it; options: --cases, --seed
   mutate [--cases N]    damage N answers of the API (a million) and look for a false acknowledgement
   fuzz [TARGET...]      look for inputs that break a promise; options: --seconds, --runs (of each target)
   picture               draw the terminal of the README from a run of the demo
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
         ["bench", names @ ..] => bench::run(names),
         ["crash", rest @ ..] => crash::run(rest),
         ["simulate", rest @ ..] => simulate::run(rest),
+        ["stories", rest @ ..] => stories::run(rest),
         ["mutate", rest @ ..] => mutate::run(rest),
         ["fuzz", rest @ ..] => fuzz::run(rest),
         ["picture"] => picture::draw(),
