@@ -150,7 +150,7 @@ max_growth = "100%"                   # of a segment's rows in the last run: mor
 max_shrink = "50%"                    # of a segment's rows in the last run: fewer than then
 max_refused = "5%"                    # of the rows sent: refused by the destination
 allow_empty = false
-allow_other_account = false            # the key of another account stops a run
+allow_other_account = false           # the key of another account stops a run
 "#
         )
     }
