@@ -107,7 +107,7 @@ pub(crate) async fn leave<'a>(
     }
     if were_not && !were_there {
         outcomes.notes.push(format!(
-            "nobody who was to be taken off list {} was on it: others did that, or a run that died",
+            "nobody who was to be taken off list {} was on it: others did that, or a call whose answer did not come",
             list.id
         ));
     }

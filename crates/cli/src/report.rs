@@ -162,7 +162,7 @@ pub(crate) fn run(report: &RunReport, style: Style) -> String {
     ]));
     lines.push(Line::top("leavers", leavers.planned, ""));
     lines.extend(counting([
-        ("removed", leavers.removed, "taken off the list".to_owned()),
+        ("removed", leavers.removed, "off the list".to_owned()),
         ("kept", leavers.kept, "stay on lists that the export takes nobody off".to_owned()),
         ("deferred", leavers.deferred, "not tried".to_owned()),
         ("refused", leavers.refused, "the destination rejected the removal".to_owned()),

@@ -119,11 +119,9 @@ impl<'a> Diff<'a> {
                         }
                         Judgement::Skip(skip) => {
                             self.present.add(place.number, name.key);
-                            // What is over the cap is seen as such in its first segment only.
-                            if skip.why == Why::OverCap || self.counts_here(place, name.key) {
-                                untried.push(self.tally.skip(place.number, Some(name.identity), skip));
-                            }
+                            untried.extend(self.skip(place, name, skip));
                         }
+                        Judgement::Repeats(skip) => untried.extend(self.skip(place, name, skip)),
                         Judgement::Stays => self.present.add(place.number, name.key),
                         Judgement::Rekey => {
                             rekeyed.push(self.index.rekeyed(name.identity, name.key, name.fingerprint)?);
@@ -202,6 +200,12 @@ impl<'a> Diff<'a> {
         !self.rules.has_several_segments || *self.skipped_in.entry(key).or_insert(place.number) == place.number
     }
 
+    fn skip(&mut self, place: Place, name: Name, skip: Skip) -> Option<Untried> {
+        // What is over the cap is seen as such in its first segment only.
+        let counts = skip.why == Why::OverCap || self.counts_here(place, name.key);
+        counts.then(|| self.tally.skip(place.number, Some(name.identity), skip))
+    }
+
     fn considers(&self, identity: Option<Identity>) -> Result<bool, StartError> {
         match (self.rules.scope, identity) {
             (Scope::Changes | Scope::Full, _) => Ok(true),
@@ -250,7 +254,11 @@ impl<'a> Diff<'a> {
                 let skip = Skip { why: Why::Duplicate, reason: Arc::clone(reason) };
                 // Its own key may be the ledger's now, but once the earlier row is delivered that one's is.
                 self.index.keep(name.identity, place.number)?;
-                return Ok(Judgement::skip_if(is_considered, skip));
+                return Ok(match self.index.has_changed_hands(name.identity, name.key)? {
+                    true => Judgement::skip_if(is_considered, skip),
+                    false if is_considered => Judgement::Repeats(skip),
+                    false => Judgement::Nothing,
+                });
             }
         };
         if is_considered {
@@ -343,6 +351,9 @@ enum Judgement {
         added: bool,
     },
     Skip(Skip),
+    /// The row says once more of a profile what an earlier one has said. Whether the profile has left an address that it had before
+    /// is seen by that one.
+    Repeats(Skip),
     /// The run does not send the row. It has not left its segment for that, whatever address it had before.
     Stays,
     /// The ledger knows the row by another key.

@@ -475,8 +475,8 @@ pub(crate) fn problems(open: &OpenExport, tally: &Tally, leavers: &LeaverTally, 
 /// That leavers stay on their lists because somebody else would come off, if there are any.
 pub(crate) fn shared_contacts(leavers: u64) -> Option<Problem> {
     let message = format!(
-        "{} not taken off the list: somebody who is still in the segment, with another address, is the same contact at the \
-         destination",
+        "{} not taken off the list: somebody who is still in the segment, with another address, is or may be the same \
+         contact at the destination",
         counted(leavers, "leaver")
     );
     (leavers > 0).then(|| Problem::new(Severity::Note, Code::SharedContact, message))

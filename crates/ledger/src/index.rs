@@ -335,7 +335,7 @@ impl Index {
     }
 
     /// Whether this run has read the row, and with another key.
-    pub(crate) fn has_changed_hands(&self, identity: Identity, key: KeyHash) -> Result<bool> {
+    pub fn has_changed_hands(&self, identity: Identity, key: KeyHash) -> Result<bool> {
         Ok(self.key_read(identity)?.is_some_and(|read| read != key))
     }
 

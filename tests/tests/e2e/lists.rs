@@ -494,6 +494,20 @@ fn a_row_with_a_new_key_stays_on_its_lists_when_its_address_breaks() {
     scene.has_members("newsletter", &people(1..=2));
 }
 
+/// As a join of tables gives it.
+#[test]
+fn a_row_that_is_there_twice_leaves_its_former_address_as_one_that_is_there_once() {
+    let twice = |email: &str| [Person::new(1).email(email), Person::new(2), Person::new(1).email(email)];
+    let scene = Scene::new(&twice("old@example.com"));
+    scene.export("[guards]\nmax_removals = 1");
+    scene.comes_to("succeeded: 3 read, 2 added, 1 duplicate");
+    let moved = twice("new@example.com");
+    scene.segment("newsletter", &moved);
+    scene.comes_to("succeeded: 3 read, 1 unchanged, 1 added, 1 duplicate; 1 planned, 1 removed");
+    scene.has_members("newsletter", &moved[..2]);
+    assert_eq!(scene.comes_to("succeeded: 3 read, 2 unchanged, 1 duplicate").requests(), 0);
+}
+
 #[test]
 fn every_row_without_a_key_is_told_of() {
     let scene = Scene::new(&[Person::new(1), Person { id: String::new(), ..Person::new(2) }]);

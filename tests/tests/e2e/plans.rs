@@ -141,6 +141,7 @@ fn a_plan_is_refused_when_anything_moved() {
         assert_eq!((report.summary(), report.problems()), ("failed: ".to_owned(), vec!["SP0604"]));
         assert!(report.0["problems"][0]["message"].as_str().unwrap().contains(what), "{}", report.0);
         assert_eq!(scene.requests(), before, "{what}");
+        assert_eq!(scene.rows_of(report.run_id()), Vec::<String>::new(), "{what}");
     };
     check("the source", &|scene| scene.segment("newsletter", &people(2..=21)));
     check("the source", &|scene| scene.segment("newsletter", &people(1..=20)));

@@ -1,6 +1,7 @@
 //! `segport rows`: what became of each row of a run.
 
 use segport_core::harmless;
+use segport_engine::report::RunReport;
 use segport_engine::{Named, Revealed, segment_id};
 use segport_ledger::{OutcomeKind, RowRecord, RunRecord, Store};
 use serde::Serialize;
@@ -21,6 +22,11 @@ pub(crate) async fn rows(invocation: &Invocation, asked: &Rows) -> Result<Exit, 
         return Err(segport_ledger::Error::NoRun { run: asked.run.clone() }.into());
     };
     let run = project::run_named(&store, &asked.run).await?;
+    // What it read before it knew is on record all the same.
+    if RunReport::of(&run).is_some_and(|report| report.is_outdated()) {
+        output.note("the plan was outdated, so that nothing became of any row; `segport runs RUN` has the report");
+        return Ok(Exit::Done);
+    }
     let mut revealed = match asked.reveal {
         true => Some(reveal(invocation, &store, &run, only).await?),
         false => None,
