@@ -2,9 +2,10 @@
 //!
 //! `yardstick client HOST:PORT CALLS` posts one ready-made body of 100 contacts again and again.
 //! `yardstick pipeline HOST:PORT FILE.csv` reads a CSV file, builds the bodies and posts them: no types, no checks, no
-//! ledger, no retries, no limits.
+//! ledger, no retries, no limits. `yardstick listed HOST:PORT FILE.csv` also makes a list and names it in each contact, as an
+//! export does.
 //!
-//! Both use four connections, one thread each, and plain sockets.
+//! All use four connections, one thread each, and plain sockets.
 #![allow(clippy::panic, clippy::expect_used, reason = "a measurement, not a library")]
 
 use std::io::{self, BufReader, Read, Write};
@@ -21,12 +22,16 @@ fn main() -> io::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let [task, address, what] = words.as_slice() else {
-        panic!("usage: yardstick client HOST:PORT CALLS | pipeline HOST:PORT FILE.csv");
+        panic!("usage: yardstick client HOST:PORT CALLS | pipeline|listed HOST:PORT FILE.csv");
     };
     let (bodies, senders) = start(address)?;
     match *task {
         "client" => client(&bodies, what.parse().expect("a number of calls")),
-        "pipeline" => pipeline(&bodies, what)?,
+        "pipeline" => pipeline(&bodies, what, "")?,
+        "listed" => {
+            let list = make_list(address)?;
+            pipeline(&bodies, what, &format!(r#","_autopilot_list":"{list}""#))?;
+        }
         _ => panic!("there is no yardstick `{task}`"),
     }
     drop(bodies);
@@ -69,7 +74,8 @@ const WIRE: [Option<&str>; 12] = [
     Some("Industry"),
 ];
 
-fn pipeline(bodies: &SyncSender<Arc<[u8]>>, file: &str) -> io::Result<()> {
+/// Each contact ends with `tail`.
+fn pipeline(bodies: &SyncSender<Arc<[u8]>>, file: &str, tail: &str) -> io::Result<()> {
     let mut reader = csv::ReaderBuilder::new().buffer_capacity(1 << 18).from_path(file)?;
     let mut record = csv::StringRecord::new();
     let mut body = Vec::with_capacity(64 << 10);
@@ -88,6 +94,7 @@ fn pipeline(bodies: &SyncSender<Arc<[u8]>>, file: &str) -> io::Result<()> {
             body.extend_from_slice(b"\":");
             serde_json::to_writer(&mut body, value)?;
         }
+        body.extend_from_slice(tail.as_bytes());
         body.push(b'}');
         contacts += 1;
         if contacts == CONTACTS {
@@ -105,6 +112,15 @@ fn send(bodies: &SyncSender<Arc<[u8]>>, body: &mut Vec<u8>) {
     body.extend_from_slice(b"]}");
     bodies.send(body.as_slice().into()).expect("a sender lives");
     body.clear();
+}
+
+/// Makes a list and returns its id.
+fn make_list(address: &str) -> io::Result<String> {
+    let mut stream = TcpStream::connect(address)?;
+    post(&mut stream, &mut Vec::new(), "list", br#"{"name":"Yardstick"}"#)?;
+    let answer = read_answer(&mut BufReader::new(stream))?;
+    let answer: serde_json::Value = serde_json::from_slice(&answer)?;
+    Ok(answer["list_id"].as_str().expect("the id of a list").to_owned())
 }
 
 type Senders = Vec<JoinHandle<io::Result<()>>>;
@@ -129,20 +145,25 @@ fn post_all(mut stream: TcpStream, queue: &Mutex<Receiver<Arc<[u8]>>>) -> io::Re
     loop {
         let next = queue.lock().expect("no sender panicked").recv();
         let Ok(body) = next else { return Ok(()) };
-        request.clear();
-        write!(
-            request,
-            "POST /v1/contacts HTTP/1.1\r\nhost: yardstick\r\nautopilotapikey: {KEY}\r\n\
-             content-type: application/json\r\ncontent-length: {}\r\n\r\n",
-            body.len()
-        )?;
-        request.extend_from_slice(&body);
-        stream.write_all(&request)?;
+        post(&mut stream, &mut request, "contacts", &body)?;
         read_answer(&mut reader)?;
     }
 }
 
-fn read_answer(reader: &mut impl Read) -> io::Result<()> {
+/// Posts a body, with `request` as scratch space.
+fn post(stream: &mut TcpStream, request: &mut Vec<u8>, path: &str, body: &[u8]) -> io::Result<()> {
+    request.clear();
+    write!(
+        request,
+        "POST /v1/{path} HTTP/1.1\r\nhost: yardstick\r\nautopilotapikey: {KEY}\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    )?;
+    request.extend_from_slice(body);
+    stream.write_all(request)
+}
+
+fn read_answer(reader: &mut impl Read) -> io::Result<Vec<u8>> {
     let mut head = Vec::with_capacity(512);
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") {
@@ -153,6 +174,7 @@ fn read_answer(reader: &mut impl Read) -> io::Result<()> {
     assert!(head.starts_with("http/1.1 200"), "the destination answered {head}");
     let length = head.split("content-length:").nth(1).and_then(|rest| rest.lines().next()).expect("a content-length");
     let length: usize = length.trim().parse().expect("a number");
-    io::copy(&mut reader.take(length as u64), &mut io::sink())?;
-    Ok(())
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body)?;
+    Ok(body)
 }
