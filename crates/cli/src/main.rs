@@ -2,6 +2,7 @@
 //!
 //! `arguments` says what may be typed, `commands` has one file for each command, `project` opens what a command needs,
 //! `output` and `progress` say where text goes, `exit` how the process ends.
+#![forbid(unsafe_code)]
 
 mod arguments;
 mod commands;
@@ -10,7 +11,6 @@ mod exit;
 mod failpoint;
 mod interrupt;
 mod logging;
-mod memory;
 mod output;
 mod progress;
 mod project;
@@ -30,8 +30,13 @@ use arguments::Arguments;
 use commands::Invocation;
 use output::Output;
 
+/// Memory of the whole process, plugins and SQLite included, since this one takes the place of `malloc`. Rows are made by one thread
+/// and dropped by another, for which threads wait for each other in the C library's.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
-    memory::keep_for_reuse();
     let Arguments { global, command } = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {

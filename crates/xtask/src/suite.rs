@@ -6,7 +6,7 @@ use crate::proc::{self, Done, cargo, say};
 use crate::tidy;
 
 /// Debian packages that the build and the tests use, with a program that shows that each is there.
-const PACKAGES: [(&str, &str); 1] = [("gcc", "cc")];
+const PACKAGES: [(&str, &str); 2] = [("gcc", "cc"), ("make", "make")];
 
 /// Runs it all.
 pub(crate) fn run() -> Done {
