@@ -8,8 +8,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::Semaphore;
 
 use crate::contact::Contacts;
-use crate::echo::Echo;
-use crate::error::{NOBODY, Said, Sent, refused, unusable};
+use crate::error::{Said, refused, unusable};
 use crate::path::segment;
 
 /// The header that carries the key.
@@ -196,7 +195,7 @@ impl Client {
             },
             (404 | 410, Some(_)) => Ok(false),
             (400, Some(said)) if said.message.is_none() || said.is_no_list() => Ok(false),
-            _ => Err(self.refused(method, operation, &answer, NOBODY)),
+            _ => Err(self.refused(method, operation, &answer)),
         }
     }
 
@@ -225,17 +224,11 @@ impl Client {
         if let 200..=299 = answer.head.status {
             return Ok(answer.body);
         }
-        let sent = |said: &str| Some(Echo::of(contacts.as_sent().map(|(_, contact)| Value::Object(contact)), said));
-        Err(self.refused(method, operation, &answer, &sent))
+        Err(self.refused(method, operation, &answer))
     }
 
     /// The contact with this address, as Autopilot shows it; `None` if there is none.
-    pub(crate) async fn contact(
-        &self,
-        cx: &Context,
-        email: &str,
-        sent: Sent<'_>,
-    ) -> Result<Option<Map<String, Value>>> {
+    pub(crate) async fn contact(&self, cx: &Context, email: &str) -> Result<Option<Map<String, Value>>> {
         let (method, operation) = ("GET", "GET /contact/{contact}");
         let path = format!("/contact/{}", segment(email));
         let answer = self.send(cx, self.request(method, &path, operation)).await?;
@@ -245,26 +238,19 @@ impl Client {
                 _ => Err(unusable(operation, "an answer that is not a contact")),
             },
             404 if Said::read(&answer.body).is_some_and(|said| said.is_no_contact()) => Ok(None),
-            _ => Err(self.refused(method, operation, &answer, sent)),
+            _ => Err(self.refused(method, operation, &answer)),
         }
     }
 
     /// Asks for, makes or ends a contact's membership. `contact` is an id, or an address where no id is known yet.
     ///
     /// What a 404 without a message means is known of tests only; a removal that gets one is followed by a test.
-    pub(crate) async fn on_list(
-        &self,
-        cx: &Context,
-        verb: Verb,
-        list: &str,
-        contact: &str,
-        sent: Sent<'_>,
-    ) -> Result<OnList> {
-        let said = self.ask(cx, verb, list, contact, sent).await?;
+    pub(crate) async fn on_list(&self, cx: &Context, verb: Verb, list: &str, contact: &str) -> Result<OnList> {
+        let said = self.ask(cx, verb, list, contact).await?;
         if (verb, said) != (Verb::Remove, OnList::No) {
             return Ok(said);
         }
-        match self.ask(cx, Verb::Test, list, contact, sent).await? {
+        match self.ask(cx, Verb::Test, list, contact).await? {
             OnList::Yes | OnList::Already => {
                 Err(unusable(verb.operation(), "a 404 without a message, although the contact is on the list"))
             }
@@ -272,7 +258,7 @@ impl Client {
         }
     }
 
-    async fn ask(&self, cx: &Context, verb: Verb, list: &str, contact: &str, sent: Sent<'_>) -> Result<OnList> {
+    async fn ask(&self, cx: &Context, verb: Verb, list: &str, contact: &str) -> Result<OnList> {
         let path = format!("/list/{}/contact/{}", segment(list), segment(contact));
         let (method, operation) = (verb.method(), verb.operation());
         let answer = self.send(cx, self.request(method, &path, operation)).await?;
@@ -290,7 +276,7 @@ impl Client {
             (404, Some(Said { message: None, .. })) if matches!(verb, Verb::Test) => Ok(OnList::No),
             (404, Some(said)) if said.is_no_contact() => Ok(OnList::NoContact),
             (404, Some(said)) if said.is_no_list() => Ok(OnList::NoList),
-            _ => Err(self.refused(method, operation, &answer, sent)),
+            _ => Err(self.refused(method, operation, &answer)),
         }
     }
 
@@ -314,12 +300,12 @@ impl Client {
     fn success(&self, method: &str, operation: &str, answer: Response) -> Result<Bytes> {
         match answer.head.status {
             200..=299 => Ok(answer.body),
-            _ => Err(self.refused(method, operation, &answer, NOBODY)),
+            _ => Err(self.refused(method, operation, &answer)),
         }
     }
 
     /// The error of an answer that is no success.
-    fn refused(&self, method: &str, operation: &str, answer: &Response, sent: Sent<'_>) -> Error {
-        refused(operation, method, answer.head.status, &answer.body, self.api_key.expose(), sent)
+    fn refused(&self, method: &str, operation: &str, answer: &Response) -> Error {
+        refused(operation, method, answer.head.status, &answer.body)
     }
 }

@@ -7,7 +7,6 @@ use arrow_array::{Array, BooleanArray, Float64Array, Int64Array, RecordBatch, St
 use segport_sdk::{Error, ErrorKind, FieldType, MappedField, Result, RowOutcome};
 use serde_json::{Map, Value};
 
-use crate::echo::Echo;
 use crate::fields::{EMAIL, Key};
 
 /// Where the columns of an export's batches go.
@@ -247,11 +246,6 @@ impl Contacts<'_> {
     /// The contacts that would be sent, each with its row: what the destination must hold to have been sent them.
     pub(crate) fn as_sent(&self) -> impl Iterator<Item = (usize, Map<String, Value>)> {
         self.sent.iter().filter_map(|&row| Some((row, self.contact(row)?)))
-    }
-
-    /// What of the contact of a row may show in what is said of it.
-    pub(crate) fn echo(&self, row: usize, said: &str) -> Option<Echo> {
-        Some(Echo::of([Value::Object(self.contact(row)?)], said))
     }
 
     /// The contact of a row as it would be sent.

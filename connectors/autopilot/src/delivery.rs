@@ -73,10 +73,9 @@ impl Delivery<'_> {
             other => other?,
         };
         let mut verdict = None;
-        let known = subjects.iter().filter_map(|&row| Some((row, done(outcomes.rows.get(row)?)?))).take(SUBJECTS);
-        for (row, id) in known {
-            let sent = |said: &str| self.contacts.echo(row, said);
-            match self.client.on_list(self.cx, Verb::Test, &list.id, id, &sent).await {
+        let known = subjects.iter().filter_map(|&row| done(outcomes.rows.get(row)?)).take(SUBJECTS);
+        for id in known {
+            match self.client.on_list(self.cx, Verb::Test, &list.id, id).await {
                 Ok(OnList::Yes | OnList::Already) => verdict = Some(Way::Bulk),
                 Ok(OnList::No) => verdict = Some(Way::Single),
                 // A contact that was acknowledged a moment ago and cannot be found says nothing about lists.
@@ -98,8 +97,7 @@ impl Delivery<'_> {
     pub(crate) async fn look(&self, list: &SegmentList, roll: &Roll) -> Result<Look> {
         let unseen = self.contacts.rows().iter().filter_map(|&row| Some((row, self.contacts.email(row)?)));
         for (row, email) in unseen.filter(|(_, email)| !roll.has_address(email)).take(SUBJECTS) {
-            let sent = |said: &str| self.contacts.echo(row, said);
-            match self.client.on_list(self.cx, Verb::Test, &list.id, email, &sent).await {
+            match self.client.on_list(self.cx, Verb::Test, &list.id, email).await {
                 Ok(OnList::No | OnList::NoContact) => return Ok(Look::Missing(row)),
                 Ok(OnList::Yes | OnList::Already) => {}
                 Err(error) if stops(&error) => return Err(error),
@@ -148,6 +146,6 @@ impl Delivery<'_> {
             .filter_map(|(row, outcome)| Some((row, done(outcome)?)))
             .map(|(row, id)| (row, id.to_owned()))
             .collect();
-        singles::join(self.client, self.cx, list, &self.contacts, written, roll, outcomes).await
+        singles::join(self.client, self.cx, list, written, roll, outcomes).await
     }
 }

@@ -17,7 +17,6 @@ mod answer;
 mod client;
 mod contact;
 mod delivery;
-mod echo;
 mod error;
 mod estimate;
 mod fields;
@@ -29,6 +28,7 @@ mod roll;
 mod session;
 mod settings;
 mod singles;
+mod wording;
 
 use segport_sdk::{
     Account, Batch, BatchKind, Capabilities, Connector, Context, Descriptor, Error, ErrorKind, Estimate, ExportSpec,

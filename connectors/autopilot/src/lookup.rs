@@ -10,7 +10,6 @@ use serde_json::{Map, Value};
 use crate::answer::is_id;
 use crate::client::Client;
 use crate::contact::Contacts;
-use crate::echo::Echo;
 use crate::error::ends_round;
 use crate::fields::EMAIL;
 use crate::lists::SegmentList;
@@ -57,8 +56,7 @@ pub(crate) async fn look_up(
 
 async fn ask(client: &Client, cx: &Context, sent: &Map<String, Value>, lists: &[&SegmentList]) -> Result<Found> {
     let email = sent.get(EMAIL.wire).and_then(Value::as_str).unwrap_or_default();
-    let echo = |said: &str| Some(Echo::of([Value::Object(sent.clone())], said));
-    let Some(document) = client.contact(cx, email, &echo).await? else { return Ok(Found::Different) };
+    let Some(document) = client.contact(cx, email).await? else { return Ok(Found::Different) };
     let id = document.get("contact_id").and_then(Value::as_str).filter(|id| is_id(id));
     Ok(match id {
         Some(id) if holds(&document, sent) && is_on(&document, lists) => Found::Held(Some(id.to_owned())),

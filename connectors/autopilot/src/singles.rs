@@ -7,7 +7,6 @@ use segport_sdk::{Context, Error, Outcomes, RowOutcome};
 
 use crate::answer::is_id;
 use crate::client::{Client, OnList, Verb};
-use crate::contact::Contacts;
 use crate::error::{ends_round, row_outcome};
 use crate::lists::SegmentList;
 use crate::roll::Roll;
@@ -19,19 +18,18 @@ pub(crate) struct Added {
     pub(crate) already: usize,
 }
 
-/// Puts those of `contacts` that were written, each with its row and id, on `list`, but for those on `roll`. A contact that did not get
+/// Puts contacts that were written, each with its row and id, on `list`, but for those on `roll`. A contact that did not get
 /// there is not done.
 pub(crate) async fn join(
     client: &Client,
     cx: &Context,
     list: &SegmentList,
-    contacts: &Contacts<'_>,
     written: Vec<(usize, String)>,
     roll: Option<&Roll>,
     outcomes: &mut Outcomes,
 ) -> Added {
     let is_over = AtomicBool::new(outcomes.stop.is_some());
-    let round = Round { client, cx, verb: Verb::Add, list: &list.id, contacts: Some(contacts), is_over };
+    let round = Round { client, cx, verb: Verb::Add, list: &list.id, is_over };
     // Asked just before each call: another batch may have read on meanwhile.
     let missing = written.into_iter().filter(|(_, id)| !roll.is_some_and(|roll| roll.has(id)));
     let answers = round.ask(missing).await;
@@ -78,7 +76,7 @@ pub(crate) async fn leave<'a>(
         }
     }
     let is_over = AtomicBool::new(false);
-    let round = Round { client, cx, verb: Verb::Remove, list: &list.id, contacts: None, is_over };
+    let round = Round { client, cx, verb: Verb::Remove, list: &list.id, is_over };
     let (mut were_there, mut were_not) = (false, false);
     for (row, answer) in round.ask(asked.into_iter()).await {
         let failed = match answer {
@@ -127,8 +125,6 @@ struct Round<'a> {
     cx: &'a Context,
     verb: Verb,
     list: &'a str,
-    /// Those that the calls are about, where they are at hand.
-    contacts: Option<&'a Contacts<'a>>,
     /// No further call is made.
     is_over: AtomicBool,
 }
@@ -141,8 +137,7 @@ impl Round<'_> {
             if self.is_over.load(Ordering::Relaxed) {
                 return (row, Answer::NotAsked);
             }
-            let sent = |said: &str| self.contacts?.echo(row, said);
-            match self.client.on_list(self.cx, self.verb, self.list, &id, &sent).await {
+            match self.client.on_list(self.cx, self.verb, self.list, &id).await {
                 Ok(said) => (row, Answer::Said(said)),
                 Err(error) => {
                     self.is_over.fetch_or(ends_round(&error), Ordering::Relaxed);

@@ -47,8 +47,7 @@ fn check(path: &str, text: &str, findings: &mut Vec<String>) {
     if path.starts_with("crates/core/") && text.to_lowercase().contains("autopilot") {
         findings.push(format!("{path}: names a connector; to the core they are all alike"));
     }
-    if !is_test
-        && !may_know_autopilot.iter().any(|place| path.starts_with(place))
+    if !may_know_autopilot.iter().any(|place| path.starts_with(place))
         && wire_names.iter().any(|name| text.contains(name))
     {
         findings.push(format!("{path}: knows a wire name of Autopilot; only its connector and the sandbox may"));

@@ -6,7 +6,6 @@ use serde_json::json as value;
 
 use crate::{block_on, looks_around, open, reason, removal, session, short};
 
-/// The values of a leaver are not at hand, so nothing is shown of a text that may hold some.
 #[test]
 fn a_refused_removal_is_told_without_what_is_said_of_the_contact() {
     for (code, kind) in [(400, "refused"), (500, "unknown"), (429, "deferred")] {
@@ -18,7 +17,7 @@ fn a_refused_removal_is_told_without_what_is_said_of_the_contact() {
         let outcomes = block_on(harness.write(&removal(&session, 0, &[Some("p-1")]))).unwrap();
         assert!(short(&outcomes.rows)[0].starts_with(kind), "{outcomes:?}");
         let reason = reason(&outcomes.rows[0]);
-        let expected = format!("with {code}: its text may tell of the contact, and is not shown");
+        let expected = format!("with {code}: Bad Request: Contact [...] of [...] is archived");
         assert!(reason.contains(&expected), "{reason}");
     }
 }

@@ -34,7 +34,7 @@ async fn a_request_arrives_as_it_was_and_the_answer_comes_back() {
     let seen = server.seen().remove(0);
     for part in [
         "POST /v1/contacts?x=1 HTTP/1.1\r\n",
-        "autopilotapikey: s3cret\r\n",
+        "x-api-key: s3cret\r\n",
         "content-type: application/json\r\n",
         "user-agent: segport/test\r\n",
         "accept-encoding: gzip\r\n",

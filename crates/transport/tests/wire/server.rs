@@ -200,7 +200,5 @@ pub(crate) fn limits() -> Limits {
 }
 
 pub(crate) fn post(url: String) -> Request {
-    Request::new("POST", url, "POST /contacts")
-        .header("autopilotapikey", "s3cret")
-        .json("{\"email\":\"anna@example.com\"}")
+    Request::new("POST", url, "POST /contacts").header("x-api-key", "s3cret").json("{\"email\":\"anna@example.com\"}")
 }
