@@ -315,7 +315,8 @@ pub(crate) enum Suppress {
     /// They are not sent to any destination any more, and stay what they are there. No request that is sent after this command has
     /// ended writes any of them, in runs under way too; one that is just making its connection counts as sent.
     ///
-    /// JSON: `new`, `known`, `invalid`, `invalid_at` (their places), `listed` (how many are on the list now).
+    /// JSON: `new`, `known`, `invalid`, `invalid_at` (their places), `listed` (how many the list has now, an address once for each of
+    /// its spellings).
     #[command(after_help = "\
 Examples:
   segport suppress add anna@example.com ben@example.com
@@ -327,7 +328,8 @@ Exit code 1 if something is not an e-mail address; the others are on the list th
     ///
     /// The next run sends those who are still in a segment.
     ///
-    /// JSON: `removed`, `not_listed`, `invalid`, `invalid_at` (their places), `listed` (how many are on the list now).
+    /// JSON: `removed`, `not_listed`, `invalid`, `invalid_at` (their places), `listed` (how many the list has now, an address once
+    /// for each of its spellings).
     #[command(after_help = "Exit code 1 if something is not an e-mail address; the others are off the list then.")]
     Remove(Addresses),
     /// Put everybody in a file on the suppression list
@@ -446,6 +448,9 @@ A fault is [METHOD] [PATH] and words in any order:
           commit-then-timeout[=TIME] partial-map=N bulk-lists=on|off refuse-email=GLOB
           drop-email=GLOB
   also    delay=TIME retry-after=N commit
+
+A text with blanks stands in quotation marks, and those inside of it behind a backslash:
+  --fault 'GET /lists body=\"{\\\"lists\\\": []}\"'
 
 Look inside at /_sandbox/state, /_sandbox/requests and /_sandbox/counts.")]
     Autopilot(Standin),

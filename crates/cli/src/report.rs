@@ -3,7 +3,7 @@
 use segport_core::harmless;
 use segport_engine::report::{GuardVerdict, Problem, RunReport, Severity, Verdict};
 use segport_engine::{PlanReport, PlannedCalls};
-use segport_ledger::{OutcomeKind, RunEnd};
+use segport_ledger::OutcomeKind;
 use segport_manifest::Style;
 
 use crate::exit::heading;
@@ -156,7 +156,7 @@ pub(crate) fn run(report: &RunReport, style: Style) -> String {
         ("invalid", rows.invalid, "not sendable as they are".to_owned()),
         ("duplicate", rows.duplicate, "a row with the same identity came before".to_owned()),
         ("suppressed", rows.suppressed, "on the suppression list".to_owned()),
-        ("deferred", rows.deferred, "not tried; the next run takes them".to_owned()),
+        ("deferred", rows.deferred, "put off; the next run takes them".to_owned()),
         ("refused", rows.refused, "rejected by the destination".to_owned()),
         ("unknown", rows.unknown, "sent without a usable answer; the next run settles them".to_owned()),
     ]));
@@ -194,11 +194,7 @@ pub(crate) fn run(report: &RunReport, style: Style) -> String {
 fn hint(report: &RunReport) -> Option<String> {
     let RunReport { rows, run_id, .. } = report;
     let odd = rows.invalid + rows.duplicate + rows.suppressed + rows.refused + rows.unknown;
-    match report.status {
-        RunEnd::Stopped => Some(format!("`segport run {} --override GUARD` goes on all the same", report.export)),
-        _ if odd > 0 => Some(format!("`segport rows {run_id}` lists what became of each row")),
-        _ => None,
-    }
+    (odd > 0).then(|| format!("`segport rows {run_id}` lists what became of each row"))
 }
 
 #[cfg(test)]
@@ -206,6 +202,7 @@ mod tests {
     use insta::assert_snapshot;
     use segport_engine::report::{CallCounts, LeaverCounts, PluginRef, RowCounts, Trigger};
     use segport_engine::{Guard, PlannedLeavers, PlannedRows, PlannedSegment, Skipped};
+    use segport_ledger::RunEnd;
     use segport_manifest::Code;
 
     use super::*;
@@ -351,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stopped_run_names_the_way_on() {
+    fn a_stopped_run_shows_its_guard() {
         let report = RunReport {
             status: RunEnd::Stopped,
             rows: RowCounts { read: 100, deferred: 100, ..RowCounts::default() },

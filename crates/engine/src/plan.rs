@@ -364,7 +364,7 @@ pub(crate) async fn report(
     problems.extend(shared_contacts(leavers.shared));
     if workload.in_doubt > 0 {
         let message = format!(
-            "{} of those to send may have reached the destination already: an earlier run did not learn what became of them",
+            "{} of those to send may have reached the destination already: an earlier run did not learn what became of them, or one under way has not yet",
             counted(workload.in_doubt, "row")
         );
         problems.push(Problem::new(Severity::Note, Code::RowsUnknown, message));

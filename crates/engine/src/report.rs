@@ -88,7 +88,7 @@ pub struct RowCounts {
     pub read: u64,
     /// The destination has acknowledged exactly this before.
     pub unchanged: u64,
-    /// Acknowledged for the first time.
+    /// Acknowledged, and not held before: for the first time, or anew after its list was gone.
     pub added: u64,
     /// Acknowledged with a new payload or membership.
     pub changed: u64,
@@ -183,7 +183,7 @@ impl LeaverCounts {
 /// Calls to the destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct CallCounts {
-    /// Requests sent, retries included.
+    /// Requests that were tried, each further try included, whether or not they reached the destination.
     pub requests: u64,
     /// Requests that were a further try.
     pub retried: u64,

@@ -105,12 +105,13 @@ impl Document {
         Location::new(&self.file, 0..0)
     }
 
-    /// The value at `pointer` as it may be shown.
+    /// The value at `pointer` as it may be shown; a text without its quotes, unless they may be the mistake.
     pub(crate) fn shown(&self, pointer: &str) -> String {
         let span = self.at_value(pointer).span();
         let text = self.file.text().get(span).unwrap_or_default();
-        let text = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
-        text.lines().next().unwrap_or_default().to_owned()
+        let inside = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+        let needs_none = |text: &&str| !matches!(*text, "true" | "false") && text.parse::<f64>().is_err();
+        inside.filter(needs_none).unwrap_or(text).lines().next().unwrap_or_default().to_owned()
     }
 
     /// The value at `pointer` as people name it; an entry of an array has its array's name.

@@ -15,7 +15,10 @@ fn runs_are_listed_newest_first() {
     let listed = scene.call("runs --output json");
     assert_eq!(listed.exits(0).reports(), [second.clone(), first.clone()]);
     let one = scene.call("runs --limit 1 --output json");
-    assert_eq!(one.report(), second);
+    assert_eq!(one.says("`--limit N` lists more").report(), second);
+    assert_eq!(scene.call("runs --limit 2 --output json").stderr, "");
+    scene.call(&format!("rows {}", second.run_id())).exits(0).says("every row that this run read was unchanged");
+    scene.call("rows latest --outcome refused").exits(0).says("no row of this run was refused");
     scene.call("runs --export nothing").exits(2).says("SP0215");
     let table = scene.call("runs");
     table.exits(0).prints(first.run_id()).prints(second.run_id());

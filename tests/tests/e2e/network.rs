@@ -228,6 +228,12 @@ fn private_addresses_are_refused_unless_allowed() {
         let found = scene.call("check");
         found.exits(1).prints("SP0611").prints("--> connections/autopilot.toml:9:1").prints("allow_private = true");
     }
+    // What is allowed cannot be told from a file that cannot be used.
+    scene.edit("segport.toml", "allow_private = false", "allow_private = \"false\"");
+    let found = scene.call("check");
+    found.exits(1).prints("cannot be `\"false\"`");
+    assert!(!found.stdout.contains("SP0611"), "{found}");
+    scene.edit("segport.toml", "allow_private = \"false\"", "allow_private = false");
     scene.edit("connections/autopilot.toml", "https://localhost/v1", "https://api.example.com/v1");
     scene.call("check").exits(0);
     assert_eq!((scene.requests(), scene.call("runs --output json").exits(0).objects().len()), (0, 0));

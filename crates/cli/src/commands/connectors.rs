@@ -80,10 +80,15 @@ fn verify(invocation: &Invocation, installation: &Installation) -> Result<Exit, 
                 counted((installed.len() - new) as u64, "plugin")
             ),
             0 => format!("\n{} as accepted\n", counted(installed.len() as u64, "plugin")),
-            bad => format!(
-                "\n{} not as accepted; `segport connectors lock` accepts what is there now\n",
-                counted(bad as u64, "plugin")
-            ),
+            bad => {
+                let is_refused = installed.iter().any(|plugin| matches!(plugin.state, PinState::Refused(_)));
+                let way = if is_refused {
+                    "see above why a file is not loaded at all"
+                } else {
+                    "`segport connectors lock` accepts what is there now"
+                };
+                format!("\n{} not as accepted; {way}\n", counted(bad as u64, "plugin"))
+            }
         })?;
     }
     let all_seen = !tell_unlistable(installation);

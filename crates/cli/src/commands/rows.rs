@@ -32,10 +32,12 @@ pub(crate) async fn rows(invocation: &Invocation, asked: &Rows) -> Result<Exit, 
         false => None,
     };
     let mut reader = store.rows(&run.run_id, only).await?;
+    let mut is_empty = true;
     while let Some(rows) = reader.next().await? {
         if output.is_closed() {
             break;
         }
+        is_empty &= rows.is_empty();
         let named = |row| revealed.as_mut().map(|revealed| Found::new(row, revealed.take(row)));
         let found: Vec<Option<Found>> = rows.iter().map(named).collect();
         let rows = rows.iter().zip(found);
@@ -51,6 +53,12 @@ pub(crate) async fn rows(invocation: &Invocation, asked: &Rows) -> Result<Exit, 
         output.note(
             "later runs have taken its place: rows of this run may be missing; `segport runs RUN` has its report",
         );
+    } else if is_empty {
+        output.note(&match only {
+            Some(outcome) => format!("no row of this run was {outcome}; `segport runs RUN` has its report"),
+            None => "every row that this run read was unchanged, or it read none; `segport runs RUN` has its report"
+                .to_owned(),
+        });
     }
     Ok(Exit::Done)
 }

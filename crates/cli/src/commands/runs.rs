@@ -19,14 +19,19 @@ pub(crate) async fn runs(invocation: &Invocation, asked: &Runs) -> Result<Exit, 
     let (dir, output) = (invocation.dir(), &invocation.output);
     let settings = segport_manifest::read_settings(dir)?;
     let store = project::existing_state(dir, &settings.state).await?;
-    let records = match (&store, &asked.run) {
+    let mut records = match (&store, &asked.run) {
         (Some(store), Some(run)) => vec![project::run_named(store, run).await?],
-        (Some(store), None) => store.runs(asked.export.as_deref(), asked.limit).await?,
+        (Some(store), None) => store.runs(asked.export.as_deref(), asked.limit.saturating_add(1)).await?,
         (None, Some(run)) => return Err(segport_ledger::Error::NoRun { run: run.clone() }.into()),
         (None, None) => Vec::new(),
     };
     if let (true, Some(export)) = (records.is_empty(), &asked.export) {
         is_known(dir, export)?;
+    }
+    let limit = asked.limit as usize;
+    if records.len() > limit {
+        records.truncate(limit);
+        output.note(&format!("these are the latest {limit}; `--limit N` lists more"));
     }
     if output.is_json() {
         for record in &records {

@@ -123,6 +123,7 @@ const CASES: &[(&str, Code, Files)] = &[
         &[(SETTINGS, "[project]\nname = \"a\"\n[state]\nurl = \"postgres://db/a\"\n")],
     ),
     ("state_without_scheme", Code::StateUrl, &[(SETTINGS, "[project]\nname = \"a\"\n[state]\nurl = \"state.db\"\n")]),
+    ("state_in_memory", Code::StateUrl, &[(SETTINGS, "[project]\nname = \"a\"\n[state]\nurl = \"sqlite::memory:\"\n")]),
     ("state_without_file", Code::StateUrl, &[(SETTINGS, "[project]\nname = \"a\"\n[state]\nurl = \"sqlite://\"\n")]),
     (
         "consent_without_offset",
