@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow_array::{RecordBatch, UInt32Array};
 use segport_core::{Error, ErrorKind, UnreadableRow};
-use segport_ledger::{Identity, Index, KeyHash, Observation, Present, Rekeyed, SegmentNumber, Untried};
+use segport_ledger::{Identity, Index, KeyHash, Observation, Present, Rekeyed, SegmentNumber, Untried, Whose};
 
 use crate::map::Mapping;
 use crate::name::{Candidate, Name};
@@ -105,7 +105,7 @@ impl<'a> Diff<'a> {
                     // Of rows without a key nobody can tell whether they are the same profile.
                     if self.considers(identity)? && key.is_none_or(|key| self.counts_here(place, key)) {
                         let skip = Skip { why: Why::Flawed(flaw.kind), reason: mapping.explain(flaw).into() };
-                        untried.push(self.tally.skip(place.number, identity, skip));
+                        untried.push(self.tally.skip(place.number, candidate.whose(), skip));
                     }
                 }
                 Candidate::Sound(name) => {
@@ -182,7 +182,7 @@ impl<'a> Diff<'a> {
                     Some(line) => format!("{}, line {line}: {}", row.place, row.reason),
                     None => format!("{}, row {}: {}", row.place, row.row, row.reason),
                 };
-                self.tally.skip(place.number, None, Skip { why: Why::Unreadable, reason: at.into() })
+                self.tally.skip(place.number, Whose::Nobody, Skip { why: Why::Unreadable, reason: at.into() })
             })
             .collect()
     }
@@ -203,7 +203,7 @@ impl<'a> Diff<'a> {
     fn skip(&mut self, place: Place, name: Name, skip: Skip) -> Option<Untried> {
         // What is over the cap is seen as such in its first segment only.
         let counts = skip.why == Why::OverCap || self.counts_here(place, name.key);
-        counts.then(|| self.tally.skip(place.number, Some(name.identity), skip))
+        counts.then(|| self.tally.skip(place.number, name.identity.into(), skip))
     }
 
     fn considers(&self, identity: Option<Identity>) -> Result<bool, StartError> {

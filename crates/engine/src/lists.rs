@@ -131,9 +131,9 @@ mod tests {
             destination_id: None,
             change: Change::Added,
         };
-        let refused = |identity, memberships| Row {
+        let refused = |identity: Identity, memberships| Row {
             outcome: Undelivered::Refused,
-            identity: Some(identity),
+            whose: identity.into(),
             memberships,
             code: "refused".into(),
             reason: "not wanted".into(),

@@ -3,7 +3,7 @@
 use arrow_array::StringArray;
 use arrow_array::cast::AsArray;
 use segport_core::{Error, ErrorKind, MappedField, Result};
-use segport_ledger::{Fingerprint, Hasher, Identity, KeyHash};
+use segport_ledger::{Fingerprint, Hasher, Identity, KeyHash, Whose};
 use sha2::{Digest, Sha256};
 
 use crate::map::{Flaw, FlawKind, MappedPage};
@@ -32,6 +32,15 @@ impl Candidate {
         match self {
             Self::Sound(name) => Some(name.identity),
             Self::Flawed { identity, .. } => *identity,
+        }
+    }
+
+    /// Whose row it is, as far as that can be told.
+    pub(crate) fn whose(&self) -> Whose {
+        match *self {
+            Self::Sound(Name { identity, .. }) | Self::Flawed { identity: Some(identity), .. } => identity.into(),
+            Self::Flawed { identity: None, key: Some(key), .. } => Whose::Key(key),
+            Self::Flawed { identity: None, key: None, .. } => Whose::Nobody,
         }
     }
 }
@@ -85,7 +94,7 @@ impl Namer {
         let identities = identities.ok_or_else(broken)?;
         let (mut joined, mut payload) = (Vec::new(), Payload::default());
         let candidates = page.flaws.iter().zip(identities).enumerate().map(|(row, (flaw, identity))| {
-            let key = self.key(&page.keys, row, &mut joined);
+            let key = key_of(&self.hasher, &page.keys, row, &mut joined);
             let identity = identity.map(|identity| self.hasher.identity(identity.as_bytes()));
             match (*flaw, identity) {
                 (None, Some(identity)) => {
@@ -104,20 +113,6 @@ impl Namer {
         candidates.collect()
     }
 
-    /// Hashes a row's key; one of several columns is put together in `joined`.
-    fn key(&self, keys: &[StringArray], row: usize, joined: &mut Vec<u8>) -> KeyHash {
-        if let [key] = keys {
-            return self.hasher.key(key.value(row).as_bytes());
-        }
-        joined.clear();
-        for key in keys {
-            let text = key.value(row);
-            joined.extend_from_slice(&(text.len() as u64).to_le_bytes());
-            joined.extend_from_slice(text.as_bytes());
-        }
-        self.hasher.key(joined)
-    }
-
     /// Hashes a row's payload in a canonical form: where it goes, then fields by name, those that are not sent left out. So a
     /// changed mapping changes just the fingerprints of rows whose payload it changes.
     fn fingerprint(&self, values: &[Values<'_>], row: usize, payload: &mut Payload) -> Fingerprint {
@@ -133,6 +128,20 @@ impl Namer {
         }
         self.hasher.fingerprint(payload.as_bytes())
     }
+}
+
+/// Hashes a row's key; one of several columns is put together in `joined`.
+pub(crate) fn key_of(hasher: &Hasher, keys: &[StringArray], row: usize, joined: &mut Vec<u8>) -> KeyHash {
+    if let [key] = keys {
+        return hasher.key(key.value(row).as_bytes());
+    }
+    joined.clear();
+    for key in keys {
+        let text = key.value(row);
+        joined.extend_from_slice(&(text.len() as u64).to_le_bytes());
+        joined.extend_from_slice(text.as_bytes());
+    }
+    hasher.key(joined)
 }
 
 fn tag(text: &str) -> Tag {

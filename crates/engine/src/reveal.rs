@@ -6,10 +6,11 @@ use std::fmt;
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, StringArray};
 use segport_core::{Error, ErrorKind, Result};
-use segport_ledger::{Hasher, Identity, OutcomeKind, RowRecord};
+use segport_ledger::{Hasher, Identity, KeyHash, OutcomeKind, RowRecord, Whose};
 
 use crate::engine::Engine;
 use crate::map::MappedPage;
+use crate::name::key_of;
 use crate::open_export::OpenSegment;
 use crate::progress::{Progress, Stage};
 use crate::start_error::StartError;
@@ -20,6 +21,8 @@ use crate::start_error::StartError;
 #[derive(Default)]
 pub struct Revealed {
     people: HashMap<Identity, Person>,
+    /// Keys of rows that have no identity, once they are found.
+    keys: HashMap<KeyHash, Option<Vec<String>>>,
     /// Position of the segment that a key was first found unfit in: a profile that is in several is listed once.
     unfit_in: HashMap<Vec<String>, usize>,
 }
@@ -29,8 +32,8 @@ pub struct Revealed {
 pub struct Named {
     /// The values of the segment's key columns.
     pub key: Vec<String>,
-    /// Who it is at the destination, such as a normalised e-mail address.
-    pub identity: String,
+    /// Who it is at the destination, such as a normalised e-mail address; `None` if the row had none that could be read.
+    pub identity: Option<String>,
 }
 
 /// Everybody in the source who has one identity. A run lists the rows in the order in which they are read.
@@ -59,9 +62,16 @@ impl Keys {
 }
 
 impl Revealed {
-    /// Asks for a row. Rows without identity cannot be found.
+    /// Asks for a row. One that has neither an identity nor a key cannot be found.
     pub fn ask(&mut self, row: &RowRecord) {
-        let Some(identity) = row.identity else { return };
+        let identity = match row.whose {
+            Whose::Identity(identity) => identity,
+            Whose::Key(key) => {
+                self.keys.entry(key).or_default();
+                return;
+            }
+            Whose::Nobody => return,
+        };
         let person = self.people.entry(identity).or_default();
         match row.outcome {
             OutcomeKind::Duplicate => person.duplicates.listed += 1,
@@ -73,14 +83,19 @@ impl Revealed {
     /// What was found of a row; `None` if the source has nobody like that any more. To be called once for each row that was
     /// asked for, in the same order: the second duplicate of somebody is the second one in the source.
     pub fn take(&mut self, row: &RowRecord) -> Option<Named> {
-        let person = self.people.get_mut(&row.identity?)?;
+        let identity = match row.whose {
+            Whose::Identity(identity) => identity,
+            Whose::Key(key) => return Some(Named { key: self.keys.get(&key)?.clone()?, identity: None }),
+            Whose::Nobody => return None,
+        };
+        let person = self.people.get_mut(&identity)?;
         let first = person.first.as_ref().map(|(key, _)| key);
         let key = match row.outcome {
             OutcomeKind::Duplicate => person.duplicates.waiting.pop_front().or_else(|| first.cloned()),
             OutcomeKind::Invalid => person.unfit.waiting.pop_front().or_else(|| first.cloned()),
             _ => first.or_else(|| person.unfit.waiting.front()).cloned(),
         };
-        Some(Named { key: key?, identity: person.identity.clone() })
+        Some(Named { key: key?, identity: Some(person.identity.clone()) })
     }
 
     async fn read(&mut self, segments: &[OpenSegment], hasher: &Hasher, advance: impl Fn(u64)) -> Result<()> {
@@ -94,15 +109,27 @@ impl Revealed {
         Ok(())
     }
 
+    /// Finds rows by their keys, whatever address they have by now.
+    fn find_keys(&mut self, hasher: &Hasher, page: &MappedPage) {
+        let mut joined = Vec::new();
+        for row in 0..page.rows.num_rows() {
+            if let Some(found) = self.keys.get_mut(&key_of(hasher, &page.keys, row, &mut joined)) {
+                found.get_or_insert_with(|| key_in(page, row));
+            }
+        }
+    }
+
     fn page(&mut self, position: usize, hasher: &Hasher, identities: &StringArray, page: &MappedPage) {
+        if !self.keys.is_empty() {
+            self.find_keys(hasher, page);
+        }
         for row in (0..identities.len()).filter(|&row| identities.is_valid(row)) {
             let identity = identities.value(row);
             let Some(person) = self.people.get_mut(&hasher.identity(identity.as_bytes())) else { continue };
             if person.identity.is_empty() {
                 identity.clone_into(&mut person.identity);
             }
-            let key = page.keys.iter().map(|key| if key.is_valid(row) { key.value(row) } else { "" });
-            let key: Vec<String> = key.map(str::to_owned).collect();
+            let key = key_in(page, row);
             if page.flaws.get(row).is_some_and(Option::is_some) {
                 if person.unfit.have_room() && *self.unfit_in.entry(key.clone()).or_insert(position) == position {
                     person.unfit.waiting.push_back(key);
@@ -118,6 +145,11 @@ impl Revealed {
             }
         }
     }
+}
+
+/// The values of a row's key columns.
+fn key_in(page: &MappedPage, row: usize) -> Vec<String> {
+    page.keys.iter().map(|key| if key.is_valid(row) { key.value(row).to_owned() } else { String::new() }).collect()
 }
 
 impl Engine {
@@ -157,7 +189,7 @@ async fn read(segment: &OpenSegment, mut take: impl FnMut(&StringArray, &MappedP
 
 impl fmt::Debug for Revealed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Revealed({} rows)", self.people.len())
+        write!(f, "Revealed({} rows)", self.people.len() + self.keys.len())
     }
 }
 

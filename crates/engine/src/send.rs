@@ -163,7 +163,7 @@ impl Sending<'_> {
                 let memberships = read.of(identity)?;
                 let (code, reason) = ("not_sent".into(), Arc::clone(reason));
                 let outcome = Undelivered::Deferred;
-                untried.push(Untried::Row(Row { outcome, identity: Some(identity), memberships, code, reason }));
+                untried.push(Untried::Row(Row { outcome, whose: identity.into(), memberships, code, reason }));
             }
         }
         Ok(untried)
@@ -499,7 +499,7 @@ fn call_timeout(open: &OpenExport, rows_per_batch: usize, max_in_flight: usize) 
 fn stays(leaver: &Leaver, code: &'static str, reason: &Arc<str>) -> Untried {
     Untried::Leaver(Row {
         outcome: Undelivered::Deferred,
-        identity: Some(leaver.identity),
+        whose: leaver.identity.into(),
         memberships: Memberships::from(leaver.segment),
         code: code.into(),
         reason: Arc::clone(reason),

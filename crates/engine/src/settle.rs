@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use segport_core::{Result, RowOutcome};
-use segport_ledger::{Change, Done, Memberships, OutcomeKind, Record, Row, Undelivered};
+use segport_ledger::{Change, Done, Identity, Memberships, OutcomeKind, Record, Row, Undelivered};
 use segport_manifest::Code;
 
 use crate::outbox::Ticket;
@@ -96,7 +96,7 @@ impl Settlement {
                     }
                     Err(trouble) => {
                         self.count_leaver(&trouble);
-                        Record::Stayed(trouble.row(Some(leaver.identity), Memberships::from(segment.number)))
+                        Record::Stayed(trouble.row(leaver.identity, Memberships::from(segment.number)))
                     }
                 })
                 .collect()),
@@ -108,7 +108,7 @@ impl Settlement {
             Ok(destination_id) => destination_id,
             Err(trouble) => {
                 self.count_row(&trouble);
-                return Record::Row(trouble.row(Some(ticket.identity), memberships));
+                return Record::Row(trouble.row(ticket.identity, memberships));
             }
         };
         let (change, count) = if ticket.added {
@@ -238,9 +238,9 @@ struct Trouble {
 }
 
 impl Trouble {
-    fn row(self, identity: Option<segport_ledger::Identity>, memberships: Memberships) -> Row {
+    fn row(self, identity: Identity, memberships: Memberships) -> Row {
         let outcome = self.undone.map_or(Undelivered::Suppressed, Undelivered::from);
-        Row { outcome, identity, memberships, code: self.code.into(), reason: self.reason.into() }
+        Row { outcome, whose: identity.into(), memberships, code: self.code.into(), reason: self.reason.into() }
     }
 }
 

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use segport_core::UnreadableRow;
-use segport_ledger::{Identity, Memberships, OutcomeKind, PresentKeys, Row, SegmentNumber, Undelivered, Untried};
+use segport_ledger::{
+    Identity, Memberships, OutcomeKind, PresentKeys, Row, SegmentNumber, Undelivered, Untried, Whose,
+};
 
 use crate::map::FlawKind;
 use crate::plan_report::{PlannedRows, Skipped};
@@ -64,8 +66,8 @@ impl Tally {
     }
 
     /// Counts a row of this segment that is not sent, and gives its record.
-    pub(crate) fn skip(&mut self, segment: SegmentNumber, identity: Option<Identity>, skip: Skip) -> Untried {
-        self.record(segment.into(), identity, skip)
+    pub(crate) fn skip(&mut self, segment: SegmentNumber, whose: Whose, skip: Skip) -> Untried {
+        self.record(segment.into(), whose, skip)
     }
 
     /// Counts a row whose values a second reading did not give, and gives its record.
@@ -73,10 +75,10 @@ impl Tally {
         self.wanted -= 1;
         self.rows.change -= 1;
         self.rows.read -= 1;
-        self.record(Memberships::NONE, Some(identity), skip)
+        self.record(Memberships::NONE, identity.into(), skip)
     }
 
-    fn record(&mut self, memberships: Memberships, identity: Option<Identity>, skip: Skip) -> Untried {
+    fn record(&mut self, memberships: Memberships, whose: Whose, skip: Skip) -> Untried {
         let rows = &mut self.rows;
         rows.read += 1;
         let Skip { why, reason } = skip;
@@ -98,7 +100,7 @@ impl Tally {
             rows: 0,
         });
         skipped.rows += 1;
-        Untried::Row(Row { outcome, identity, memberships, code: code.into(), reason })
+        Untried::Row(Row { outcome, whose, memberships, code: code.into(), reason })
     }
 }
 

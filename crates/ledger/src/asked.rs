@@ -21,7 +21,7 @@ impl Snapshot {
                 if let Stored::Row(row) | Stored::Stayed(row) = record
                     && outcomes.contains(&row.outcome)
                 {
-                    asked.extend(row.identity);
+                    asked.extend(row.whose.identity());
                 }
             }
             for ahead in asked.chunks(Index::AHEAD) {

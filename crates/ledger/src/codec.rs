@@ -11,7 +11,7 @@ pub(crate) use self::read::Records;
 pub(crate) use self::write::{Chunk, Intents};
 use crate::destination_id::DestinationId;
 use crate::standing::Standing;
-use crate::{Change, Fingerprint, Identity, Intent, KeyHash, Memberships, Undelivered};
+use crate::{Change, Fingerprint, Identity, Intent, KeyHash, Memberships, Undelivered, Whose};
 
 /// The fewest bytes that a record of a row takes: its tag, its identity and one byte of memberships.
 pub(crate) const LEAST_BYTES: i64 = 18;
@@ -33,6 +33,8 @@ const RENEWED: u8 = 13;
 const AT: u8 = 14;
 const VACATED: u8 = 15;
 const MOVED: u8 = 16;
+const ROW_OF_KEY: u8 = 17;
+const STAYED_OF_KEY: u8 = 18;
 
 const NO_ID: u8 = 0;
 const TEXT_ID: u8 = 1;
@@ -96,7 +98,7 @@ impl Stored<'_> {
             | Stored::Left { identity, .. }
             | Stored::Past { identity, .. }
             | Stored::Held { identity, .. } => Some(*identity),
-            Stored::Row(row) | Stored::Stayed(row) => row.identity,
+            Stored::Row(row) | Stored::Stayed(row) => row.whose.identity(),
             Stored::Renewed | Stored::Vacated(_) | Stored::Moved(_) => None,
         }
     }
@@ -117,7 +119,7 @@ pub(crate) struct Acknowledged {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct StoredRow<'a> {
     pub(crate) outcome: Undelivered,
-    pub(crate) identity: Option<Identity>,
+    pub(crate) whose: Whose,
     pub(crate) memberships: Memberships,
     pub(crate) code: &'a str,
     pub(crate) reason: &'a str,
@@ -146,10 +148,15 @@ mod tests {
             Undelivered::Refused,
             Undelivered::Unknown,
         ]);
-        let row = (outcome, prop::option::of(identities.clone()), masks.clone(), text.clone(), text).prop_map(
-            |(outcome, identity, memberships, code, reason)| Row {
+        let whose = prop_oneof![
+            identities.clone().prop_map(Whose::Identity),
+            any::<u64>().prop_map(|key| Whose::Key(KeyHash::from_bits(key))),
+            Just(Whose::Nobody),
+        ];
+        let row = (outcome, whose, masks.clone(), text.clone(), text).prop_map(
+            |(outcome, whose, memberships, code, reason)| Row {
                 outcome,
-                identity,
+                whose,
                 memberships,
                 code: Cow::Owned(code),
                 reason: reason.into(),
@@ -177,7 +184,7 @@ mod tests {
     fn owned(stored: Stored<'_>) -> Record {
         let row = |row: StoredRow<'_>| Row {
             outcome: row.outcome,
-            identity: row.identity,
+            whose: row.whose,
             memberships: row.memberships,
             code: Cow::Owned(row.code.to_owned()),
             reason: row.reason.into(),

@@ -11,7 +11,7 @@ use crate::database::Database;
 use crate::destination_id::DestinationId;
 use crate::page::{Page, PageKind};
 use crate::standing::Standing;
-use crate::{Change, Identity, Intent, Memberships, Result};
+use crate::{Change, Identity, Intent, Memberships, Result, Whose};
 
 /// When and how pages are folded, and what of the past is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -307,7 +307,7 @@ fn gather(rows: &mut HashMap<Identity, Folded>, run: i64, records: Records<'_>) 
                     row.during(run).end(|standing| standing.left(memberships));
                 }
             }
-            Stored::Row(StoredRow { identity: Some(identity), outcome, .. }) => {
+            Stored::Row(StoredRow { whose: Whose::Identity(identity), outcome, .. }) => {
                 if let Some(row) = rows.get_mut(&identity) {
                     row.during(run).standing.undelivered(outcome);
                 }
@@ -343,7 +343,7 @@ mod tests {
         let row = |identity| {
             Record::Row(Row {
                 outcome: Undelivered::Deferred,
-                identity: Some(Identity::from_bits(identity)),
+                whose: Identity::from_bits(identity).into(),
                 memberships,
                 code: "over_cap".into(),
                 reason: "over the cap".into(),

@@ -10,7 +10,7 @@ use crate::access::SegmentLine;
 use crate::codec::{Stored, StoredRow};
 use crate::database::Database;
 use crate::page::Page;
-use crate::{Identity, Intent, Memberships, OutcomeKind, Result, SegmentNumber};
+use crate::{Identity, Intent, Memberships, OutcomeKind, Result, SegmentNumber, Whose};
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -100,8 +100,8 @@ pub struct RowRecord {
     pub code: String,
     /// A sentence; empty for what was acknowledged.
     pub reason: String,
-    /// Whose row; `None` if it had no readable identity.
-    pub identity: Option<Identity>,
+    /// Whose row.
+    pub whose: Whose,
     /// Ids of the segments concerned: joined, left, or the ones the row is in.
     pub segments: Vec<String>,
 }
@@ -180,11 +180,11 @@ impl RowReader {
                 }
                 Stored::Done { identity, memberships, change, .. } | Stored::Past { identity, memberships, change } => {
                     self.open.remove(&(identity, false));
-                    self.add(number, false, change.into(), Some(identity), memberships, ("", ""));
+                    self.add(number, false, change.into(), identity.into(), memberships, ("", ""));
                 }
                 Stored::Left { identity, memberships } => {
                     self.open.remove(&(identity, true));
-                    self.add(number, true, OutcomeKind::Removed, Some(identity), memberships, ("", ""));
+                    self.add(number, true, OutcomeKind::Removed, identity.into(), memberships, ("", ""));
                 }
                 Stored::Row(row) => self.add_row(number, false, &row),
                 Stored::Stayed(row) => self.add_row(number, true, &row),
@@ -195,18 +195,18 @@ impl RowReader {
     }
 
     fn add_row(&mut self, page: i64, leaver: bool, row: &StoredRow<'_>) {
-        if let Some(identity) = row.identity
+        if let Some(identity) = row.whose.identity()
             && row.outcome.settles_an_intent()
         {
             self.open.remove(&(identity, leaver));
         }
-        self.add(page, leaver, row.outcome.into(), row.identity, row.memberships, (row.code, row.reason));
+        self.add(page, leaver, row.outcome.into(), row.whose, row.memberships, (row.code, row.reason));
     }
 
     fn add_open(&mut self) {
         for ((identity, leaver), (memberships, page)) in std::mem::take(&mut self.open) {
             let why = ("no_outcome", "it was about to be sent, and no outcome is known");
-            self.add(page, leaver, OutcomeKind::Unknown, Some(identity), memberships, why);
+            self.add(page, leaver, OutcomeKind::Unknown, identity.into(), memberships, why);
         }
     }
 
@@ -215,7 +215,7 @@ impl RowReader {
         page: i64,
         leaver: bool,
         outcome: OutcomeKind,
-        identity: Option<Identity>,
+        whose: Whose,
         memberships: Memberships,
         (code, reason): (&str, &str),
     ) {
@@ -227,7 +227,7 @@ impl RowReader {
             leaver,
             code: code.to_owned(),
             reason: reason.to_owned(),
-            identity,
+            whose,
             segments: memberships.iter().map(|segment| self.segment(segment, page)).collect(),
         };
         self.found.push_back(row);

@@ -58,7 +58,7 @@ pub use leavers::{Leaver, Leavers, Present, PresentKeys};
 pub use memberships::{Memberships, SegmentNumber};
 #[cfg(feature = "simulation")]
 pub use memory::Memory;
-pub use record::{Change, Done, Intent, OutcomeKind, Record, Row, Undelivered, Untried};
+pub use record::{Change, Done, Intent, OutcomeKind, Record, Row, Undelivered, Untried, Whose};
 pub use run::{NewRun, RunLedger};
 pub use shared_ids::SharedIds;
 pub use snapshot::{Snapshot, WantedRows};

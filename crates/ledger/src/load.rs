@@ -12,7 +12,7 @@ use crate::codec::{Acknowledged, Stored, StoredRow};
 use crate::database::Database;
 use crate::page::{Page, PageKind};
 use crate::standing::Standing;
-use crate::{Error, Identity, Index, Intent, Memberships, Result, Undelivered};
+use crate::{Error, Identity, Index, Intent, Memberships, Result, Undelivered, Whose};
 
 /// Pages that are applied where they are read: with so few, some million rows, another thread gains little. A simulation, which has
 /// one thread only, stays far below.
@@ -102,7 +102,9 @@ impl Effect {
                 Self::Done { identity, value, memberships, has_destination_id: id.is_some() }
             }
             Stored::Left { identity, memberships } => Self::Left { identity, memberships },
-            Stored::Row(StoredRow { identity: Some(identity), outcome, .. }) => Self::Undelivered { identity, outcome },
+            Stored::Row(StoredRow { whose: Whose::Identity(identity), outcome, .. }) => {
+                Self::Undelivered { identity, outcome }
+            }
             Stored::Held { identity, value, standing, .. } => Self::Held { identity, value, standing },
             Stored::Renewed => Self::Renewed,
             Stored::Vacated(lists) => Self::Vacated(lists),

@@ -79,13 +79,40 @@ impl Undelivered {
     }
 }
 
+/// Whose a row is, as far as that can be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose {
+    /// That of whoever has this identity.
+    Identity(Identity),
+    /// It has no readable identity, but this key in the source.
+    Key(KeyHash),
+    /// It has neither.
+    Nobody,
+}
+
+impl Whose {
+    /// The identity, if there is one.
+    pub fn identity(self) -> Option<Identity> {
+        match self {
+            Self::Identity(identity) => Some(identity),
+            Self::Key(_) | Self::Nobody => None,
+        }
+    }
+}
+
+impl From<Identity> for Whose {
+    fn from(identity: Identity) -> Self {
+        Self::Identity(identity)
+    }
+}
+
 /// A row without acknowledgement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
     /// What became of it.
     pub outcome: Undelivered,
-    /// Whose row; `None` if it has no readable identity.
-    pub identity: Option<Identity>,
+    /// Whose row.
+    pub whose: Whose,
     /// The segments it is in, as far as is known.
     pub memberships: Memberships,
     /// Short stable code.

@@ -27,13 +27,14 @@ use crate::{Error, Faults, Result, files};
 const APPLICATION: i64 = 0x5365_6750;
 
 /// Each brings the schema from the version that is its position to the next one. Append only.
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 7] = [
     include_str!("../migrations/0001_first.sql"),
     include_str!("../migrations/0002_accepted.sql"),
     include_str!("../migrations/0003_untried.sql"),
     include_str!("../migrations/0004_records.sql"),
     include_str!("../migrations/0005_lists.sql"),
     include_str!("../migrations/0006_accounts.sql"),
+    include_str!("../migrations/0007_keys.sql"),
 ];
 
 /// How long to wait for another process that writes.

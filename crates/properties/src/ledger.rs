@@ -10,8 +10,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use segport_core::Secret;
 use segport_ledger::{
-    Change, Done, Folding, Intent, Memberships, Memory, NewRun, NoFaults, Observation, PresentKeys, Reached, Record,
-    Row, RunEnd, SegmentNumber, StateKey, Store, Undelivered, Untried,
+    Change, Done, Folding, Identity, Intent, Memberships, Memory, NewRun, NoFaults, Observation, PresentKeys, Reached,
+    Record, Row, RunEnd, SegmentNumber, StateKey, Store, Undelivered, Untried,
 };
 
 use self::bytes::Bytes;
@@ -218,7 +218,7 @@ async fn execute(store: &Store, number: usize, plan: &Plan, world: &mut World) {
             let skip = plan.skipped.get(&who).map(|&outcome| {
                 Untried::Row(Row {
                     outcome,
-                    identity: Some(identity(who)),
+                    whose: identity(who).into(),
                     memberships: segment.into(),
                     code: "code".into(),
                     reason: "reason".into(),
@@ -320,7 +320,7 @@ async fn execute(store: &Store, number: usize, plan: &Plan, world: &mut World) {
             let undelivered = |outcome| {
                 Record::Row(Row {
                     outcome,
-                    identity: Some(identity(who)),
+                    whose: identity(who).into(),
                     memberships: joins,
                     code: "code".into(),
                     reason: "reason".into(),
@@ -389,10 +389,10 @@ async fn execute(store: &Store, number: usize, plan: &Plan, world: &mut World) {
             if dies.is_some() {
                 return;
             }
-            let stayed = |outcome, identity| {
+            let stayed = |outcome, identity: Identity| {
                 Record::Stayed(Row {
                     outcome,
-                    identity: Some(identity),
+                    whose: identity.into(),
                     memberships,
                     code: "code".into(),
                     reason: "reason".into(),

@@ -123,6 +123,7 @@ fn a_directory_that_everybody_can_write_to_is_refused() {
     let set = |path: &Path, mode| fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
     set(copy.0.path(), 0o777);
     copy.call(&scene, "run").exits(2).says("SP0405").says("writable by everybody");
+    copy.call(&scene, "connectors verify").exits(1).prints("see above why a file is not loaded at all");
     set(copy.0.path(), 0o755);
     set(&copy.file("libsegport_autopilot.so"), 0o666);
     copy.call(&scene, "run").exits(2).says("SP0405");

@@ -27,6 +27,7 @@ fn revealed(scene: &Scene) -> Vec<String> {
     assert_eq!(ended.exits(0).stderr, "", "{ended}");
     let row = |row: &Value| {
         assert!(row["identity_hash"].is_string() || row["identity"].is_null(), "{row}");
+        assert!(row["identity_hash"].is_null() || row["key_hash"].is_null(), "{row}");
         format!("{}: {} = {}", row["outcome"].as_str().unwrap(), row["key"], row["identity"]).replace('"', "")
     };
     let mut rows: Vec<String> = ended.objects().iter().map(row).collect();
@@ -54,13 +55,13 @@ fn rows_are_revealed_by_key_and_address() {
             "duplicate: c2 = ok@example.com",
             "duplicate: c4 = ok@example.com",
             "invalid: c3 = old@example.com",
-            "invalid: null = null",
+            "invalid: c5 = null",
             "invalid: null = null",
             "refused: c6 = bad@example.com",
         ]
     );
     let text = scene.call("rows latest --reveal");
-    text.exits(0).prints("c3  old@example.com").prints("newsletter.csv, line 8");
+    text.exits(0).prints("c3  old@example.com").prints("c5  -").prints("newsletter.csv, line 8");
     let one = scene.call("rows latest --reveal --outcome duplicate --output json");
     let keys: Vec<_> = one.exits(0).objects().iter().map(|row| row["key"].clone()).collect();
     assert_eq!(keys, ["c2", "c4"]);

@@ -82,7 +82,7 @@ fn a_state_that_cannot_be_right_is_refused() {
     // Places in the first page: <https://sqlite.org/fileformat2.html#the_database_header>.
     check(
         &|db| overwrite(db, 60, &99_u32.to_be_bytes()),
-        &["state version 99, this program knows 6", "use the newer segport"],
+        &["state version 99, this program knows 7", "use the newer segport"],
     );
     check(&|db| overwrite(db, 68, &1_u32.to_be_bytes()), &["it is a database of another program", "restore it"]);
     check(&|db| flip(db, 0, 0), DAMAGED);

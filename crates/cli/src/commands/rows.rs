@@ -3,7 +3,7 @@
 use segport_core::harmless;
 use segport_engine::report::RunReport;
 use segport_engine::{Named, Revealed, segment_id};
-use segport_ledger::{OutcomeKind, RowRecord, RunRecord, Store};
+use segport_ledger::{OutcomeKind, RowRecord, RunRecord, Store, Whose};
 use serde::Serialize;
 
 use crate::arguments::Rows;
@@ -103,6 +103,7 @@ struct Line<'a> {
     code: &'a str,
     reason: &'a str,
     identity_hash: Option<String>,
+    key_hash: Option<String>,
     segments: Vec<&'a str>,
     #[serde(flatten)]
     found: Option<Found>,
@@ -128,20 +129,21 @@ enum Key {
 
 impl Found {
     fn new(row: &RowRecord, named: Option<Named>) -> Self {
-        let (key, identity) = named.map(|Named { key, identity }| (key, identity)).unzip();
+        let (key, identity) = named.map_or((None, None), |Named { key, identity }| (Some(key), identity));
         let key = key.map(|mut key| match key.len() {
             1 => Key::One(key.remove(0)),
             _ => Key::Several(key),
         });
-        Self { key, identity, has_hash: row.identity.is_some() }
+        Self { key, identity, has_hash: row.whose != Whose::Nobody }
     }
 
     fn cells(self) -> [String; 2] {
-        match (self.key, self.identity) {
-            (Some(Key::One(key)), Some(identity)) => [harmless(&key), harmless(&identity)],
-            (Some(Key::Several(keys)), Some(identity)) => [harmless(&keys.join(", ")), harmless(&identity)],
-            _ if self.has_hash => ["-".to_owned(), "not in the source any more".to_owned()],
-            _ => ["-".to_owned(), "-".to_owned()],
+        let identity = self.identity.as_deref().map_or_else(|| "-".to_owned(), harmless);
+        match self.key {
+            Some(Key::One(key)) => [harmless(&key), identity],
+            Some(Key::Several(keys)) => [harmless(&keys.join(", ")), identity],
+            None if self.has_hash => ["-".to_owned(), "not in the source any more".to_owned()],
+            None => ["-".to_owned(), "-".to_owned()],
         }
     }
 }
@@ -153,7 +155,11 @@ fn as_json<'a>(run: &'a str, row: &'a RowRecord, found: Option<Found>) -> Line<'
         leaver: row.leaver.then_some(true),
         code: &row.code,
         reason: &row.reason,
-        identity_hash: row.identity.map(|identity| identity.to_string()),
+        identity_hash: row.whose.identity().map(|identity| identity.to_string()),
+        key_hash: match row.whose {
+            Whose::Key(key) => Some(key.to_string()),
+            Whose::Identity(_) | Whose::Nobody => None,
+        },
         segments: segments(row),
         found,
     }
@@ -169,7 +175,11 @@ fn as_cells(row: &RowRecord, found: Option<Found>) -> Vec<String> {
         (true, outcome) if outcome != OutcomeKind::Removed => format!("{outcome} (removal)"),
         (_, outcome) => outcome.to_string(),
     };
-    let hash = row.identity.map_or_else(|| "-".to_owned(), |identity| identity.to_string());
+    let hash = match row.whose {
+        Whose::Identity(identity) => identity.to_string(),
+        Whose::Key(key) => format!("key {key}"),
+        Whose::Nobody => "-".to_owned(),
+    };
     let mut cells = vec![outcome, hash];
     cells.extend(found.into_iter().flat_map(Found::cells));
     cells.extend([segments(row).join(","), row.code.to_string(), row.reason.to_string()]);

@@ -5,11 +5,12 @@ use std::str;
 use super::{
     AT, Acknowledged, CHUNK, DONE_ADDED, DONE_CHANGED, FLAG_ALL_AGAIN, FLAG_DOUBTFUL, FLAG_HELD, FLAG_INTENDED,
     FLAG_VALUES_AGAIN, HELD, INTEND_DELIVERY, INTEND_REMOVAL, LEFT, LOWER_UUID, MOVED, NO_ID, PAST_ADDED, PAST_CHANGED,
-    RENEWED, ROW, ROW_OF_NOBODY, STAYED, STAYED_OF_NOBODY, Stored, StoredRow, TEXT_ID, UPPER_UUID, VACATED,
+    RENEWED, ROW, ROW_OF_KEY, ROW_OF_NOBODY, STAYED, STAYED_OF_KEY, STAYED_OF_NOBODY, Stored, StoredRow, TEXT_ID,
+    UPPER_UUID, VACATED,
 };
 use crate::destination_id::DestinationId;
 use crate::standing::{Again, Standing};
-use crate::{Change, Fingerprint, Identity, Intent, KeyHash, Memberships, Undelivered};
+use crate::{Change, Fingerprint, Identity, Intent, KeyHash, Memberships, Undelivered, Whose};
 
 /// The bytes are not records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,11 +34,18 @@ impl<'a> Records<'a> {
             RENEWED => return Ok(Stored::Renewed),
             VACATED => return self.memberships().map(Stored::Vacated),
             MOVED => return self.memberships().map(Stored::Moved),
-            ROW_OF_NOBODY => return self.row_of_nobody().map(Stored::Row),
-            STAYED_OF_NOBODY => return self.row_of_nobody().map(Stored::Stayed),
+            ROW_OF_KEY => return self.row_of_key().map(Stored::Row),
+            STAYED_OF_KEY => return self.row_of_key().map(Stored::Stayed),
+            ROW_OF_NOBODY => return self.row(Whose::Nobody).map(Stored::Row),
+            STAYED_OF_NOBODY => return self.row(Whose::Nobody).map(Stored::Stayed),
             _ => {}
         }
         let identity = Identity::from_bits(u128::from_le_bytes(self.array()?));
+        match tag {
+            ROW => return self.row(identity.into()).map(Stored::Row),
+            STAYED => return self.row(identity.into()).map(Stored::Stayed),
+            _ => {}
+        }
         let memberships = self.memberships()?;
         Ok(match tag {
             INTEND_DELIVERY => Stored::Intent(Intent::Deliver { identity, memberships }),
@@ -45,8 +53,6 @@ impl<'a> Records<'a> {
             DONE_ADDED => self.done(identity, memberships, Change::Added)?,
             DONE_CHANGED => self.done(identity, memberships, Change::Changed)?,
             LEFT => Stored::Left { identity, memberships },
-            ROW => Stored::Row(self.row(Some(identity), memberships)?),
-            STAYED => Stored::Stayed(self.row(Some(identity), memberships)?),
             PAST_ADDED => Stored::Past { identity, memberships, change: Change::Added },
             PAST_CHANGED => Stored::Past { identity, memberships, change: Change::Changed },
             HELD => self.held(identity, memberships)?,
@@ -82,12 +88,13 @@ impl<'a> Records<'a> {
         Ok(Stored::Held { identity, value, standing, id, at })
     }
 
-    fn row_of_nobody(&mut self) -> Result<StoredRow<'a>, NotRecords> {
-        let memberships = self.memberships()?;
-        self.row(None, memberships)
+    fn row_of_key(&mut self) -> Result<StoredRow<'a>, NotRecords> {
+        let key = KeyHash::from_bits(u64::from_le_bytes(self.array()?));
+        self.row(Whose::Key(key))
     }
 
-    fn row(&mut self, identity: Option<Identity>, memberships: Memberships) -> Result<StoredRow<'a>, NotRecords> {
+    fn row(&mut self, whose: Whose) -> Result<StoredRow<'a>, NotRecords> {
+        let memberships = self.memberships()?;
         let outcome = match self.byte()? {
             0 => Undelivered::Invalid,
             1 => Undelivered::Duplicate,
@@ -97,7 +104,7 @@ impl<'a> Records<'a> {
             5 => Undelivered::Unknown,
             _ => return Err(NotRecords),
         };
-        Ok(StoredRow { outcome, identity, memberships, code: self.text()?, reason: self.text()? })
+        Ok(StoredRow { outcome, whose, memberships, code: self.text()?, reason: self.text()? })
     }
 
     fn value(&mut self) -> Result<Acknowledged, NotRecords> {

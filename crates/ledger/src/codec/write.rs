@@ -5,11 +5,12 @@ use std::collections::HashMap;
 use super::{
     AT, Acknowledged, CHUNK, DONE_ADDED, DONE_CHANGED, FLAG_ALL_AGAIN, FLAG_DOUBTFUL, FLAG_HELD, FLAG_INTENDED,
     FLAG_VALUES_AGAIN, HELD, INTEND_DELIVERY, INTEND_REMOVAL, LEFT, LOWER_UUID, MOVED, NO_ID, PAST_ADDED, PAST_CHANGED,
-    RENEWED, ROW, ROW_OF_NOBODY, STAYED, STAYED_OF_NOBODY, Stored, StoredRow, TEXT_ID, UPPER_UUID, VACATED,
+    RENEWED, ROW, ROW_OF_KEY, ROW_OF_NOBODY, STAYED, STAYED_OF_KEY, STAYED_OF_NOBODY, Stored, StoredRow, TEXT_ID,
+    UPPER_UUID, VACATED,
 };
 use crate::destination_id::DestinationId;
 use crate::standing::{Again, Standing};
-use crate::{Change, Identity, Intent, Memberships, Record, Row, Undelivered, Untried};
+use crate::{Change, Identity, Intent, Memberships, Record, Row, Undelivered, Untried, Whose};
 
 /// Writes one chunk.
 #[derive(Debug)]
@@ -64,16 +65,16 @@ impl Chunk {
                 let id = DestinationId::new(done.destination_id.as_deref());
                 self.done(done.change, done.identity, value, done.memberships, id);
             }
-            Record::Row(row) => self.row(ROW, ROW_OF_NOBODY, &borrow(row)),
-            Record::Stayed(row) => self.row(STAYED, STAYED_OF_NOBODY, &borrow(row)),
+            Record::Row(row) => self.row([ROW, ROW_OF_KEY, ROW_OF_NOBODY], &borrow(row)),
+            Record::Stayed(row) => self.row([STAYED, STAYED_OF_KEY, STAYED_OF_NOBODY], &borrow(row)),
             Record::Left { identity, memberships } => self.head(LEFT, *identity, *memberships),
         }
     }
 
     pub(crate) fn untried(&mut self, untried: &Untried) {
         match untried {
-            Untried::Row(row) => self.row(ROW, ROW_OF_NOBODY, &borrow(row)),
-            Untried::Leaver(row) => self.row(STAYED, STAYED_OF_NOBODY, &borrow(row)),
+            Untried::Row(row) => self.row([ROW, ROW_OF_KEY, ROW_OF_NOBODY], &borrow(row)),
+            Untried::Leaver(row) => self.row([STAYED, STAYED_OF_KEY, STAYED_OF_NOBODY], &borrow(row)),
         }
     }
 
@@ -97,8 +98,8 @@ impl Chunk {
                 self.held(*identity, *value, standing, *id);
             }
             Stored::Left { identity, memberships } => self.head(LEFT, *identity, *memberships),
-            Stored::Row(row) => self.row(ROW, ROW_OF_NOBODY, row),
-            Stored::Stayed(row) => self.row(STAYED, STAYED_OF_NOBODY, row),
+            Stored::Row(row) => self.row([ROW, ROW_OF_KEY, ROW_OF_NOBODY], row),
+            Stored::Stayed(row) => self.row([STAYED, STAYED_OF_KEY, STAYED_OF_NOBODY], row),
             Stored::Renewed => self.renewed(),
             Stored::Vacated(lists) => self.vacated(*lists),
             Stored::Moved(lists) => self.moved(*lists),
@@ -168,10 +169,17 @@ impl Chunk {
         self.id(id);
     }
 
-    fn row(&mut self, of_somebody: u8, of_nobody: u8, row: &StoredRow<'_>) {
-        match row.identity {
-            Some(identity) => self.head(of_somebody, identity, row.memberships),
-            None => {
+    /// The tags are those of a row of somebody, of a key and of nobody.
+    fn row(&mut self, [of_somebody, of_key, of_nobody]: [u8; 3], row: &StoredRow<'_>) {
+        match row.whose {
+            Whose::Identity(identity) => self.head(of_somebody, identity, row.memberships),
+            Whose::Key(key) => {
+                self.rows += 1;
+                self.bytes.push(of_key);
+                self.bytes.extend_from_slice(&key.bits().to_le_bytes());
+                self.number(row.memberships.bits());
+            }
+            Whose::Nobody => {
                 self.rows += 1;
                 self.bytes.push(of_nobody);
                 self.number(row.memberships.bits());
@@ -263,7 +271,7 @@ pub(crate) enum Intents {
 fn borrow(row: &Row) -> StoredRow<'_> {
     StoredRow {
         outcome: row.outcome,
-        identity: row.identity,
+        whose: row.whose,
         memberships: row.memberships,
         code: &row.code,
         reason: &row.reason,

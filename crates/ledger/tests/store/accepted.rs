@@ -49,6 +49,7 @@ async fn a_state_of_an_earlier_version_is_brought_up_to_date() {
         "PRAGMA user_version",
         "DROP TABLE list",
         "DROP TABLE account",
+        "PRAGMA user_version",
     ];
     for version in 1..=undo.len() {
         let place = Place::new();

@@ -112,7 +112,7 @@ async fn an_intent_is_settled_by_its_own_run_only() {
             };
             let row = Record::Row(Row {
                 outcome,
-                identity: Some(ada),
+                whose: ada.into(),
                 memberships: Memberships::NONE,
                 code: "code".into(),
                 reason: "reason".into(),

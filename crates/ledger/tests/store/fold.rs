@@ -139,7 +139,7 @@ async fn whoever_is_acknowledged_after_a_refusal_is_taken_off_the_list_that_took
         ledger.journal.intend(&[Intent::Deliver { identity, memberships }]).await.unwrap();
         let refused = Row {
             outcome: Undelivered::Refused,
-            identity: Some(identity),
+            whose: identity.into(),
             memberships,
             code: "refused".into(),
             reason: "the second list is full".into(),

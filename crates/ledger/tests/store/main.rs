@@ -11,9 +11,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use jiff::Timestamp;
 use segport_core::Secret;
 use segport_ledger::{
-    Change, Done, Error, Faults, Folding, Identity, Intent, Lease, Memberships, NewRun, Observation, OutcomeKind,
-    Present, PresentKeys, Reached, Record, Row, RowRecord, RunEnd, RunLedger, RunStatus, SegmentNumber, SharedIds,
-    Snapshot, StateKey, Store, Undelivered, WantedRows, sqlite_path,
+    Change, Done, Error, Faults, Folding, Identity, Intent, KeyHash, Lease, Memberships, NewRun, Observation,
+    OutcomeKind, Present, PresentKeys, Reached, Record, Row, RowRecord, RunEnd, RunLedger, RunStatus, SegmentNumber,
+    SharedIds, Snapshot, StateKey, Store, Undelivered, WantedRows, Whose, sqlite_path,
 };
 use sqlx::{Connection, SqliteConnection};
 
@@ -216,7 +216,7 @@ async fn holder() {
     ledger.journal.intend(&intents).await.unwrap();
     let suppressed = Row {
         outcome: Undelivered::Suppressed,
-        identity: Some(cyd),
+        whose: cyd.into(),
         memberships,
         code: "suppressed".into(),
         reason: "before its batch was sent".into(),
@@ -319,7 +319,7 @@ async fn what_cannot_be_right_is_refused_with_a_reason() {
     check("UPDATE page SET number = 7", "page 1 of export `news` is missing").await;
     check("DELETE FROM page", "page 1 of export `news` is missing").await;
     check("UPDATE segment SET number = 64", "segment `a` has the number 64").await;
-    check("PRAGMA user_version = 99", "state version 99, this program knows 6").await;
+    check("PRAGMA user_version = 99", "state version 99, this program knows 7").await;
     check("PRAGMA application_id = 1", "database of another program").await;
     check("UPDATE meta SET value = 'x'", "does not fit").await;
 }
@@ -473,7 +473,7 @@ async fn history_tells_what_became_of_each_row_even_when_folded() {
         let one = first_segment(&ledger);
         let row = |outcome, who: Option<&str>, code: &'static str| Row {
             outcome,
-            identity: who.map(identity),
+            whose: who.map_or(Whose::Key(KeyHash::from_bits(5)), |who| identity(who).into()),
             memberships: one,
             code: code.into(),
             reason: "why".into(),
@@ -496,16 +496,16 @@ async fn history_tells_what_became_of_each_row_even_when_folded() {
         let told: Vec<_> = rows(&store, "run-1", None)
             .await
             .into_iter()
-            .map(|row| (row.outcome.as_str(), row.leaver, row.code, row.identity, row.segments.join("+")))
+            .map(|row| (row.outcome.as_str(), row.leaver, row.code, row.whose, row.segments.join("+")))
             .collect();
         assert_eq!(
             told,
             [
-                ("added", false, String::new(), Some(identity("ada")), "a+b".to_owned()),
-                ("invalid", false, "no_email".to_owned(), None, "a".to_owned()),
-                ("refused", false, "rejected".to_owned(), Some(identity("bob")), "a".to_owned()),
-                ("deferred", true, "cap".to_owned(), Some(identity("cyd")), "a".to_owned()),
-                ("removed", true, String::new(), Some(identity("dan")), "a".to_owned()),
+                ("added", false, String::new(), identity("ada").into(), "a+b".to_owned()),
+                ("invalid", false, "no_email".to_owned(), Whose::Key(KeyHash::from_bits(5)), "a".to_owned()),
+                ("refused", false, "rejected".to_owned(), identity("bob").into(), "a".to_owned()),
+                ("deferred", true, "cap".to_owned(), identity("cyd").into(), "a".to_owned()),
+                ("removed", true, String::new(), identity("dan").into(), "a".to_owned()),
             ]
         );
         assert_eq!(rows(&store, "run-1", Some(OutcomeKind::Refused)).await.len(), 1);
@@ -560,7 +560,7 @@ async fn numbers_of_segments_without_members_are_used_again() {
         let ledger = begin(&store, &format!("r{run}"), &[&format!("s{run}")]).await;
         let reason = Row {
             outcome: Undelivered::Invalid,
-            identity: None,
+            whose: Whose::Nobody,
             memberships: first_segment(&ledger),
             code: "c".into(),
             reason: "r".into(),

@@ -9,7 +9,7 @@ use super::*;
 fn untried(store: &Store, who: &str, segment: SegmentNumber) -> Row {
     Row {
         outcome: Undelivered::Deferred,
-        identity: Some(store.hasher().identity(who.as_bytes())),
+        whose: store.hasher().identity(who.as_bytes()).into(),
         memberships: segment.into(),
         code: "over_cap".into(),
         reason: format!("why {who} waits").into(),

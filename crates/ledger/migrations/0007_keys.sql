@@ -1,0 +1,1 @@
+-- No table changes. From here on pages hold records of kinds 17 and 18, which programs of earlier versions cannot read.
