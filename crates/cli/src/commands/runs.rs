@@ -31,7 +31,7 @@ pub(crate) async fn runs(invocation: &Invocation, asked: &Runs) -> Result<Exit, 
     let limit = asked.limit as usize;
     if records.len() > limit {
         records.truncate(limit);
-        output.note(&format!("these are the latest {limit}; `--limit N` lists more"));
+        output.note("there are older runs; `--limit N` lists more");
     }
     if output.is_json() {
         for record in &records {
