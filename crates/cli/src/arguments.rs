@@ -163,19 +163,18 @@ Examples:
     /// List what became of the rows of a run
     ///
     /// JSON, one row a line: `run_id`, `outcome`, `leaver` (`true` if it is about a removal, else absent), `code`, `reason`,
-    /// `identity_hash` (`null` if the row has no readable identity), `key_hash` (of such a row, if its key in the source can be
-    /// read; else `null`), `segments`.
+    /// `identity_hash` (`null` if the row has no readable identity), `segments`.
     #[command(after_help = "\
 Examples:
   segport rows 01935b1c --outcome refused
   segport rows 01935b1c --output json
   segport rows latest --outcome invalid --reveal
 
-Rows are named by a keyed hash: Segport keeps no profile data. Rows that were unchanged are not listed.
-`--reveal` reads the export's segments again and adds each row's `key` in the source (a list if there are several key columns)
-and its `identity` at the destination, which is `null` for a row that had none that could be read. Both are `null` for a row
-that is not in the source any more, and for one that could not be read at all. They are profile data, and go to standard
-output only.")]
+Rows are named by a keyed hash: Segport keeps no profile data. Rows that were unchanged are not listed. `--reveal` \
+reads the export's segments again and adds each row's `key` in the source (a list if there are several key columns) \
+and its `identity` at the destination, which is `null` for a row that had none that could be read. Both are `null` for \
+a row that is not in the source any more, and for one that had neither a key nor an identity that could be read. They \
+are profile data, and go to standard output only.")]
     Rows(Rows),
     /// One line an export: last run, next run, rows held, open problems
     ///

@@ -7,7 +7,7 @@ use segport_engine::{Engine, Parts, load_code};
 use segport_host::{LoadError, LoadErrorKind, Plugins, Search};
 use segport_ledger::{RunRecord, StateKey, Store};
 use segport_manifest::{
-    Catalog, Code, Diagnostic, Diagnostics, Loaded, Outline, ProcessEnvironment, Project, State, StateUrl,
+    Catalog, Code, Diagnostic, Diagnostics, Loaded, Outline, ProcessEnvironment, Project, Severity, State, StateUrl,
 };
 use segport_transport::{Egress, Options, Transport};
 use tempfile::TempDir;
@@ -161,8 +161,16 @@ impl Opened {
 
     /// The engine of what could be made out of the project, to look for more mistakes.
     pub(crate) fn into_engine(self) -> Ready {
-        let Self { plugins, catalog, project, .. } = self;
-        let transport = transport(&project);
+        let Self { plugins, catalog, project, findings } = self;
+        let in_settings =
+            |found: &Diagnostic| found.severity == Severity::Error && found.path() == Some("segport.toml");
+        // Which addresses the project allows cannot be told from a file with mistakes; nothing is called while it has any.
+        let egress = if project.settings.egress.allow_private || findings.iter().any(in_settings) {
+            Egress::AllowPrivate
+        } else {
+            Egress::PublicOnly
+        };
+        let transport = transport(&project, egress);
         Ready { engine: Engine::new(Parts { project, plugins, transport }), catalog }
     }
 }
@@ -175,11 +183,9 @@ pub(crate) fn open(dir: &Path) -> Result<Ready, Failure> {
     read(dir, Handle::current())?.ready()
 }
 
-fn transport(project: &Project) -> Transport {
+fn transport(project: &Project, egress: Egress) -> Transport {
     let mut options = Options::new(concat!("segport/", env!("CARGO_PKG_VERSION")));
-    if project.settings.egress.allow_private {
-        options.egress = Egress::AllowPrivate;
-    }
+    options.egress = egress;
     options.slots = Some(project.state_dir().join("pace"));
     Transport::new(options)
 }

@@ -164,7 +164,7 @@ pub(crate) fn run(report: &RunReport, style: Style) -> String {
     lines.extend(counting([
         ("removed", leavers.removed, "off the list".to_owned()),
         ("kept", leavers.kept, "stay on lists that the export takes nobody off".to_owned()),
-        ("deferred", leavers.deferred, "not tried".to_owned()),
+        ("deferred", leavers.deferred, "put off".to_owned()),
         ("refused", leavers.refused, "the destination rejected the removal".to_owned()),
         ("unknown", leavers.unknown, "no usable answer".to_owned()),
     ]));

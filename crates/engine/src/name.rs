@@ -29,10 +29,7 @@ pub(crate) enum Candidate {
 impl Candidate {
     /// Who the row is, where that can be told.
     pub(crate) fn identity(&self) -> Option<Identity> {
-        match self {
-            Self::Sound(name) => Some(name.identity),
-            Self::Flawed { identity, .. } => *identity,
-        }
+        self.whose().identity()
     }
 
     /// Whose row it is, as far as that can be told.

@@ -98,7 +98,7 @@ pub struct RowCounts {
     pub duplicate: u64,
     /// On the suppression list.
     pub suppressed: u64,
-    /// Not tried: over the cap, stopped by a guard, interrupted, or the connection was given up.
+    /// Not tried, or turned away at once: over the cap, stopped by a guard, interrupted, throttled, or the connection was given up.
     pub deferred: u64,
     /// Rejected by the destination.
     pub refused: u64,
@@ -150,8 +150,8 @@ pub struct LeaverCounts {
     /// Left on the list: the policy is `keep`, the export no longer names the segment, somebody who is still in it is the same
     /// contact, or it was never acknowledged at the account that the export has now.
     pub kept: u64,
-    /// Not tried, as for `rows`; also where rows of the source could not be read, or have neither a key nor a known
-    /// address, since the leaver might be one of them.
+    /// Not tried, or turned away at once, as for `rows`; also where rows of the source could not be read, or have neither a key nor
+    /// a known address, since the leaver might be one of them.
     pub deferred: u64,
     /// The destination rejected the removal.
     pub refused: u64,

@@ -13,7 +13,8 @@ use crate::destination_id::DestinationId;
 use crate::standing::Standing;
 use crate::{Change, Fingerprint, Identity, Intent, KeyHash, Memberships, Undelivered, Whose};
 
-/// The fewest bytes that a record of a row takes: its tag, its identity and one byte of memberships.
+/// The fewest bytes that a record of somebody's row takes: its tag, its identity and one byte of memberships. Those of nobody's are in
+/// pages that are not counted.
 pub(crate) const LEAST_BYTES: i64 = 18;
 
 const CHUNK: u8 = 0;

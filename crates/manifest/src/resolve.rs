@@ -174,7 +174,9 @@ fn reference(pointer: &str, value: &Value, findings: &mut Findings<'_>) -> Optio
 pub(crate) fn state_url_problem(url: &str) -> Option<&'static str> {
     match url.split_once(':') {
         Some(("sqlite", path)) if path.trim_start_matches('/').is_empty() => Some("no file is named"),
-        Some(("sqlite", path)) if path.starts_with(':') => Some("state in memory would be forgotten with each run"),
+        Some(("sqlite", path)) if path.trim_start_matches('/') == ":memory:" => {
+            Some("state in memory would be forgotten with each run")
+        }
         Some(("sqlite", _)) => None,
         Some(("postgres" | "postgresql", _)) => Some("state cannot be kept in PostgreSQL"),
         Some(_) => Some("state cannot be kept in this kind of database"),

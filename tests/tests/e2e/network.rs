@@ -232,7 +232,10 @@ fn private_addresses_are_refused_unless_allowed() {
     scene.edit("segport.toml", "allow_private = false", "allow_private = \"false\"");
     let found = scene.call("check");
     found.exits(1).prints("cannot be `\"false\"`");
-    assert!(!found.stdout.contains("SP0611"), "{found}");
+    assert!(!found.stdout.contains("allow_private = true"), "{found}");
+    scene.edit("connections/autopilot.toml", "https://localhost/v1", "no address");
+    scene.call("check").exits(1).prints("SP0611").prints("`base_url`");
+    scene.edit("connections/autopilot.toml", "no address", "https://localhost/v1");
     scene.edit("segport.toml", "allow_private = \"false\"", "allow_private = false");
     scene.edit("connections/autopilot.toml", "https://localhost/v1", "https://api.example.com/v1");
     scene.call("check").exits(0);

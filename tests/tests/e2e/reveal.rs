@@ -27,7 +27,6 @@ fn revealed(scene: &Scene) -> Vec<String> {
     assert_eq!(ended.exits(0).stderr, "", "{ended}");
     let row = |row: &Value| {
         assert!(row["identity_hash"].is_string() || row["identity"].is_null(), "{row}");
-        assert!(row["identity_hash"].is_null() || row["key_hash"].is_null(), "{row}");
         format!("{}: {} = {}", row["outcome"].as_str().unwrap(), row["key"], row["identity"]).replace('"', "")
     };
     let mut rows: Vec<String> = ended.objects().iter().map(row).collect();
@@ -45,6 +44,7 @@ fn rows_are_revealed_by_key_and_address() {
         "c5,,Nobody,,3",
         "c6,bad@example.com,Bad,,4",
         "c7,surplus@example.com,S,,5,surplus",
+        ",,Neither,,6",
     ]);
     scene.faults(&["POST /contacts refuse-email=bad@*"]);
     scene.run("").exits(1);
@@ -56,6 +56,7 @@ fn rows_are_revealed_by_key_and_address() {
             "duplicate: c4 = ok@example.com",
             "invalid: c3 = old@example.com",
             "invalid: c5 = null",
+            "invalid: null = null",
             "invalid: null = null",
             "refused: c6 = bad@example.com",
         ]

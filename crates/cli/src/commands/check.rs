@@ -109,10 +109,7 @@ async fn mappings(engine: &Engine, faulty: &Faulty) -> Diagnostics {
         if faulty.has(&file) {
             closed.insert(id);
         } else if let Err(error) = engine.opens(id) {
-            // Which addresses a project allows is in a file that is not known.
-            if !(faulty.has("segport.toml") && error.code() == Code::ConfigInvalid) {
-                objection(file, &["/settings"], &error);
-            }
+            objection(file, &["/settings"], &error);
             closed.insert(id);
         }
     }

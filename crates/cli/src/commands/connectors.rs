@@ -83,7 +83,7 @@ fn verify(invocation: &Invocation, installation: &Installation) -> Result<Exit, 
             bad => {
                 let is_refused = installed.iter().any(|plugin| matches!(plugin.state, PinState::Refused(_)));
                 let way = if is_refused {
-                    "see above why a file is not loaded at all"
+                    "see above why a file is not loaded at all; of the others, `segport connectors lock` accepts what is there now"
                 } else {
                     "`segport connectors lock` accepts what is there now"
                 };

@@ -3,7 +3,7 @@
 use segport_core::harmless;
 use segport_engine::report::RunReport;
 use segport_engine::{Named, Revealed, segment_id};
-use segport_ledger::{OutcomeKind, RowRecord, RunRecord, Store, Whose};
+use segport_ledger::{OutcomeKind, RowRecord, RunRecord, RunStatus, Store, Whose};
 use serde::Serialize;
 
 use crate::arguments::Rows;
@@ -34,10 +34,10 @@ pub(crate) async fn rows(invocation: &Invocation, asked: &Rows) -> Result<Exit, 
     let mut reader = store.rows(&run.run_id, only).await?;
     let mut is_empty = true;
     while let Some(rows) = reader.next().await? {
+        is_empty = false;
         if output.is_closed() {
             break;
         }
-        is_empty &= rows.is_empty();
         let named = |row| revealed.as_mut().map(|revealed| Found::new(row, revealed.take(row)));
         let found: Vec<Option<Found>> = rows.iter().map(named).collect();
         let rows = rows.iter().zip(found);
@@ -53,7 +53,7 @@ pub(crate) async fn rows(invocation: &Invocation, asked: &Rows) -> Result<Exit, 
         output.note(
             "later runs have taken its place: rows of this run may be missing; `segport runs RUN` has its report",
         );
-    } else if is_empty {
+    } else if is_empty && matches!(run.status, RunStatus::Ended(_)) {
         output.note(&match only {
             Some(outcome) => format!("no row of this run was {outcome}; `segport runs RUN` has its report"),
             None => "every row that this run read was unchanged, or it read none; `segport runs RUN` has its report"
@@ -103,7 +103,6 @@ struct Line<'a> {
     code: &'a str,
     reason: &'a str,
     identity_hash: Option<String>,
-    key_hash: Option<String>,
     segments: Vec<&'a str>,
     #[serde(flatten)]
     found: Option<Found>,
@@ -156,10 +155,6 @@ fn as_json<'a>(run: &'a str, row: &'a RowRecord, found: Option<Found>) -> Line<'
         code: &row.code,
         reason: &row.reason,
         identity_hash: row.whose.identity().map(|identity| identity.to_string()),
-        key_hash: match row.whose {
-            Whose::Key(key) => Some(key.to_string()),
-            Whose::Identity(_) | Whose::Nobody => None,
-        },
         segments: segments(row),
         found,
     }

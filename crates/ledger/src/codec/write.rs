@@ -12,6 +12,11 @@ use crate::destination_id::DestinationId;
 use crate::standing::{Again, Standing};
 use crate::{Change, Identity, Intent, Memberships, Record, Row, Undelivered, Untried, Whose};
 
+/// Tags of a row of somebody, of a key and of nobody.
+const ROWS: [u8; 3] = [ROW, ROW_OF_KEY, ROW_OF_NOBODY];
+/// The same of leavers.
+const LEAVERS: [u8; 3] = [STAYED, STAYED_OF_KEY, STAYED_OF_NOBODY];
+
 /// Writes one chunk.
 #[derive(Debug)]
 pub(crate) struct Chunk {
@@ -65,16 +70,16 @@ impl Chunk {
                 let id = DestinationId::new(done.destination_id.as_deref());
                 self.done(done.change, done.identity, value, done.memberships, id);
             }
-            Record::Row(row) => self.row([ROW, ROW_OF_KEY, ROW_OF_NOBODY], &borrow(row)),
-            Record::Stayed(row) => self.row([STAYED, STAYED_OF_KEY, STAYED_OF_NOBODY], &borrow(row)),
+            Record::Row(row) => self.row(ROWS, &borrow(row)),
+            Record::Stayed(row) => self.row(LEAVERS, &borrow(row)),
             Record::Left { identity, memberships } => self.head(LEFT, *identity, *memberships),
         }
     }
 
     pub(crate) fn untried(&mut self, untried: &Untried) {
         match untried {
-            Untried::Row(row) => self.row([ROW, ROW_OF_KEY, ROW_OF_NOBODY], &borrow(row)),
-            Untried::Leaver(row) => self.row([STAYED, STAYED_OF_KEY, STAYED_OF_NOBODY], &borrow(row)),
+            Untried::Row(row) => self.row(ROWS, &borrow(row)),
+            Untried::Leaver(row) => self.row(LEAVERS, &borrow(row)),
         }
     }
 
@@ -98,8 +103,8 @@ impl Chunk {
                 self.held(*identity, *value, standing, *id);
             }
             Stored::Left { identity, memberships } => self.head(LEFT, *identity, *memberships),
-            Stored::Row(row) => self.row([ROW, ROW_OF_KEY, ROW_OF_NOBODY], row),
-            Stored::Stayed(row) => self.row([STAYED, STAYED_OF_KEY, STAYED_OF_NOBODY], row),
+            Stored::Row(row) => self.row(ROWS, row),
+            Stored::Stayed(row) => self.row(LEAVERS, row),
             Stored::Renewed => self.renewed(),
             Stored::Vacated(lists) => self.vacated(*lists),
             Stored::Moved(lists) => self.moved(*lists),
@@ -169,7 +174,6 @@ impl Chunk {
         self.id(id);
     }
 
-    /// The tags are those of a row of somebody, of a key and of nobody.
     fn row(&mut self, [of_somebody, of_key, of_nobody]: [u8; 3], row: &StoredRow<'_>) {
         match row.whose {
             Whose::Identity(identity) => self.head(of_somebody, identity, row.memberships),
