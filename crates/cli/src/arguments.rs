@@ -266,6 +266,13 @@ pub(crate) struct Run {
     /// Send every row again with its memberships, changed or not; those that this run does not get to are sent by later ones
     #[arg(long)]
     pub(crate) full: bool,
+    #[command(flatten)]
+    pub(crate) overriding: Overriding,
+}
+
+/// Guards that may not stop a run.
+#[derive(Debug, Args)]
+pub(crate) struct Overriding {
     /// Go on although this guard would stop the run: max_removals, max_growth, max_shrink, max_refused, allow_empty or
     /// allow_other_account. May be given several times. Recorded in the run
     #[arg(long = "override", value_name = "GUARD")]
@@ -282,6 +289,8 @@ pub(crate) struct Run {
 pub(crate) struct Retry {
     /// The run: its id, the beginning of it, or `latest` [default: the runs that left something undone, of each export]
     pub(crate) run: Option<String>,
+    #[command(flatten)]
+    pub(crate) overriding: Overriding,
 }
 
 #[derive(Debug, Args)]
@@ -551,6 +560,7 @@ mod tests {
         check("segport run a --all");
         check("segport run --plan p.json a");
         check("segport run a --override nonsense");
+        check("segport retry --reason mistyped");
         check("segport runs 0193 --limit 3");
         check("segport runs --limit 0");
         check("segport connect a --accept --by=");

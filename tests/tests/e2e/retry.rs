@@ -156,3 +156,18 @@ fn a_retry_of_an_older_run_does_not_make_up_for_a_newer_one() {
     assert_eq!(scene.call("retry --output json").exits(0).report().summary(), "succeeded: 1 read, 1 added");
     scene.call("retry").exits(0).says("nothing to retry");
 }
+
+#[test]
+fn a_retry_goes_on_past_a_guard_that_somebody_overrides() {
+    let scene = Scene::new(&people(1..=10));
+    scene.delivers();
+    scene.segment("newsletter", &people(1..=2));
+    scene.run("").exits(4);
+    scene.call("retry").exits(4);
+    let retried = scene.call("retry --override max_removals --reason closed --by anna@example.com --output json");
+    let report = retried.exits(0).report();
+    assert_eq!(report.summary(), "succeeded: 0 read; 8 planned, 8 removed");
+    assert_eq!(report.guard("max_removals"), Some("overridden"));
+    assert_eq!(report.0["trigger"], "retry");
+    scene.has_members("newsletter", &people(1..=2));
+}

@@ -16,10 +16,12 @@ pub(crate) async fn retry(invocation: &Invocation, asked: &Retry) -> Result<Exit
     let dir = invocation.dir();
     let engine = project::open(dir)?.engine;
     let store = project::state(dir, &engine.project().settings.state).await?;
-    let Chosen { requests, hindrances } = match &asked.run {
+    let Chosen { mut requests, hindrances } = match &asked.run {
         Some(run) => one(engine.project(), &store, run).await?,
         None => all(engine.project(), &store).await?,
     };
+    let overrides = run::overrides(&asked.overriding);
+    requests.iter_mut().for_each(|request| request.overrides = overrides.clone());
     let mut worst = Exit::Done;
     for hindrance in &hindrances {
         invocation.output.failure(hindrance);

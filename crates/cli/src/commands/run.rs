@@ -7,7 +7,7 @@ use segport_engine::{Cancel, Engine, Override, PlanReport, Request, Scope};
 use segport_ledger::{RunEnd, Store};
 use segport_manifest::Project;
 
-use crate::arguments::Run;
+use crate::arguments::{Overriding, Run};
 use crate::commands::Invocation;
 use crate::commands::connect::who;
 use crate::exit::{Exit, Failure};
@@ -81,11 +81,7 @@ fn end_of(report: &RunReport, interrupt: &Interrupt) -> Exit {
 /// What the command line asks for.
 fn requests(project: &Project, asked: &Run, dir: &Path) -> Result<Vec<Request>, Failure> {
     let scope = if asked.full { Scope::Full } else { Scope::Changes };
-    let overrides = Override {
-        guards: asked.overrides.clone(),
-        by: (!asked.overrides.is_empty()).then(|| asked.by.clone().unwrap_or_else(who)),
-        reason: asked.reason.clone(),
-    };
+    let overrides = overrides(&asked.overriding);
     let request = |export: String, expected: Option<PlanReport>| Request {
         export,
         trigger: Trigger::Manual,
@@ -105,6 +101,15 @@ fn requests(project: &Project, asked: &Run, dir: &Path) -> Result<Vec<Request>, 
             .help(format!("name some of {}, or run every one with `--all`", exports.join(", "))));
     }
     Ok(exports.into_iter().map(|export| request(export, None)).collect())
+}
+
+/// Which guards may not stop a run, and who says so.
+pub(super) fn overrides(Overriding { overrides, reason, by }: &Overriding) -> Override {
+    Override {
+        guards: overrides.clone(),
+        by: (!overrides.is_empty()).then(|| by.clone().unwrap_or_else(who)),
+        reason: reason.clone(),
+    }
 }
 
 /// The plans of a file that `plan --out` wrote: one a line.
