@@ -74,8 +74,8 @@ pub(crate) fn custom() -> CustomFields {
         types: vec![FieldType::String, FieldType::Integer, FieldType::Float, FieldType::Boolean, FieldType::Date],
         forbidden: ["--", " -", "- "].map(str::to_owned).to_vec(),
         outer_spaces: false,
-        help: "Autopilot's wire format writes each space of a name as two hyphens, so a hyphen beside a hyphen or a space, \
-               and a space at either end, would not arrive as written"
+        help: "Autopilot's wire format writes each space of a name as two hyphens, so a hyphen that comes first or stands \
+               beside a hyphen or a space, and a space at either end, would not arrive as written"
             .to_owned(),
     }
 }

@@ -84,11 +84,10 @@ pub(crate) async fn leave<'a>(
                 were_there = true;
                 continue;
             }
-            Answer::Said(OnList::Already | OnList::No) => {
+            Answer::Said(OnList::Already | OnList::No | OnList::NoContact) => {
                 were_not = true;
                 continue;
             }
-            Answer::Said(OnList::NoContact) => continue,
             Answer::Said(OnList::NoList) => {
                 let note = format!("list {} does not exist any more, so nobody had to be taken off it", list.id);
                 if !outcomes.notes.contains(&note) {

@@ -1,6 +1,6 @@
 //! Reading, mapping and comparing all segments of an export, and what follows from it.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -452,7 +452,7 @@ pub(crate) fn problems(open: &OpenExport, tally: &Tally, leavers: &LeaverTally, 
             Some("the next run takes them; `rows_per_export` in the connection's settings sets the number"),
         );
     }
-    let gone: Vec<String> = snapshot
+    let gone: BTreeSet<String> = snapshot
         .dropped()
         .filter(|(number, _)| leavers.by_segment.contains_key(number))
         .map(|(_, name)| format!("`{}`", segment_id(name)))
@@ -460,7 +460,7 @@ pub(crate) fn problems(open: &OpenExport, tally: &Tally, leavers: &LeaverTally, 
     if !gone.is_empty() && open.export.leavers == Policy::Remove {
         let message = format!(
             "members of {} stay on their former lists: the export no longer names the segment, or its list or address changed",
-            gone.join(", ")
+            Vec::from_iter(gone).join(", ")
         );
         add(
             Severity::Warning,

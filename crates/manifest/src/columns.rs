@@ -82,7 +82,9 @@ fn help(project: &Project, segment: &str, column: &str, present: &[String]) -> S
     let is_header = named(project, segment).any(|named| names.contains(&named));
     if !is_header {
         return suggest::spelt(column, &names).unwrap_or_else(|| {
-            "it has none of the columns that the project names: does the data begin with a header?".to_owned()
+            "it has none of the columns that the project names: does the data begin with a header, and are its columns \
+             separated as its `[read]` says?"
+                .to_owned()
         });
     }
     suggest::among(column, names)

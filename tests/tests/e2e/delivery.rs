@@ -160,6 +160,11 @@ fn another_destination_gets_everything() {
     assert_eq!(report.problems(), ["SP0610"]);
     assert_eq!(other.autopilot().list_members("newsletter").map(|members| members.len()), Some(5));
     assert_eq!(scene.comes_to("succeeded: 5 read, 5 unchanged; 5 planned, 5 kept").requests(), 0);
+    let third = Sandbox::start(Options::default()).unwrap();
+    scene.edit("connections/autopilot.toml", &other.base_url(), &third.base_url());
+    let report = scene.comes_to("succeeded: 5 read, 5 changed; 10 planned, 10 kept");
+    let told = report.0["problems"][0]["message"].as_str().unwrap();
+    assert!(told.starts_with("members of `newsletter` stay on their former lists"), "{told}");
 }
 
 #[test]

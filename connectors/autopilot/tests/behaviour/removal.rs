@@ -38,7 +38,7 @@ fn whoever_is_not_on_the_list_is_off_it() {
     check(json(200, "{}"), "done p-1", 0);
     check(json(200, r#"{"not_modified":true}"#), "done p-1", 1);
     check(status(204), "done p-1", 0);
-    check(json(404, r#"{"error":"Not Found","message":"Contact could not be found."}"#), "done p-1", 0);
+    check(json(404, r#"{"error":"Not Found","message":"Contact could not be found."}"#), "done p-1", 1);
     check(json(404, r#"{"error":"Not Found","message":"List does not exist."}"#), "done p-1", 1);
     check(json(404, r#"{"message":"something else"}"#), "refused refused", 0);
     check(json(404, r#"{"error":"Not Found"}"#), "refused refused", 0);
