@@ -42,7 +42,8 @@ pub(crate) struct ProjectTable {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct StateTable {
-    /// Address of the state store: `sqlite:PATH`, relative to the project; there is no other kind yet. Default: `"sqlite:.segport/state.db"`.
+    /// Address of the state store: `sqlite:PATH`, relative to the project; there is no other kind yet.
+    /// Default: `"sqlite:.segport/state.db"`.
     pub(crate) url: Option<Url>,
     /// Secret key of the ledger's keyed hashes, at least 16 characters. Default: made once, kept in `.segport/state.key`.
     #[schemars(with = "Option<Secret>")]
